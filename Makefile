@@ -1,0 +1,65 @@
+# Two commands set everything up on a fresh machine: `make serve` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3.11
+HOST   ?= 127.0.0.1
+PORT   ?= 8000
+MODEL  ?=
+ARGS   ?=
+
+VENV     := .venv
+BIN      := $(VENV)/bin
+# A machine with an NVIDIA driver gets the official vLLM wheel, any other the CPU build.
+PLATFORM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+SET      := requirements/$(PLATFORM).txt
+STAMP    := $(VENV)/.installed-$(PLATFORM)
+PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve demo chat test check format lock tiny-model clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+# The CPU build of vLLM needs torch first and must not see the requirements that pull CUDA builds: hence --no-deps.
+$(STAMP): $(SET) pyproject.toml
+	@echo "Installing the $(PLATFORM) set into $(VENV) (a few minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(if $(filter cpu,$(PLATFORM)),$(PIP) torch==2.13.0)
+	@$(PIP) --no-deps --require-hashes -r $(SET)
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP)  ## install everything into .venv
+
+serve: setup  ## start the server: MODEL= (default: the built-in model), HOST=, PORT=, ARGS= (any vLLM flag)
+	@exec $(BIN)/tenuto serve $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
+
+demo: setup  ## budget forcing on the built-in model, through a running server: two tables and two plots
+	@$(BIN)/tenuto eval demo $(ARGS)
+
+chat: setup  ## talk to a running server
+	@$(BIN)/tenuto chat --url http://$(HOST):$(PORT) $(ARGS)
+
+test: setup  ## the whole suite
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## ruff, mypy, import directions, lock freshness
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python scripts/lock.py --check
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest --quiet tests/test_imports.py
+
+format: setup  ## let ruff rewrite the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: setup  ## resolve the lock files again
+	@$(BIN)/python scripts/lock.py
+
+tiny-model: setup  ## train the built-in model again (at most 30 minutes on two cores)
+	@$(BIN)/tenuto train tiny $(ARGS)
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,81 @@
+"""Imports go one way: `server -> decoding`, `training -> decoding`, `evaluation -> client`, and no module is in a cycle."""
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {
+    "tenuto_decoding": ROOT / "decoding",
+    "tenuto_server": ROOT / "server",
+    "tenuto": ROOT / "clients/python",
+    "tenuto_training": ROOT / "training",
+    "tenuto_evaluation": ROOT / "evaluation",
+}
+MAY_IMPORT = {
+    "tenuto_decoding": set[str](),
+    "tenuto_server": {"tenuto_decoding"},
+    "tenuto": set[str](),
+    "tenuto_training": {"tenuto_decoding"},
+    "tenuto_evaluation": {"tenuto"},
+}
+# What a package must never import, so that it loads where the engine is not installed.
+ENGINE = {"vllm", "torch", "transformers", "triton"}
+PURE = {"errors", "budget", "markers", "vocabulary", "plan", "automaton"}
+
+
+def modules(package: str) -> Iterator[tuple[str, ast.Module]]:
+    """(dotted name, syntax tree) of every module of a package."""
+    base = PACKAGES[package]
+    for path in sorted((base / package).rglob("*.py")):
+        name = ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
+        yield name, ast.parse(path.read_text(), str(path))
+
+
+def imported(name: str, tree: ast.AST) -> set[str]:
+    """Dotted names that the tree imports, at any depth; relative imports are resolved against `name`."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*name.split(".")[: -node.level], *([base] if base else [])])
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+ALL = {name: imported(name, tree) for package in PACKAGES for name, tree in modules(package)}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_import_only_what_lies_below_them(package: str) -> None:
+    allowed = MAY_IMPORT[package] | {package}
+    for name, targets in ALL.items():
+        if name.partition(".")[0] == package:
+            ours = {target.partition(".")[0] for target in targets} & PACKAGES.keys()
+            assert ours <= allowed, f"{name} imports {sorted(ours - allowed)}"
+
+
+def test_no_module_takes_part_in_a_cycle() -> None:
+    graph = {name: {target for target in targets if target in ALL and target != name} for name, targets in ALL.items()}
+    # A package's __init__ re-exports its modules; a module that imports a sibling does not depend on the __init__.
+    for name, targets in graph.items():
+        targets -= {parent for parent in targets if name.startswith(f"{parent}.")}
+    list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_the_core_of_the_decoding_package_is_pure_python(module: str) -> None:
+    roots = {target.partition(".")[0] for target in ALL[f"tenuto_decoding.{module}"]}
+    assert not roots & ENGINE
+
+
+def test_the_client_imports_no_engine() -> None:
+    for name, targets in ALL.items():
+        if name.partition(".")[0] == "tenuto":
+            assert not {target.partition(".")[0] for target in targets} & ENGINE, name
