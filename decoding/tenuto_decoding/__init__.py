@@ -1,1 +1,38 @@
-"""Placeholder."""
+"""Budget forcing for reasoning models: the budget, the markers, the automaton, and adapters to the engines.
+
+Importing this package needs no engine. The adapters are modules of their own: `vllm_v1` for vLLM's V1 model runner,
+`huggingface` for `transformers`' `generate()`, `worker` for what the server asks of vLLM's workers.
+"""
+
+from .automaton import Action, EndedBy, Force, Free, Phase, Redirect, ThinkingAutomaton, initial_phase
+from .budget import FIELDS, Scope, ThinkingBudget
+from .errors import InvalidBudget, ThinkingError, UnknownMarkers, UnsupportedEngine
+from .markers import FAMILIES, ThinkingMarkers, detect_markers, resolve_markers
+from .plan import Marker, ThinkingPlan, compile_plan
+from .vocabulary import Vocabulary
+
+__all__ = [
+    "FAMILIES",
+    "FIELDS",
+    "Action",
+    "EndedBy",
+    "Force",
+    "Free",
+    "InvalidBudget",
+    "Marker",
+    "Phase",
+    "Redirect",
+    "Scope",
+    "ThinkingAutomaton",
+    "ThinkingBudget",
+    "ThinkingError",
+    "ThinkingMarkers",
+    "ThinkingPlan",
+    "UnknownMarkers",
+    "UnsupportedEngine",
+    "Vocabulary",
+    "compile_plan",
+    "detect_markers",
+    "initial_phase",
+    "resolve_markers",
+]

@@ -1,0 +1,294 @@
+"""Budget forcing as an automaton: a state for each sequence, a transition for each token, an action for each step.
+
+The state is a function of the prompt's phase, of the generated tokens and, for each of them, of whether it came from a
+redirect; nothing else. So it can be replayed, from whatever place the tokens are known.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, Self
+
+from .plan import Ids, ThinkingPlan
+
+
+class Phase(Enum):
+    """Where in the reply the next token stands."""
+
+    BEFORE = "before"
+    THINKING = "thinking"
+    ANSWER = "answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Leave the logits alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Force:
+    """Every other logit becomes minus infinity."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """The probability of the sources moves to the target, or is taken away where there is none.
+
+    With temperature T, sources s and target t: l'[t] = T * logaddexp(l[t] / T, logsumexp(l[s] / T)), l'[s] = -inf; the
+    limit for T = 0 is the maximum. So the target is drawn exactly as often as a source would have been.
+    """
+
+    sources: Ids
+    target: int | None
+
+
+Action = Free | Force | Redirect
+EndedBy = Literal["model", "cap", "stop_token", "length", "none"]
+
+FREE = Free()
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """Tokens that are forced one after the other; those from `counted_from` up to `counted_to` count as thinking."""
+
+    tokens: Ids
+    counted_from: int = 0
+    counted_to: int = 0
+    closes: bool = False
+
+
+class ThinkingAutomaton:
+    """The budget of one sequence, followed token by token.
+
+    Make it with `after(plan, prompt)`; then, in turn, call `action()` for the next step and `advance(token)` with the
+    token that the step gave.
+
+    Attributes:
+        plan: what is enforced.
+        phase: where the next token stands.
+        tokens: thinking tokens so far, in all blocks.
+        waits: attempts to end that were replaced so far, in all blocks.
+    """
+
+    __slots__ = (
+        "_at",
+        "_base",
+        "_ended",
+        "_last",
+        "_matched",
+        "_script",
+        "_waits_base",
+        "phase",
+        "plan",
+        "tokens",
+        "waits",
+    )
+
+    def __init__(self, plan: ThinkingPlan, phase: Phase = Phase.BEFORE, last: int | None = None) -> None:
+        self.plan = plan
+        self.phase = phase
+        self.tokens = 0
+        self.waits = 0
+        self._base = self._waits_base = 0  # where the current block's budget starts to count
+        self._matched = 0  # ids of the marker that is looked for which the text ends in
+        self._last = last  # last token of the text so far
+        self._ended: EndedBy = "none"
+        self._script: _Script | None = None
+        self._at = 0
+        if phase is Phase.BEFORE and plan.opens_itself:
+            self._force(_Script(plan.start.ids))
+        elif phase is Phase.BEFORE and plan.enforced and plan.force_start and plan.max_thinking_tokens == 0:
+            self.phase, self._ended = Phase.ANSWER, "cap"
+            self._force(_Script(plan.end.ids + plan.answer_prefix, closes=True))
+        self._arm()
+
+    @classmethod
+    def after(cls, plan: ThinkingPlan, prompt: Sequence[int]) -> Self:
+        """The automaton of a reply to the prompt, before its first token."""
+        return cls(plan, initial_phase(plan, prompt), prompt[-1] if prompt else None)
+
+    @property
+    def ended_by(self) -> EndedBy:
+        """Why thinking ended: `length` while it has not, `none` where there was none."""
+        return "length" if self.phase is Phase.THINKING else self._ended
+
+    @property
+    def count(self) -> int:
+        """Thinking tokens that the budget in force has seen: of this block or of the reply, by the plan's scope."""
+        return self.tokens - self._base
+
+    @property
+    def extends(self) -> bool:
+        """Whether an attempt to end thinking now would be replaced."""
+        plan = self.plan
+        # The ids of a spelt-out end marker were counted as text; were it completed now they would not have been.
+        return self.count - self._matched < plan.min_thinking_tokens or self.waits - self._waits_base < plan.num_waits
+
+    def action(self) -> Action:
+        """What to do to the logits of the next step."""
+        if self._script is not None:
+            return Force(self._script.tokens[self._at])
+        if not self.plan.enforced:
+            return FREE
+        return self._thinking_action() if self.phase is Phase.THINKING else self._outside_action()
+
+    def advance(self, token: int, redirected: bool | None = None) -> None:
+        """Take the token that the step gave.
+
+        Args:
+            token: its id.
+            redirected: where the step's action was a Redirect, whether the sources weighed more than the target or,
+                without a target, than the likeliest other token. None where that is not known: then the first token of
+                a wait text is taken for a replaced attempt to end, and nothing else for one.
+        """
+        script, at = self._script, self._at
+        if script is not None and token == script.tokens[at]:
+            self._script, self._at = (script, at + 1) if at + 1 < len(script.tokens) else (None, 0)
+            self._take(token, counted=script.counted_from <= at < script.counted_to, script=script)
+        else:
+            started = self._redirected(token, redirected) if script is None else None
+            self._script = None
+            if started is None:
+                self._take(token)
+            else:
+                self._take(token, counted=started.counted_to > 0, script=started)
+                if len(started.tokens) > 1:
+                    self._force(started, at=1)
+        self._arm()
+
+    def advance_all(self, tokens: Iterable[int]) -> None:
+        """Advance over tokens of which nothing more is known."""
+        for token in tokens:
+            self.advance(token)
+
+    def _thinking_action(self) -> Action:
+        plan, gate = self.plan, self.plan.end.gate
+        if self.extends:
+            ending = (plan.end.ids[gate],) if self._matched == gate else ()
+            target = next(iter(self._wait), None)
+            sources = tuple(token for token in ending + plan.stops + plan.also_ends if token != target)
+            return Redirect(sources, target) if sources else FREE
+        return Redirect(plan.stops, plan.end.ids[self._matched]) if plan.stops else FREE
+
+    def _outside_action(self) -> Action:
+        start = self.plan.start
+        if self._exhausted and self._matched == start.gate:
+            return Redirect((start.ids[start.gate],), None)
+        return FREE
+
+    @property
+    def _wait(self) -> Ids:
+        return self.plan.waits[self.waits % len(self.plan.waits)]
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether no thinking may be opened (again)."""
+        cap = self.plan.max_thinking_tokens
+        if cap is None or cap == 0 or self.plan.scope == "block":
+            return cap == 0
+        return self._ended == "cap" or self.count >= (self.plan.closing_at or 0)
+
+    def _redirected(self, token: int, fired: bool | None) -> _Script | None:
+        """What a redirect that gave `token` begins: a wait, or the end marker in place of a stop token."""
+        action = self.action()
+        if not isinstance(action, Redirect) or self.phase is not Phase.THINKING:
+            return None
+        if fired is None:
+            fired = self.extends and action.target is not None
+        if not fired or action.target not in (None, token):
+            return None
+        if self.extends:
+            wait = self._wait
+            self.waits += 1
+            return _Script(wait, counted_to=len(wait)) if wait else None
+        self._ended = "stop_token"
+        self.tokens -= self._matched
+        return _Script(self.plan.end.ids[self._matched :])
+
+    def _take(self, token: int, *, counted: bool = True, script: _Script | None = None) -> None:
+        marker = self.plan.end if self.phase is Phase.THINKING else self.plan.start
+        self._matched = marker.follow(self._matched, token)
+        complete = self._matched == len(marker.ids)
+        self._last = token
+        if self.phase is not Phase.THINKING:
+            if complete:
+                self._open()
+            return
+        if complete or token in self.plan.also_ends:
+            self._close(script, spelt=self._matched - 1 if complete else 0)
+        elif counted and self._matched <= marker.gate and token not in self.plan.stops:
+            self.tokens += 1
+
+    def _open(self) -> None:
+        self.phase = Phase.THINKING
+        self._matched = 0
+        if self.plan.scope == "block":
+            self._base, self._waits_base = self.tokens, self.waits
+
+    def _close(self, script: _Script | None, spelt: int) -> None:
+        self.phase = Phase.ANSWER
+        self._matched = 0
+        if script is None:
+            self._ended = "model"
+            self.tokens -= min(spelt, self.plan.end.gate)  # counted as text while the marker was being spelt
+        elif script.closes:
+            self._ended = "cap"
+
+    def _arm(self) -> None:
+        """Start what must follow from the state: the closing at the cap, or the rest of an end marker."""
+        script, plan = self._script, self.plan
+        if not plan.enforced or self.phase is not Phase.THINKING or (script is not None and script.closes):
+            return
+        if self._matched > plan.end.gate:
+            if script is None:
+                self._ended = "model"
+                self._force(_Script(plan.end.ids[self._matched :]))
+        elif self._must_close() and not (script is not None and script.counted_to == 0):
+            self._force(self._closing())
+
+    def _must_close(self) -> bool:
+        closing_at = self.plan.closing_at
+        if closing_at is None:
+            return False
+        landing = self.count > closing_at - self.plan.landing_tokens and self._last in self.plan.landings
+        return self.count >= closing_at or landing
+
+    def _closing(self) -> _Script:
+        plan = self.plan
+        newline = () if self._last in plan.line_ends else plan.newline
+        cap_text = plan.cap_text if self.count + len(plan.cap_text) <= (plan.max_thinking_tokens or 0) else ()
+        return _Script(
+            newline + cap_text + plan.end.ids + plan.answer_prefix,
+            counted_from=len(newline),
+            counted_to=len(newline) + len(cap_text),
+            closes=True,
+        )
+
+    def _force(self, script: _Script, at: int = 0) -> None:
+        self._script, self._at = script, at
+
+
+def initial_phase(plan: ThinkingPlan, prompt: Sequence[int]) -> Phase:
+    """The phase in which a reply to the prompt begins.
+
+    The last marker decides, unless a control token that is no part of it follows: then it belongs to an earlier turn,
+    or to a text that somebody wrote, and the reply has not begun to think.
+    """
+    start, end = plan.start.ids, plan.end.ids
+    for stop in range(len(prompt), 0, -1):
+        if _stands(start, prompt, stop):
+            return Phase.THINKING
+        if _stands(end, prompt, stop):
+            return Phase.ANSWER
+        if prompt[stop - 1] in plan.boundaries:
+            break
+    return Phase.BEFORE
+
+
+def _stands(marker: Ids, prompt: Sequence[int], stop: int) -> bool:
+    """Whether the marker is what the first `stop` tokens of the prompt end in."""
+    size = len(marker)
+    return size <= stop and prompt[stop - 1] == marker[-1] and tuple(prompt[stop - size : stop]) == marker

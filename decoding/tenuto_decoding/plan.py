@@ -1,0 +1,159 @@
+"""A budget and a family's markers, compiled with a tokenizer into token ids."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .budget import Scope, ThinkingBudget
+from .errors import InvalidBudget, UnknownMarkers
+from .markers import ThinkingMarkers, Tokenizer
+from .vocabulary import Vocabulary
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """A marker as ids, and where it is intercepted.
+
+    Attributes:
+        ids: at least one id.
+        gate: index of the first id that can only be the marker's: 0 where that is a token of its own, the last index
+            where the marker is spelt in ordinary text (what comes before may just as well be text).
+    """
+
+    ids: Ids
+    gate: int = 0
+
+    def follow(self, matched: int, token: int) -> int:
+        """How many of the marker's ids the text ends in after `token`, given how many it ended in before.
+
+        A step of Knuth, Morris and Pratt's search; `len(ids)` means that the marker is complete.
+        """
+        while matched and (matched == len(self.ids) or token != self.ids[matched]):
+            matched = self._shorter(matched)
+        return matched + 1 if token == self.ids[matched] else 0
+
+    def _shorter(self, matched: int) -> int:
+        """Length of the longest proper prefix of the marker that is a suffix of its first `matched` ids."""
+        head = self.ids[:matched]
+        return next((size for size in range(matched - 1, 0, -1) if head[-size:] == head[:size]), 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingPlan:
+    """Everything that the automaton needs, as token ids and numbers.
+
+    Attributes:
+        start, end: the markers.
+        also_ends: single ids that leave thinking beside the end marker.
+        stops: single ids that end the reply; within thinking they are turned into the end marker.
+        waits: replacements of an attempt to end, in turn; an empty one only suppresses the attempt.
+        cap_text: forced before the end marker at the cap; counted.
+        newline: forced before that where the thinking does not end in one; not counted; empty where not wanted.
+        answer_prefix: forced after the end marker at the cap.
+        force_start: the plan opens thinking itself.
+        max_thinking_tokens, min_thinking_tokens, num_waits, landing_tokens, scope: as in ThinkingBudget.
+        enforced: False for a plan that only counts: nothing is forced, redirected or masked.
+        line_ends: ids after which no newline is needed.
+        landings: ids at which the thinking may land; empty without `landing_tokens`.
+        boundaries: control tokens; in a prompt they part the turns.
+    """
+
+    start: Marker
+    end: Marker
+    also_ends: Ids = ()
+    stops: Ids = ()
+    waits: tuple[Ids, ...] = ((),)
+    cap_text: Ids = ()
+    newline: Ids = ()
+    answer_prefix: Ids = ()
+    force_start: bool = False
+    max_thinking_tokens: int | None = None
+    min_thinking_tokens: int = 0
+    num_waits: int = 0
+    landing_tokens: int = 0
+    scope: Scope = "response"
+    enforced: bool = True
+    line_ends: frozenset[int] = frozenset()
+    landings: frozenset[int] = frozenset()
+    boundaries: frozenset[int] = frozenset()
+
+    @property
+    def closing_at(self) -> int | None:
+        """Count of thinking tokens at which the closing begins: the cap less the cap text; None without a cap."""
+        return None if self.max_thinking_tokens is None else self.max_thinking_tokens - len(self.cap_text)
+
+    @property
+    def opens_itself(self) -> bool:
+        """Whether thinking that the prompt has not opened is opened by force."""
+        wanted = self.force_start or self.min_thinking_tokens > 0 or self.num_waits > 0
+        return self.enforced and wanted and self.max_thinking_tokens != 0
+
+
+def compile_plan(budget: ThinkingBudget | None, markers: ThinkingMarkers, tokenizer: Tokenizer) -> ThinkingPlan:
+    """The plan of a budget; without a budget, one that only counts. Equal arguments give the same plan from a cache.
+
+    Raises:
+        InvalidBudget: for a wait or cap text that holds control tokens or a marker.
+        UnknownMarkers: for a marker that the tokenizer cannot encode.
+    """
+    return _compile(budget, markers, Vocabulary.of(tokenizer))
+
+
+@lru_cache(maxsize=4096)
+def _compile(budget: ThinkingBudget | None, markers: ThinkingMarkers, vocabulary: Vocabulary) -> ThinkingPlan:
+    start = _marker(markers.start, vocabulary, shared=markers.shared_start)
+    end = _marker(markers.end, vocabulary)
+    also_ends = tuple(i for i in vocabulary.single(markers.also_ends) if i not in end.ids)
+    stops = tuple(dict.fromkeys(vocabulary.stop + vocabulary.single(markers.stops)))
+    stops = tuple(token for token in stops if token not in end.ids and token not in also_ends)
+    counting = ThinkingPlan(
+        start=start, end=end, also_ends=also_ends, stops=stops, boundaries=vocabulary.special, enforced=False
+    )
+    if budget is None:
+        return counting
+    wait_text = markers.wait_text if budget.wait_text is None else budget.wait_text
+    wait_texts = (wait_text,) if isinstance(wait_text, str) else wait_text
+    cap_text = markers.cap_text if budget.cap_text is None else budget.cap_text
+    cap_ids = _plain("cap_text", cap_text, counting, vocabulary)
+    cap = budget.max_thinking_tokens
+    return ThinkingPlan(
+        start=start,
+        end=end,
+        also_ends=also_ends,
+        stops=stops,
+        waits=tuple(_plain("wait_text", text, counting, vocabulary) for text in wait_texts),
+        cap_text=cap_ids if cap is not None and len(cap_ids) <= cap else (),
+        newline=vocabulary.encode("\n") if markers.newline_before_end else (),
+        answer_prefix=vocabulary.encode(markers.answer_prefix),
+        force_start=markers.force_start,
+        max_thinking_tokens=cap,
+        min_thinking_tokens=budget.min_thinking_tokens,
+        num_waits=budget.num_waits,
+        landing_tokens=budget.landing_tokens,
+        scope=budget.scope,
+        line_ends=vocabulary.line_ends if markers.newline_before_end else frozenset(),
+        landings=vocabulary.landings if budget.landing_tokens else frozenset(),
+        boundaries=vocabulary.special,
+    )
+
+
+def _marker(text: str, vocabulary: Vocabulary, *, shared: bool = False) -> Marker:
+    ids = vocabulary.encode(text)
+    if not ids:
+        raise UnknownMarkers(f"the tokenizer has no token for the marker {text!r}")
+    if ids[0] not in vocabulary.atomic:
+        return Marker(ids=ids, gate=len(ids) - 1)
+    return Marker(ids=ids, gate=1 if shared and len(ids) > 1 else 0)
+
+
+def _plain(field: str, text: str, counting: ThinkingPlan, vocabulary: Vocabulary) -> Ids:
+    """Ids of a text that is to be written into the thinking; it must not be more than text there."""
+    ids = vocabulary.encode(text)
+    control = vocabulary.special.union(counting.stops, counting.also_ends)
+    matched = 0
+    for token in ids:
+        matched = counting.end.follow(matched, token)
+        if token in control or matched > counting.end.gate:
+            raise InvalidBudget(field, f"{text!r} holds a control token or a marker; only plain text can be written")
+    return ids

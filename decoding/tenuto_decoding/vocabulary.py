@@ -1,0 +1,82 @@
+"""Facts of a tokenizer that plans need, as token ids."""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .markers import Tokenizer
+
+_SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", '."', '!"', '?"', ".”", ".)")
+
+
+class Vocabulary:
+    """What one tokenizer's ids stand for. The slow tables are made when first asked for.
+
+    Make it with `Vocabulary.of`, which keeps one for each tokenizer.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids: dict[str, int] = tokenizer.get_vocab()
+
+    @staticmethod
+    def of(tokenizer: Tokenizer) -> "Vocabulary":
+        known = _vocabularies.get(tokenizer)
+        if known is None:
+            known = _vocabularies[tokenizer] = Vocabulary(tokenizer)
+        return known
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of the text alone: no begin-of-sequence token, special tokens recognised."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def single(self, texts: Iterable[str]) -> tuple[int, ...]:
+        """Ids of those texts that are one token of the vocabulary, in order; the others are left out."""
+        return tuple(self._ids[text] for text in texts if text in self._ids)
+
+    @cached_property
+    def stop(self) -> tuple[int, ...]:
+        """The tokenizer's own end-of-sequence token, if it has one."""
+        return () if self._tokenizer.eos_token_id is None else (self._tokenizer.eos_token_id,)
+
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """Control tokens: those that ordinary text cannot produce and that delimit turns."""
+        added: dict[int, Any] = getattr(self._tokenizer, "added_tokens_decoder", {})
+        marked = {token_id for token_id, token in added.items() if getattr(token, "special", False)}
+        return frozenset(marked.union(self._tokenizer.all_special_ids))
+
+    @cached_property
+    def atomic(self) -> frozenset[int]:
+        """Special tokens and every other added token: none of them is a piece of running text."""
+        added: dict[int, Any] = getattr(self._tokenizer, "added_tokens_decoder", {})
+        return self.special.union(added)
+
+    @cached_property
+    def line_ends(self) -> frozenset[int]:
+        """Ids of tokens whose text ends in a newline."""
+        return frozenset(token_id for token_id, text in self._texts if text.endswith("\n"))
+
+    @cached_property
+    def landings(self) -> frozenset[int]:
+        """Ids of tokens after which a sentence or a line is complete."""
+        ends = (token_id for token_id, text in self._texts if text.rstrip(" ").endswith(_SENTENCE_ENDS))
+        return self.line_ends.union(ends)
+
+    def undecodable(self, rows: int) -> tuple[int, ...]:
+        """Ids below `rows` (the width of the logits) that no token stands behind.
+
+        A model's embedding is often padded; sampling such a row gives an id that cannot be decoded or fed back
+        (Qwen2.5: 151,665 to 152,063).
+        """
+        known = set(self._ids.values())
+        return tuple(token_id for token_id in range(rows) if token_id not in known)
+
+    @cached_property
+    def _texts(self) -> list[tuple[int, str]]:
+        ids = sorted(self._ids.values())
+        return [(token_id, self._tokenizer.decode([token_id])) for token_id in ids if token_id not in self.special]
+
+
+_vocabularies: "WeakKeyDictionary[Tokenizer, Vocabulary]" = WeakKeyDictionary()
