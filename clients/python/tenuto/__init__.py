@@ -1,5 +1,63 @@
-"""Client of a Tenuto server: ask a reasoning model, and say how long it may and must think."""
+"""Client of a Tenuto server: ask a reasoning model, and say how long it may and must think.
+
+with tenuto.Client() as client:
+    reply = client.chat("What is 17 + 25?", max_thinking_tokens=64, num_waits=1)
+    print(reply.content, reply.thinking)
+"""
 
 from tenuto._version import __version__
+from tenuto.client import AsyncClient, Client
+from tenuto.errors import (
+    APIError,
+    BadRequest,
+    ConnectionFailed,
+    InvalidReply,
+    NotFound,
+    Overloaded,
+    ServerError,
+    StreamError,
+    TenutoError,
+    Unauthorized,
+)
+from tenuto.protocol import Retries
+from tenuto.replies import (
+    Choice,
+    ChoiceFinished,
+    ContentDelta,
+    Event,
+    Model,
+    ReasoningDelta,
+    Reply,
+    ThinkingReport,
+    ToolCallsDelta,
+    Usage,
+    UsageReported,
+)
 
-__all__ = ["__version__"]
+__all__ = [
+    "APIError",
+    "AsyncClient",
+    "BadRequest",
+    "Choice",
+    "ChoiceFinished",
+    "Client",
+    "ConnectionFailed",
+    "ContentDelta",
+    "Event",
+    "InvalidReply",
+    "Model",
+    "NotFound",
+    "Overloaded",
+    "ReasoningDelta",
+    "Reply",
+    "Retries",
+    "ServerError",
+    "StreamError",
+    "TenutoError",
+    "ThinkingReport",
+    "ToolCallsDelta",
+    "Unauthorized",
+    "Usage",
+    "UsageReported",
+    "__version__",
+]

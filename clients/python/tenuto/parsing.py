@@ -1,0 +1,115 @@
+"""From the server's JSON to the values of `replies`. A shape that does not fit is an `InvalidReply`."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from tenuto.errors import InvalidReply
+from tenuto.replies import (
+    Choice,
+    ChoiceFinished,
+    ContentDelta,
+    Event,
+    Json,
+    Model,
+    ReasoningDelta,
+    Reply,
+    ThinkingReport,
+    ToolCallsDelta,
+    Usage,
+    UsageReported,
+)
+
+T = TypeVar("T")
+
+
+def load(text: str | bytes) -> Json:
+    """A JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidReply(f"the server's answer is not JSON: {text[:200]!r}") from error
+    if not isinstance(value, dict):
+        raise InvalidReply(f"the server's answer is not a JSON object: {text[:200]!r}")
+    return value
+
+
+def read(parse: Callable[[Json], T], value: Json) -> T:
+    """`parse(value)`, with a missing or ill-typed field reported as an `InvalidReply`."""
+    try:
+        return parse(value)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise InvalidReply(f"the server's answer is not what the API promises ({problem}): {value}") from error
+
+
+def models(value: Json) -> tuple[Model, ...]:
+    return tuple(Model(item["id"], item.get("max_model_len")) for item in value["data"])
+
+
+def reply(value: Json) -> Reply:
+    choices = tuple(choice(item) for item in value["choices"])
+    return Reply(value["id"], value["model"], choices, usage(value["usage"]), value)
+
+
+def choice(value: Json) -> Choice:
+    message = value["message"]
+    return Choice(
+        index=value["index"],
+        reasoning=reasoning(message),
+        content=message.get("content") or "",
+        finish_reason=value["finish_reason"],
+        thinking=thinking(value),
+        tool_calls=tuple(message.get("tool_calls") or ()),
+    )
+
+
+def events(value: Json) -> list[Event]:
+    """The events of one stream chunk."""
+    found = [event for item in value["choices"] for event in choice_events(item)]
+    return [*found, UsageReported(usage(value["usage"]))] if value.get("usage") else found
+
+
+def choice_events(value: Json) -> Iterator[Event]:
+    index, delta = value["index"], value["delta"]
+    if text := reasoning(delta):
+        yield ReasoningDelta(index, text)
+    if text := delta.get("content"):
+        yield ContentDelta(index, text)
+    if calls := delta.get("tool_calls"):
+        yield ToolCallsDelta(index, tuple(calls))
+    if reason := value.get("finish_reason"):
+        yield ChoiceFinished(index, reason, thinking(value))
+
+
+def reasoning(message: Json) -> str:
+    """Servers agree on the text but not on its name; one that sends both sends the same twice."""
+    text: str = message.get("reasoning") or message.get("reasoning_content") or ""
+    return text
+
+
+def thinking(value: Json) -> ThinkingReport | None:
+    report = value.get("thinking")
+    if report is None:
+        return None
+    return ThinkingReport(
+        tokens=int(report["tokens"]),
+        waits=int(report["waits"]),
+        ended_by=str(report["ended_by"]),
+        max_thinking_tokens=optional_int(report.get("max_thinking_tokens")),
+        min_thinking_tokens=optional_int(report.get("min_thinking_tokens")),
+    )
+
+
+def usage(value: Json) -> Usage:
+    details = value.get("completion_tokens_details") or {}
+    return Usage(
+        prompt_tokens=int(value["prompt_tokens"]),
+        completion_tokens=int(value["completion_tokens"]),
+        total_tokens=int(value["total_tokens"]),
+        reasoning_tokens=optional_int(details.get("reasoning_tokens")),
+    )
+
+
+def optional_int(value: Any) -> int | None:
+    return None if value is None else int(value)

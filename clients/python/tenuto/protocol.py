@@ -1,0 +1,239 @@
+"""The client without its input and output: which requests to send, when to send one again, what the answers mean.
+
+A flow is a generator. It yields an `Exchange`, is sent the `Outcome` (a response, or the httpx error that came instead)
+and returns its result or raises one of `tenuto.errors`. `client` drives the same flows synchronously and with asyncio.
+"""
+
+import random
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, TypeVar
+
+import httpx
+
+from tenuto import parsing
+from tenuto.errors import (
+    APIError,
+    BadRequest,
+    ConnectionFailed,
+    InvalidReply,
+    NotFound,
+    Overloaded,
+    ServerError,
+    StreamError,
+    TenutoError,
+    Unauthorized,
+)
+from tenuto.replies import Event, Model, Reply
+from tenuto.sse import Decoder
+
+T = TypeVar("T")
+Body = Mapping[str, Any]
+Message = Mapping[str, Any]
+
+CHAT = "/v1/chat/completions"
+PROBE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Wait `pause` seconds, then send this. `timeout` None: the client's own; `streams`: leave a 2xx body unread."""
+
+    method: str
+    path: str
+    body: Body | None = None
+    streams: bool = False
+    timeout: float | None = None
+    pause: float = 0.0
+
+
+Outcome = httpx.Response | httpx.HTTPError
+Flow = Generator[Exchange, Outcome, T]
+
+
+@dataclass(frozen=True)
+class Retries:
+    """A request is sent again only when the server said that it did not take it: 429 or 503.
+
+    The pause is the server's Retry-After, else 0.5, 1, 2, ... seconds with up to a quarter of jitter. A Retry-After
+    above `longest_pause` seconds is handed to the caller at once, as the `Overloaded` it is.
+    """
+
+    limit: int = 2
+    first_pause: float = 0.5
+    longest_pause: float = 60.0
+
+    def pause(self, attempt: int, error: TenutoError) -> float | None:
+        """Seconds before the next attempt (`attempt` counts from 0), None to give up."""
+        if not isinstance(error, Overloaded) or attempt >= self.limit:
+            return None
+        if error.retry_after is None:
+            return min(self.first_pause * 2.0**attempt, self.longest_pause) * random.uniform(1.0, 1.25)
+        return error.retry_after if error.retry_after <= self.longest_pause else None
+
+
+def chat_body(
+    messages: str | Sequence[Message],
+    model: str | None = None,
+    *,
+    max_thinking_tokens: int | Literal["auto"] | None = None,
+    min_thinking_tokens: int | None = None,
+    num_waits: int | None = None,
+    wait_text: str | Sequence[str] | None = None,
+    cap_text: str | None = None,
+    landing_tokens: int | None = None,
+    scope: Literal["response", "block"] | None = None,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    n: int | None = None,
+    seed: int | None = None,
+    **extra: Any,
+) -> Body:
+    """The JSON body of a chat completion. What is None is left out, so that the server's default holds.
+
+    `messages` as a plain string is one user message. `extra` takes every other field that the server knows
+    (`top_p`, `stop`, `tools`, `response_format`, ...).
+    """
+    if "stream" in extra:
+        raise TypeError("stream= is not a parameter: call stream() instead of chat()")
+    body = {
+        "messages": [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages),
+        "model": model,
+        "max_thinking_tokens": max_thinking_tokens,
+        "min_thinking_tokens": min_thinking_tokens,
+        "num_waits": num_waits,
+        "wait_text": wait_text,
+        "cap_text": cap_text,
+        "landing_tokens": landing_tokens,
+        "scope": scope,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "n": n,
+        "seed": seed,
+        **extra,
+    }
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def chat(body: Body, retries: Retries) -> Flow[Reply]:
+    response = yield from accepted(Exchange("POST", CHAT, body), retries)
+    return parsing.read(parsing.reply, parsing.load(response.content))
+
+
+def open_stream(body: Body, retries: Retries) -> Flow[httpx.Response]:
+    """The flow's result is a response whose body is still to be read and fed to an `EventParser`."""
+    streamed = {"stream_options": {"include_usage": True}, **body, "stream": True}
+    return (yield from accepted(Exchange("POST", CHAT, streamed, streams=True), retries))
+
+
+def models(retries: Retries) -> Flow[tuple[Model, ...]]:
+    response = yield from accepted(Exchange("GET", "/v1/models", timeout=PROBE_SECONDS), retries)
+    return parsing.read(parsing.models, parsing.load(response.content))
+
+
+def ready() -> Flow[bool]:
+    result = judged((yield Exchange("GET", "/readyz", timeout=PROBE_SECONDS)))
+    if isinstance(result, httpx.Response):
+        return True
+    if isinstance(result, Overloaded | ConnectionFailed):
+        return False
+    raise result
+
+
+def accepted(exchange: Exchange, retries: Retries) -> Flow[httpx.Response]:
+    """Send until the server takes the request or the retries are used up."""
+    attempt = 0
+    while True:
+        result = judged((yield exchange))
+        if isinstance(result, httpx.Response):
+            return result
+        pause = retries.pause(attempt, result)
+        if pause is None:
+            raise result
+        exchange = replace(exchange, pause=pause)
+        attempt += 1
+
+
+def judged(outcome: Outcome) -> httpx.Response | TenutoError:
+    """The response if the server took the request, else the error to raise."""
+    if isinstance(outcome, httpx.HTTPError):
+        error = ConnectionFailed(f"no answer from the server: {type(outcome).__name__}: {outcome}")
+        error.__cause__ = outcome
+        return error
+    return outcome if outcome.is_success else refusal(outcome)
+
+
+def refusal(response: httpx.Response) -> APIError:
+    """The error of a response that has been read; bodies that are not OpenAI's error object are quoted."""
+    try:
+        details = error_object(parsing.load(response.content))
+    except InvalidReply:
+        details = {}
+    return error_class(response.status_code)(
+        details.get("message") or response.text[:200] or response.reason_phrase,
+        status=response.status_code,
+        type=details.get("type"),
+        param=details.get("param"),
+        code=details.get("code"),
+        retry_after=retry_after(response.headers.get("Retry-After")),
+    )
+
+
+def error_class(status: int) -> type[APIError]:
+    known = {400: BadRequest, 413: BadRequest, 422: BadRequest, 401: Unauthorized, 403: Unauthorized}
+    known |= {404: NotFound, 429: Overloaded, 503: Overloaded}
+    return known.get(status, ServerError if status >= 500 else APIError)
+
+
+def error_object(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The `error` member, empty if there is none; vLLM answers a bad key with a plain string there."""
+    error = value.get("error")
+    if isinstance(error, str):
+        return {"message": error}
+    return error if isinstance(error, dict) else {}
+
+
+def retry_after(header: str | None) -> float | None:
+    """Seconds from now: HTTP allows a number and a date. What is neither counts as absent."""
+    try:
+        return max(0.0, float(header or ""))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(header or "")
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
+class EventParser:
+    """The body of a stream, piece by piece. Call `finish` when the bytes end."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self._done = False
+
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """The events that this chunk completes; exhaust the iterator. Raises StreamError for an error event."""
+        for event in self._decoder.feed(chunk):
+            if event.data == "[DONE]":
+                self._done = True
+            else:
+                yield from self._events(event.data)
+
+    def finish(self) -> None:
+        """Raises StreamError if the bytes ended before the stream did."""
+        if not self._done:
+            raise StreamError("the stream ended before the reply was complete")
+
+    def _events(self, data: str) -> list[Event]:
+        try:
+            value = parsing.load(data)
+            if "error" not in value:
+                return parsing.read(parsing.events, value)
+        except InvalidReply as error:
+            raise StreamError(str(error)) from error
+        details = error_object(value)
+        raise StreamError(details.get("message") or data, type=details.get("type"), code=details.get("code"))

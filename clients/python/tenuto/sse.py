@@ -1,0 +1,60 @@
+"""Server-sent events from bytes that arrive in pieces of any size (the WHATWG rules for `text/event-stream`)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event: its name (`message` where the server gave none) and its data lines joined by newlines."""
+
+    event: str
+    data: str
+
+
+class Decoder:
+    """Feed it bytes, get the events they complete. An event that no blank line has ended is never given out.
+
+    Comments and the fields `id` and `retry` are dropped: there is no reconnecting to a half-spoken reply.
+    """
+
+    def __init__(self) -> None:
+        self._line = b""
+        self._after_cr = False
+        self._event = ""
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events that this chunk completes, in order."""
+        return [event for line in self._lines(chunk) if (event := self._take(line))]
+
+    def _lines(self, chunk: bytes) -> Iterator[str]:
+        if not chunk:
+            return
+        if self._after_cr:  # the "\n" of a "\r\n" that was cut in two
+            chunk = chunk.removeprefix(b"\n")
+        self._after_cr = chunk.endswith(b"\r")
+        *ended, rest = _LINE_END.split(chunk)
+        for line in ended:
+            yield (self._line + line).decode(errors="replace")
+            self._line = b""
+        self._line += rest
+
+    def _take(self, line: str) -> ServerSentEvent | None:
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        return None
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        event = ServerSentEvent(self._event or "message", "\n".join(self._data)) if self._data else None
+        self._event, self._data = "", []
+        return event

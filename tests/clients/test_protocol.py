@@ -1,0 +1,181 @@
+"""The core alone: bodies, retries and parsing, with no server."""
+
+import datetime
+import json
+from collections.abc import Callable
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+import tenuto
+from tenuto import protocol
+from tenuto.protocol import EventParser, Exchange, Retries, chat_body
+
+DONE = b"data: [DONE]\n\n"
+
+
+def test_a_string_is_one_user_message_and_nothing_unasked_is_sent() -> None:
+    assert chat_body("Why?") == {"messages": [{"role": "user", "content": "Why?"}]}
+
+
+def test_every_field_is_sent_under_its_own_name() -> None:
+    fields: dict[str, Any] = {
+        "max_thinking_tokens": 0,
+        "min_thinking_tokens": 0,
+        "num_waits": 2,
+        "wait_text": ["Wait", "Hmm"],
+        "cap_text": "",
+        "landing_tokens": 8,
+        "scope": "block",
+        "temperature": 0.0,
+        "max_tokens": 64,
+        "n": 3,
+        "seed": 0,
+        "top_p": 0.9,
+    }
+    messages = [{"role": "user", "content": "Why?"}]
+    assert chat_body(messages, "some-model", **fields) == {"messages": messages, "model": "some-model", **fields}
+
+
+def test_stream_is_a_method_and_not_a_field() -> None:
+    with pytest.raises(TypeError, match="stream\\(\\)"):
+        chat_body("Why?", stream=True)
+
+
+def drive(flow: protocol.Flow[Any], *outcomes: protocol.Outcome) -> tuple[list[float], Any]:
+    """The pauses that the flow asked for, and its result or error, when these outcomes come in turn."""
+    pauses, exchange, remaining = [], next(flow), list(outcomes)
+    while True:
+        pauses.append(exchange.pause)
+        try:
+            exchange = flow.send(remaining.pop(0))
+        except StopIteration as finished:
+            return pauses, finished.value
+        except tenuto.TenutoError as error:
+            return pauses, error
+
+
+def busy(**headers: str) -> httpx.Response:
+    return httpx.Response(503, headers={name.replace("_", "-"): text for name, text in headers.items()})
+
+
+def attempts(*outcomes: protocol.Outcome) -> tuple[list[float], Any]:
+    return drive(protocol.accepted(Exchange("GET", "/"), Retries()), *outcomes)
+
+
+def test_retry_after_is_honoured() -> None:
+    fine = httpx.Response(200)
+    assert attempts(busy(Retry_After="7"), busy(Retry_After="0"), fine) == ([0.0, 7.0, 0.0], fine)
+
+
+def test_pauses_double_where_the_server_names_none() -> None:
+    pauses, error = attempts(busy(), busy(), busy())
+    assert pauses[0] == 0.0
+    assert 0.5 <= pauses[1] <= 0.625
+    assert 1.0 <= pauses[2] <= 1.25
+    assert isinstance(error, tenuto.Overloaded)
+
+
+def test_a_pause_that_is_too_long_is_the_callers_decision() -> None:
+    pauses, error = attempts(busy(Retry_After="61"))
+    assert pauses == [0.0]
+    assert error.retry_after == 61.0
+
+
+@pytest.mark.parametrize("outcome", [httpx.ConnectError("refused"), httpx.Response(500), httpx.Response(400)])
+def test_only_a_request_that_was_not_taken_is_sent_again(outcome: protocol.Outcome) -> None:
+    pauses, error = attempts(outcome)
+    assert pauses == [0.0]
+    assert isinstance(error, tenuto.TenutoError)
+
+
+def test_retry_after_may_be_a_date() -> None:
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=100)
+    seconds = protocol.retry_after(format_datetime(moment, usegmt=True))
+    assert seconds is not None
+    assert 90 < seconds <= 100
+    assert protocol.retry_after("Sun, 06 Nov 1994 08:49:37 GMT") == 0.0
+
+
+@pytest.mark.parametrize("header", [None, "", "soon"])
+def test_a_retry_after_that_says_nothing_counts_as_absent(header: str | None) -> None:
+    assert protocol.retry_after(header) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, tenuto.BadRequest),
+        (401, tenuto.Unauthorized),
+        (403, tenuto.Unauthorized),
+        (404, tenuto.NotFound),
+        (413, tenuto.BadRequest),
+        (418, tenuto.APIError),
+        (422, tenuto.BadRequest),
+        (429, tenuto.Overloaded),
+        (500, tenuto.ServerError),
+        (502, tenuto.ServerError),
+        (503, tenuto.Overloaded),
+    ],
+)
+def test_every_status_has_its_error(status: int, kind: type[tenuto.APIError]) -> None:
+    error = protocol.refusal(httpx.Response(status, json={"error": {"message": "no", "param": "num_waits", "code": 7}}))
+    assert type(error) is kind
+    assert (error.status, error.message, error.param, error.code) == (status, "no", "num_waits", 7)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"error": "Unauthorized"}', "Unauthorized"),
+        (b"<html>proxy</html>", "<html>proxy</html>"),
+        (b"[1]", "[1]"),
+        (b"", "Bad Gateway"),
+    ],
+)
+def test_a_refusal_of_another_shape_is_quoted(content: bytes, message: str) -> None:
+    assert protocol.refusal(httpx.Response(502, content=content)).message == message
+
+
+def chunk(**fields: Any) -> bytes:
+    return b"data: " + json.dumps({"choices": [], **fields}).encode() + b"\n\n"
+
+
+def test_events_before_an_error_are_given_out() -> None:
+    delta = chunk(choices=[{"index": 1, "delta": {"reasoning_content": "Hm"}, "finish_reason": None}])
+    error = b'data: {"error": {"message": "engine died", "type": "InternalServerError", "code": 500}}\n\n'
+    events = EventParser().feed(delta + error)
+    assert next(events) == tenuto.ReasoningDelta(1, "Hm")
+    with pytest.raises(tenuto.StreamError, match="engine died") as caught:
+        next(events)
+    assert (caught.value.type, caught.value.code) == ("InternalServerError", 500)
+
+
+def test_a_stream_without_its_end_is_an_error() -> None:
+    parser = EventParser()
+    assert list(parser.feed(chunk())) == []
+    with pytest.raises(tenuto.StreamError, match="before the reply was complete"):
+        parser.finish()
+    assert list(parser.feed(DONE)) == []
+    parser.finish()
+
+
+@pytest.mark.parametrize("data", [b"not json", b"[]", b'{"choices": [{}]}', b'{"choices": 3}'])
+def test_a_frame_that_makes_no_sense_is_an_error(data: bytes) -> None:
+    with pytest.raises(tenuto.StreamError):
+        list(EventParser().feed(b"data: " + data + b"\n\n"))
+
+
+def test_tool_calls_are_passed_on() -> None:
+    call = {"index": 0, "id": "c1", "function": {"name": "add", "arguments": "{"}}
+    events = EventParser().feed(chunk(choices=[{"index": 0, "delta": {"tool_calls": [call]}}]))
+    assert list(events) == [tenuto.ToolCallsDelta(0, (call,))]
+
+
+@pytest.mark.parametrize("flow", [protocol.chat, protocol.models])
+@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"choices": [{}], "data": [{}]}', b"null"])
+def test_an_answer_that_is_not_the_apis_is_an_error(flow: Callable[..., protocol.Flow[Any]], content: bytes) -> None:
+    running = flow({}, Retries()) if flow is protocol.chat else flow(Retries())
+    _, error = drive(running, httpx.Response(200, content=content))
+    assert isinstance(error, tenuto.InvalidReply)
