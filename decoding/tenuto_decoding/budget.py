@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
@@ -15,6 +16,9 @@ MAX_TOKENS = 2**31 - 1
 MAX_WAITS = 1024
 MAX_TEXT_LENGTH = 4096
 MAX_WAIT_TEXTS = 64
+
+#: What control tokens and thinking markers look like. A plan checks again with the tokenizer; this needs none.
+_CONTROL = re.compile(r"<[|｜][^<>]*[|｜]>|</?(?:\w+:)?think>|\[/?THINK\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +160,8 @@ def _check_text(field: str, value: object) -> None:
         raise InvalidBudget(field, f"{_show(value)} is not a text")
     if len(value) > MAX_TEXT_LENGTH:
         raise InvalidBudget(field, f"has {len(value)} characters; at most {MAX_TEXT_LENGTH} are taken")
+    if control := _CONTROL.search(value):
+        raise InvalidBudget(field, f"holds {control[0]!r}, a control token or marker; only plain text can be written")
 
 
 def _show(value: object) -> str:

@@ -1,0 +1,130 @@
+"""Budget forcing in `transformers`' `generate()`, as a logits processor.
+
+thinking = ThinkingLogitsProcessor(ThinkingBudget(max_thinking_tokens=512), tokenizer, do_sample=False)
+output = model.generate(**inputs, do_sample=False, logits_processor=[thinking])
+thinking.reports(output)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor
+
+from .automaton import EndedBy, Free, Phase, ThinkingAutomaton
+from .budget import ThinkingBudget
+from .errors import UnsupportedEngine
+from .logits import Edit, Sampling, apply_edits
+from .markers import ThinkingMarkers, detect_markers
+from .plan import compile_plan
+from .vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingReport:
+    """What was enforced in one sequence: thinking tokens, replaced attempts to end, and why thinking ended."""
+
+    tokens: int
+    waits: int
+    ended_by: EndedBy
+
+
+class ThinkingLogitsProcessor(LogitsProcessor):
+    """Enforces a budget in one call of `generate()`; make a new one for each call.
+
+    Greedy search and sampling are supported, over a batch that is padded on the left. `generate()` applies temperature,
+    top-k, top-p and min-p after this processor: give it the same values.
+
+    Args:
+        budget: for all sequences, or one for each (None for a sequence without).
+        tokenizer: the model's.
+        markers: detected from the tokenizer where not given.
+        do_sample, temperature, top_k, top_p, min_p: as given to `generate()`.
+
+    Raises:
+        InvalidBudget, UnknownMarkers: when made.
+        UnsupportedEngine: in a step, when sequences are reordered (beam search) or the processor is used again.
+    """
+
+    def __init__(
+        self,
+        budget: ThinkingBudget | Sequence[ThinkingBudget | None],
+        tokenizer: Any,
+        markers: ThinkingMarkers | None = None,
+        *,
+        do_sample: bool = True,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+    ) -> None:
+        markers = markers or detect_markers(tokenizer, tokenizer.chat_template)
+        budgets = [budget] if isinstance(budget, ThinkingBudget) else list(budget)
+        self._shared = isinstance(budget, ThinkingBudget)
+        self._plans = [compile_plan(each, markers, tokenizer) for each in budgets]
+        self._vocabulary = Vocabulary.of(tokenizer)
+        self._padding = tokenizer.pad_token_id
+        self._sampling = Sampling(temperature, top_k, top_p, min_p) if do_sample else Sampling(temperature=0.0)
+        self._automata: list[ThinkingAutomaton] = []
+        self._ids: torch.Tensor | None = None  # of the last step, to see that the sequences only grew
+        self._prompt_length = 0
+        self._fired: dict[int, bool] = {}
+        self._undecodable: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Edit the scores of the next step.
+
+        Args:
+            input_ids: shape (sequences, tokens so far), prompt included.
+            scores: logits, shape (sequences, vocabulary), before the warpers.
+        """
+        self._follow(input_ids)
+        edited = scores.float().clone()
+        if self._undecodable is None:
+            self._undecodable = torch.tensor(
+                self._vocabulary.undecodable(scores.shape[-1]), device=scores.device
+            ).long()
+        edits = []
+        for index, automaton in enumerate(self._automata):
+            action = automaton.action()
+            if automaton.plan.enforced:
+                edited[index, self._undecodable] = -torch.inf
+            if not isinstance(action, Free):
+                edits.append(Edit(index, action, self._sampling))
+        places, fired = apply_edits(edited, edits)
+        self._fired = {edits[place].row: flag for place, flag in zip(places, fired.tolist(), strict=True)}
+        return edited
+
+    def reports(self, output_ids: torch.Tensor) -> list[ThinkingReport]:
+        """What was enforced in each sequence, given what `generate()` returned."""
+        if self._ids is not None and output_ids.shape[1] == self._ids.shape[1] + 1:
+            self._follow(output_ids)
+        return [ThinkingReport(each.tokens, each.waits, each.ended_by) for each in self._automata]
+
+    def _follow(self, input_ids: torch.Tensor) -> None:
+        if self._ids is None:
+            self._start(input_ids)
+        elif input_ids.shape[1] == self._ids.shape[1] + 1 and torch.equal(input_ids[:, :-1], self._ids):
+            for index, token in enumerate(input_ids[:, -1].tolist()):
+                automaton = self._automata[index]
+                over = automaton.phase is not Phase.THINKING and self._ids[index, -1].item() in automaton.plan.stops
+                if not (over and input_ids.shape[1] - 1 > self._prompt_length):
+                    automaton.advance(token, self._fired.get(index, False))
+        else:
+            raise UnsupportedEngine(
+                "generate() changed or reordered the sequences between two steps: beam search and assisted generation "
+                "are not supported, and every call of generate() needs a processor of its own"
+            )
+        self._ids = input_ids.clone()
+
+    def _start(self, input_ids: torch.Tensor) -> None:
+        plans = self._plans * len(input_ids) if self._shared else self._plans
+        if len(plans) != len(input_ids):
+            raise UnsupportedEngine(
+                f"{len(plans)} budgets were given for {len(input_ids)} sequences; give one for each"
+            )
+        self._prompt_length = input_ids.shape[1]
+        for plan, ids in zip(plans, input_ids.tolist(), strict=True):
+            first = next((place for place, token in enumerate(ids) if token != self._padding), 0)
+            self._automata.append(ThinkingAutomaton.after(plan, ids[first:]))

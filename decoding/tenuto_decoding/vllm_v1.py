@@ -1,0 +1,197 @@
+"""Budget forcing on vLLM's V1 model runner, as a logits processor.
+
+Offline use needs nothing else:
+
+    LLM(model, logits_processors=[ThinkingLogitsProcessor])
+    SamplingParams(extra_args={"max_thinking_tokens": 512, "num_waits": 1})
+
+The markers come from the tokenizer and chat template, or from `additional_config={"thinking": {...}}` with the keys of
+`resolve_markers`: `family`, or `start` and `end`.
+
+vLLM applies penalties after logits processors on this runner: a redirect sees the logits before them.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from vllm import SamplingParams
+from vllm.config import VllmConfig
+from vllm.tokenizers import cached_tokenizer_from_config
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
+from vllm.v1.sample.logits_processor.builtin import process_dict_updates
+
+from .automaton import Force, Free, ThinkingAutomaton
+from .budget import ThinkingBudget
+from .errors import UnsupportedEngine
+from .logits import Edit, Sampling, apply_edits
+from .markers import ThinkingMarkers, resolve_markers
+from .plan import compile_plan
+from .vocabulary import Vocabulary
+
+#: Key of `SamplingParams.extra_args` under which a server names the request that it will ask a report for.
+REQUEST_KEY = "thinking_request"
+#: Key of `VllmConfig.additional_config` for the markers.
+CONFIG_KEY = "thinking"
+
+
+def check_engine(config: VllmConfig) -> None:
+    """Refuse, before the model is loaded, an engine on which this adapter cannot work.
+
+    Raises:
+        UnsupportedEngine: naming the option and the remedy.
+    """
+    if config.speculative_config is not None:
+        raise UnsupportedEngine(
+            "--speculative-config: vLLM's V1 model runner takes no logits processors together with speculative "
+            "decoding, so budgets could not be enforced; leave it out, or use the V2 model runner"
+        )
+
+
+def markers_of(config: VllmConfig) -> ThinkingMarkers:
+    """The markers of the engine's model: configured ones, else those that its tokenizer and chat template show.
+
+    Raises:
+        UnknownMarkers: when neither gives any.
+    """
+    tokenizer = cached_tokenizer_from_config(config.model_config)
+    given: dict[str, str | None] = {}
+    if isinstance(config.additional_config, dict):
+        given = config.additional_config.get(CONFIG_KEY) or {}
+    template = getattr(tokenizer, "chat_template", None)
+    return resolve_markers(tokenizer, template if isinstance(template, str) else str(template or ""), **given)
+
+
+class _Row:
+    """One budgeted sequence of the batch: its automaton, and how far it has followed the sequence.
+
+    Attributes:
+        output: the engine's own list of generated ids, which grows while the sequence runs; -1 stands for a token that
+            is not known yet.
+        seen: how many of them the automaton has taken.
+        fires: positions in the output at which a redirect's sources weighed more than its target.
+        watched: position from which on `fires` is complete; what came before was generated elsewhere.
+    """
+
+    __slots__ = ("automaton", "fires", "output", "params", "sampling", "seen", "structured", "watched")
+
+    def __init__(self, automaton: ThinkingAutomaton, params: SamplingParams, output: list[int]) -> None:
+        self.automaton = automaton
+        self.params = params
+        self.output = output
+        self.sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
+        self.structured = params.structured_outputs is not None
+        self.seen = 0
+        self.watched = len(output)
+        self.fires: set[int] = set()
+
+    def catch_up(self) -> None:
+        """Take the tokens that came since the last step; their number, not the sequence's length, is the cost."""
+        while self.seen < len(self.output) and self.output[self.seen] >= 0:
+            fired = self.seen in self.fires if self.seen >= self.watched else None
+            self.automaton.advance(self.output[self.seen], fired)
+            self.seen += 1
+
+    def continues_as(self, params: SamplingParams, output: list[int]) -> bool:
+        """Whether an added request is this sequence, come back after preemption."""
+        return params is self.params and self.output[: self.seen] == output[: self.seen] and self.seen <= len(output)
+
+
+class ThinkingLogitsProcessor(LogitsProcessor):
+    """Enforces the budgets of a persistent batch.
+
+    `update_state` is called before every forward pass, when the newest ids may still be unknown (asynchronous
+    scheduling), so the automata are advanced in `apply`, when they are. A preempted sequence leaves the batch and comes
+    back: its state is kept aside meanwhile, also because only here it is known which waits were redirects.
+    """
+
+    @classmethod
+    def validate_params(cls, sampling_params: SamplingParams) -> None:
+        """Refuse a wrong budget when the request arrives. Raises InvalidBudget."""
+        ThinkingBudget.from_mapping(sampling_params.extra_args or {})
+
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
+        check_engine(vllm_config)
+        self._tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
+        self._markers = markers_of(vllm_config)
+        self._rows: dict[int, _Row] = {}
+        self._left: deque[_Row] = deque(maxlen=4 * vllm_config.scheduler_config.max_num_seqs)
+        self._asked: list[_Row] = []  # rows of the last step's redirects
+        self._fired: torch.Tensor | None = None  # and which of them fired
+        self._undecodable: torch.Tensor | None = None
+
+    def is_argmax_invariant(self) -> bool:
+        """Budgets decide tokens, greedy ones too."""
+        return False
+
+    def update_state(self, batch_update: BatchUpdate | None) -> None:
+        """Follow the persistent batch: sequences added, removed and moved."""
+        if batch_update is None:
+            return
+        gone = [*batch_update.removed, *(index for index, *_ in batch_update.added)]
+        self._left.extend(self._rows[index] for index in gone if index in self._rows)
+        process_dict_updates(self._rows, batch_update, self._row)
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Edit the rows of budgeted sequences; logits are float32 of shape (sequences, vocabulary)."""
+        if not self._rows:
+            return logits
+        self._settle()
+        edits, rows = [], []
+        for index, row in self._rows.items():
+            row.catch_up()
+            action = row.automaton.action()
+            if isinstance(action, Free) or (row.structured and _is_masked(logits[index], action)):
+                continue
+            edits.append(Edit(index, action, row.sampling))
+            rows.append(row)
+        self._mask_undecodable(logits)
+        if edits:
+            places, self._fired = apply_edits(logits, edits)
+            self._asked = [rows[place] for place in places]
+        return logits
+
+    def report(self, request: str) -> list[tuple[list[int], list[int]]]:
+        """For every sequence of a request: the ids taken so far, and the positions at which a redirect fired."""
+        self._settle()
+        return [(row.output[: row.seen], sorted(row.fires)) for row in self._of(request)]
+
+    def _of(self, request: str) -> Iterator[_Row]:
+        for row in (*self._rows.values(), *self._left):
+            if (row.params.extra_args or {}).get(REQUEST_KEY) == request:
+                yield row
+
+    def _row(self, params: SamplingParams, prompt: list[int] | None, output: list[int]) -> _Row | None:
+        budget = ThinkingBudget.from_mapping(params.extra_args or {})
+        if budget is None:
+            return None
+        known = next((row for row in self._left if row.continues_as(params, output)), None) if output else None
+        if known is not None:
+            self._left.remove(known)
+            known.output = output
+            return known
+        plan = compile_plan(budget, self._markers, self._tokenizer)
+        return _Row(ThinkingAutomaton.after(plan, prompt or []), params, output)
+
+    def _settle(self) -> None:
+        """Note which of the last step's redirects fired; the token that they gave stands at the row's next position."""
+        if self._fired is None:
+            return
+        for row, fired in zip(self._asked, self._fired.tolist(), strict=True):
+            (row.fires.add if fired else row.fires.discard)(row.seen)
+        self._asked, self._fired = [], None
+
+    def _mask_undecodable(self, logits: torch.Tensor) -> None:
+        if self._undecodable is None:
+            ids = Vocabulary.of(self._tokenizer).undecodable(logits.shape[-1])
+            self._undecodable = torch.tensor(ids, dtype=torch.long, device=logits.device)
+        if len(self._undecodable):
+            rows = torch.tensor(list(self._rows), device=logits.device)
+            logits[rows[:, None], self._undecodable] = -torch.inf
+
+
+def _is_masked(row: torch.Tensor, action: Any) -> bool:
+    """Whether a grammar has ruled out the token that the action would bring in: then the grammar has the word."""
+    token = action.token if isinstance(action, Force) else action.target
+    return token is not None and bool(torch.isneginf(row[token]))
