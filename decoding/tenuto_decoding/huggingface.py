@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
-from .automaton import EndedBy, Free, Phase, ThinkingAutomaton
+from .automaton import EndedBy, Free, ThinkingAutomaton
 from .budget import ThinkingBudget
 from .errors import UnsupportedEngine
 from .logits import Edit, Sampling, apply_edits
@@ -68,7 +68,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._sampling = Sampling(temperature, top_k, top_p, min_p) if do_sample else Sampling(temperature=0.0)
         self._automata: list[ThinkingAutomaton] = []
         self._ids: torch.Tensor | None = None  # of the last step, to see that the sequences only grew
-        self._prompt_length = 0
+        self._done: list[bool] = []  # sequences that have ended and are only padded
         self._fired: dict[int, bool] = {}
         self._undecodable: torch.Tensor | None = None
 
@@ -107,10 +107,9 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             self._start(input_ids)
         elif input_ids.shape[1] == self._ids.shape[1] + 1 and torch.equal(input_ids[:, :-1], self._ids):
             for index, token in enumerate(input_ids[:, -1].tolist()):
-                automaton = self._automata[index]
-                over = automaton.phase is not Phase.THINKING and self._ids[index, -1].item() in automaton.plan.stops
-                if not (over and input_ids.shape[1] - 1 > self._prompt_length):
-                    automaton.advance(token, self._fired.get(index, False))
+                if not self._done[index]:
+                    self._automata[index].advance(token, self._fired.get(index, False))
+                    self._done[index] = token in self._automata[index].plan.stops
         else:
             raise UnsupportedEngine(
                 "generate() changed or reordered the sequences between two steps: beam search and assisted generation "
@@ -124,7 +123,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             raise UnsupportedEngine(
                 f"{len(plans)} budgets were given for {len(input_ids)} sequences; give one for each"
             )
-        self._prompt_length = input_ids.shape[1]
+        self._done = [False] * len(plans)
         for plan, ids in zip(plans, input_ids.tolist(), strict=True):
             first = next((place for place, token in enumerate(ids) if token != self._padding), 0)
             self._automata.append(ThinkingAutomaton.after(plan, ids[first:]))
