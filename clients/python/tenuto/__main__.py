@@ -1,0 +1,8 @@
+"""`python -m tenuto` is the `tenuto` command."""
+
+import sys
+
+from tenuto.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

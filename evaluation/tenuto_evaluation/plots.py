@@ -1,0 +1,45 @@
+"""Accuracy against mean thinking tokens, as in the paper's Figure 1."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter, ScalarFormatter
+
+from tenuto_evaluation.methods import Sweep
+from tenuto_evaluation.summary import Summary
+
+
+def plot_accuracy(sweep: Sweep, summaries: Sequence[Summary], path: Path) -> None:
+    """Write a PNG: one labelled point for each run, with its 95 % interval.
+
+    The x axis is logarithmic to base 2. Where a run did not think at all, it is linear below the smallest other value.
+    """
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    tokens = [summary.mean_thinking_tokens for summary in summaries]
+    accuracies = [summary.accuracy for summary in summaries]
+    errors = [
+        [accuracy - low, high - accuracy]
+        for accuracy, (low, high) in zip(accuracies, [summary.interval for summary in summaries], strict=True)
+    ]
+    axes.errorbar(tokens, accuracies, yerr=list(zip(*errors, strict=True)), marker="o", capsize=3, linewidth=1.2)
+    for summary in summaries:
+        axes.annotate(
+            sweep.point.format(summary.method.label),
+            (summary.mean_thinking_tokens, summary.accuracy),
+            xytext=(6, -12),
+            textcoords="offset points",
+            fontsize=9,
+        )
+    if min(tokens) > 0:
+        axes.set_xscale("log", base=2)
+    else:
+        axes.set_xscale("symlog", base=2, linthresh=min((value for value in tokens if value), default=1.0))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
+    axes.set(xlabel="mean thinking tokens", ylabel="accuracy", ylim=(0, 1), title=sweep.title)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=150)
