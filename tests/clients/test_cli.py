@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tenuto import __version__
 from tenuto.cli import main
 

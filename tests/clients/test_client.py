@@ -6,8 +6,8 @@ import socket
 from typing import Any
 
 import pytest
-import tenuto
 
+import tenuto
 from tests.clients.conftest import EVENT_STREAM, Answer, Sync, Wire
 
 THINKING = {"tokens": 5, "waits": 1, "ended_by": "cap", "max_thinking_tokens": 8, "min_thinking_tokens": None}

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 import tenuto
 from tenuto import protocol
 from tenuto.protocol import EventParser, Exchange, Retries, chat_body
