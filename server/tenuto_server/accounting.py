@@ -1,0 +1,112 @@
+"""Counts the thinking of every reply, token by token, and says at its end what was enforced."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tenuto_decoding.automaton import EndedBy, ThinkingAutomaton
+from tenuto_decoding.budget import ThinkingBudget
+from tenuto_decoding.plan import ThinkingPlan
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingReport:
+    """What became of the thinking of one choice.
+
+    Attributes:
+        tokens: thinking tokens, over all blocks.
+        waits: attempts to end thinking that were replaced.
+        ended_by: why thinking ended; `length` where the reply ended first, `none` where there was no thinking.
+        max_thinking_tokens, min_thinking_tokens: the bounds that were in force.
+    """
+
+    tokens: int
+    waits: int
+    ended_by: EndedBy
+    max_thinking_tokens: int | None
+    min_thinking_tokens: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Choice:
+    """One sequence of a reply.
+
+    Attributes:
+        ids: the tokens so far.
+        report: what they amount to; final once `settle` was called.
+    """
+
+    def __init__(self, plan: ThinkingPlan, budget: ThinkingBudget | None, prompt: Sequence[int]) -> None:
+        self.ids: list[int] = []
+        self._plan, self._budget, self._prompt = plan, budget, prompt
+        self._automaton = ThinkingAutomaton.after(plan, prompt)
+
+    def take(self, ids: Iterable[int]) -> None:
+        """Follow newly generated tokens."""
+        new = list(ids)
+        self.ids += new
+        self._automaton.advance_all(new)
+
+    @property
+    def needs_redirects(self) -> bool:
+        """Whether the tokens do not tell what happened: a "Wait" may be the model's own, an end marker a stop's."""
+        return self._plan.enforced and (
+            self._automaton.plan.num_waits > 0
+            or self._plan.min_thinking_tokens > 0
+            or self._automaton.ended_by == "model"
+        )
+
+    def settle(self, redirects: Iterable[int]) -> None:
+        """Recount, knowing at which positions a redirect fired."""
+        fired = frozenset(redirects)
+        self._automaton = ThinkingAutomaton.after(self._plan, self._prompt)
+        for position, token in enumerate(self.ids):
+            self._automaton.advance(token, position in fired)
+
+    @property
+    def report(self) -> ThinkingReport:
+        automaton, budget = self._automaton, self._budget
+        return ThinkingReport(
+            tokens=automaton.tokens,
+            waits=automaton.waits,
+            ended_by=automaton.ended_by,
+            max_thinking_tokens=budget.max_thinking_tokens if budget else None,
+            min_thinking_tokens=budget.min_thinking_tokens if budget else 0,
+        )
+
+
+class Reply:
+    """All sequences of one request to the engine, by their index."""
+
+    def __init__(self, plan: ThinkingPlan, budget: ThinkingBudget | None, prompt: Sequence[int], n: int) -> None:
+        self.choices = [Choice(plan, budget, prompt) for _ in range(n)]
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Thinking tokens over all choices."""
+        return sum(choice.report.tokens for choice in self.choices)
+
+
+_replies: ContextVar[list[Reply] | None] = ContextVar("replies", default=None)
+
+
+@contextmanager
+def collect_replies() -> Iterator[list[Reply]]:
+    """The accounts of what is generated on behalf of this context; they go on growing after it is left."""
+    replies: list[Reply] = []
+    token = _replies.set(replies)
+    try:
+        yield replies
+    finally:
+        _replies.reset(token)
+
+
+def hand_over(reply: Reply) -> None:
+    """Give the account of a reply to whoever collects in this context."""
+    collected = _replies.get()
+    if collected is not None:
+        collected.append(reply)

@@ -1,0 +1,159 @@
+"""What the command line says: our own options beside vLLM's."""
+
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.platforms import current_platform
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+from tenuto_decoding.budget import ThinkingBudget
+from tenuto_decoding.errors import ThinkingError
+from tenuto_decoding.markers import FAMILIES
+
+from .errors import StartupError
+
+BUILT_IN_MODEL = Path(__file__).parent / "s1_tiny"
+BUILT_IN_NAME = "s1-tiny"
+DEFAULT_HOST = "127.0.0.1"
+
+_GROUP = "Tenuto"
+
+
+def _option(default: Any, parse: type, metavar: str, text: str) -> Any:
+    return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """Our options. Each field is a flag of the same name; help, type and default are read from here."""
+
+    thinking_family: str | None = _option(
+        None,
+        str,
+        "FAMILY",
+        f"How the model marks its thinking: {', '.join(FAMILIES)}. Without it, detected from tokenizer and template.",
+    )
+    thinking_start_marker: str | None = _option(
+        None, str, "TEXT", "Text that opens thinking, for a model of no known family; needs the end marker too."
+    )
+    thinking_end_marker: str | None = _option(None, str, "TEXT", "Text that closes thinking.")
+    default_max_thinking_tokens: int | None = _option(
+        None, int, "N", "Cap on thinking for requests that give none. Without it, only requests set caps."
+    )
+    default_min_thinking_tokens: int = _option(
+        0, int, "N", "Floor for requests that give none: below it, an attempt to stop thinking becomes a wait."
+    )
+    default_num_waits: int = _option(
+        0, int, "N", "For requests that give none: how many attempts to stop thinking become a wait, at any length."
+    )
+    drain_timeout: float = _option(
+        60.0, float, "SECONDS", "How long running replies may go on after SIGTERM or Ctrl-C before they are cut."
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.drain_timeout < float("inf"):
+            raise StartupError(f"--drain-timeout: {self.drain_timeout} is not a number of seconds")
+        try:
+            _ = self.default_budget
+        except ThinkingError as error:
+            raise StartupError(f"--default-...: {error}") from error
+
+    @property
+    def default_budget(self) -> ThinkingBudget | None:
+        """The budget of requests that ask for none, or None."""
+        budget = ThinkingBudget(
+            max_thinking_tokens=self.default_max_thinking_tokens,
+            min_thinking_tokens=self.default_min_thinking_tokens,
+            num_waits=self.default_num_waits,
+        )
+        return budget if budget.to_dict() else None
+
+
+def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
+    """Our options and vLLM's. Exits the process on `--help` and on words that are no option, as argparse does.
+
+    Raises:
+        StartupError: for options that contradict each other or that this server does not offer.
+    """
+    parser = _parser()
+    args = parser.parse_args(list(argv))
+    if (args.model_tag or args.model) is None:
+        parser.set_defaults(**_built_in_defaults())
+        args = parser.parse_args(list(argv))
+        _prepare_for_built_in()
+    args.model = args.model_tag or args.model
+    _refuse_other_launchers(args)
+    validate_parsed_serve_args(args)
+    return ServeConfig(**{option.name: getattr(args, option.name) for option in fields(ServeConfig)}), args
+
+
+class _Parser(FlexibleArgumentParser):
+    """vLLM's parser, whose plain help lists groups only; ours shows this server's options in full before them."""
+
+    def format_help(self) -> str:
+        text = str(super().format_help())
+        if self._search_keyword is not None:
+            return text
+        ours = next(group for group in self._action_groups if group.title == _GROUP)
+        formatter = self._get_formatter()
+        formatter.start_section("Options of this server")
+        formatter.add_arguments(ours._group_actions)
+        formatter.end_section()
+        head, title, groups = text.partition("Config Groups:")
+        return f"{head}{formatter.format_help()}\n{title}{groups}"
+
+
+def _parser() -> FlexibleArgumentParser:
+    parser = _Parser(
+        prog="tenuto serve",
+        usage="tenuto serve [MODEL] [options]",
+        description="Serve MODEL (a folder or a Hugging Face name) with thinking budgets; without MODEL, the built-in "
+        "small one. Every option of `vllm serve` is understood too.",
+        epilog="All options: tenuto serve --help=all    One group: --help=tenuto    One option: --help=max-model-len",
+    )
+    group = parser.add_argument_group(_GROUP, "Thinking budgets, markers and shutdown: the options of this server.")
+    for option in fields(ServeConfig):
+        _add(group, option)
+    make_arg_parser(parser)
+    parser.set_defaults(model=None, host=DEFAULT_HOST)
+    return parser
+
+
+def _add(group: Any, option: Field[Any]) -> None:
+    group.add_argument(f"--{option.name.replace('_', '-')}", default=option.default, **option.metadata)
+
+
+def _built_in_defaults() -> dict[str, Any]:
+    if not BUILT_IN_MODEL.is_dir():
+        raise StartupError(f"the built-in model is missing ({BUILT_IN_MODEL.name}/): name a model")
+    defaults = {"model": str(BUILT_IN_MODEL), "served_model_name": [BUILT_IN_NAME]}
+    # A small model on a CPU: compiling would take longer than it saves, and float32 makes temperature 0 exact.
+    return defaults | {"enforce_eager": True, "dtype": "float32"} if current_platform.is_cpu() else defaults
+
+
+def _prepare_for_built_in() -> None:
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; 4 would be taken otherwise
+    # Everything is in the folder: nothing may be looked up on the hub.
+    os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+
+def _refuse_other_launchers(args: Namespace) -> None:
+    """Options that start something else than one server process, or expose what this server does not."""
+    refused = {
+        "--headless": args.headless,
+        "--grpc": args.grpc,
+        "--grpc-port": args.grpc_port is not None,
+        "--tokens-only": args.tokens_only,
+        "--api-server-count": (args.api_server_count or 1) != 1,
+        "--data-parallel-multi-port-external-lb": args.data_parallel_multi_port_external_lb,
+        "--worker-extension-cls": bool(args.worker_extension_cls),
+        "--trust-request-chat-template": args.trust_request_chat_template,
+    }
+    for option, given in refused.items():
+        if given:
+            raise StartupError(f"{option} is not supported by tenuto serve")

@@ -1,0 +1,92 @@
+"""vLLM's engine with thinking budgets: the one place that every request passes, whatever its endpoint."""
+
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from copy import copy
+from typing import Any
+
+from vllm.outputs import RequestOutput
+from vllm.renderers.inputs.preprocess import extract_prompt_components
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.v1.engine.async_llm import AsyncLLM
+
+from tenuto_decoding.budget import FIELDS, ThinkingBudget
+from tenuto_decoding.vllm_v1 import REQUEST_KEY
+
+from .accounting import Choice, Reply, hand_over
+from .policy import Room, ThinkingPolicy
+
+#: Per sequence of a request: ids that the engine's automaton has taken, positions at which a redirect fired.
+SequenceReport = tuple[list[int], list[int]]
+
+Outputs = AsyncGenerator[RequestOutput, None]
+
+
+class ThinkingEngine(AsyncLLM):
+    """`AsyncLLM` that resolves budgets on the way in and accounts for them on the way out."""
+
+    def __init__(self, *, policy: ThinkingPolicy, **kwargs: Any) -> None:
+        self._policy = policy
+        super().__init__(**kwargs)
+
+    def generate(self, prompt: Any, sampling_params: SamplingParams, request_id: str, **kwargs: Any) -> Outputs:
+        """As `AsyncLLM.generate`, but what is wrong with a budget is raised here, before anything is generated.
+
+        Raises:
+            ThinkingError: for a budget that is wrong or cannot be kept.
+        """
+        ids: Sequence[int] = extract_prompt_components(self.model_config, prompt).token_ids or []
+        context = self.model_config.max_model_len
+        budget, plan = self._policy.resolve(
+            sampling_params.extra_args or {},
+            sampling_params.thinking_token_budget,
+            ids,
+            self.get_tokenizer(),
+            Room(max_tokens=sampling_params.max_tokens or context, context=context),
+        )
+        key = uuid.uuid4().hex
+        params = _with_budget(sampling_params, budget, key)
+        outputs: Outputs = super().generate(prompt, params, request_id, **kwargs)
+        if plan is None:
+            return outputs
+        reply = Reply(plan, budget, ids, params.n)
+        hand_over(reply)
+        return self._accounted(outputs, reply, key, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
+
+    async def _accounted(self, outputs: Outputs, reply: Reply, key: str, *, cumulative: bool) -> Outputs:
+        async with aclosing(outputs):
+            async for output in outputs:
+                for completion in output.outputs:
+                    choice = reply.choices[completion.index]
+                    choice.take(completion.token_ids[len(choice.ids) if cumulative else 0 :])
+                await self._settle((reply.choices[done.index] for done in output.outputs if done.finished()), key)
+                yield output
+
+    async def _settle(self, ended: Iterable[Choice], key: str) -> None:
+        """Make the reports of choices that ended final, with what only the engine's workers know."""
+        unsettled = [choice for choice in ended if choice.needs_redirects]
+        if not unsettled:
+            return
+        # Every engine is asked: with data parallelism, any of them may have run the request.
+        engines: list[list[list[SequenceReport]]] = await self.engine_core.call_utility_all_async(
+            "collective_rpc", "thinking_report", None, (key,), None
+        )
+        sequences = [sequence for workers in engines for report in workers for sequence in report]
+        for choice in unsettled:
+            choice.settle(_redirects(choice.ids, sequences))
+
+
+def _with_budget(params: SamplingParams, budget: ThinkingBudget | None, key: str) -> SamplingParams:
+    """The parameters for the engine: our budget alone, never vLLM's own, which would count and force differently."""
+    others = {name: value for name, value in (params.extra_args or {}).items() if name not in FIELDS}
+    params = copy(params)
+    params.thinking_token_budget = None
+    params.extra_args = {**others, **budget.to_dict(), REQUEST_KEY: key} if budget is not None else others or None
+    return params
+
+
+def _redirects(ids: Sequence[int], sequences: Sequence[SequenceReport]) -> list[int]:
+    """The positions that belong to a choice: of the sequence whose ids, as far as it has come, are the choice's."""
+    own = [(taken, fired) for taken, fired in sequences if list(ids[: len(taken)]) == list(taken)]
+    return max(own, key=lambda sequence: len(sequence[0]), default=([], []))[1]

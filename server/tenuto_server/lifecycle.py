@@ -1,0 +1,195 @@
+"""A server's life: it listens, loads the model, serves, lets running replies finish, and ends with all it started."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Never
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from vllm import envs
+from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+from vllm.entrypoints.launchers.launcher import NoSignalServer, setup_server
+from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
+from vllm.utils.gc_utils import freeze_gc_heap
+
+from .app import build_app
+from .config import BUILT_IN_NAME, ServeConfig
+from .engine import ThinkingEngine
+from .errors import StartupError
+from .reasoning import with_both_names
+from .service import Service, Stage
+from .startup import start_engine
+
+logger = logging.getLogger("vllm.tenuto")
+
+_WATCH_SECONDS = 1.0
+_CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and for connections to close
+OK, FAILED = 0, 1
+
+
+def serve(config: ServeConfig, args: Namespace) -> int:
+    """Serve until a signal ends it or the engine dies; the exit status of the process.
+
+    Raises:
+        StartupError: for options that cannot work and for a port that is taken.
+    """
+    try:
+        address, listener = setup_server(args, reuse_port=False)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {args.host}:{args.port}: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise StartupError(str(error)) from error
+    return uvloop.run(_Server(config, args, address, listener).run())
+
+
+class _Server:
+    def __init__(self, config: ServeConfig, args: Namespace, address: str, listener: socket.socket) -> None:
+        self._config, self._args, self._address, self._listener = config, args, address, listener
+        self._service = Service(has_default_budget=config.default_budget is not None)
+        self._app = build_app(args, self._service)
+        self._http = NoSignalServer(_uvicorn_config(args, self._app))
+        self._app.state.server = self._http
+        self._signals = 0
+        self._signalled = asyncio.Event()
+        self._insisted = asyncio.Event()
+
+    async def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+        http = asyncio.create_task(self._http.serve(sockets=[self._listener]))
+        engine = await self._load()
+        try:
+            status = await self._until_end(engine)
+            await self._drain(engine)
+        finally:
+            engine.shutdown(timeout=0)
+        self._http.should_exit = True
+        await http
+        return status
+
+    def _on_signal(self) -> None:
+        self._signals += 1
+        self._signalled.set()
+        if self._signals > 1:
+            self._insisted.set()
+
+    async def _load(self) -> ThinkingEngine:
+        """Load the model in a thread, while the probes are answered. Does not return if that is cut short."""
+        loading = _in_thread(lambda: start_engine(self._config, self._args))
+        signalled = asyncio.create_task(self._signalled.wait())
+        await asyncio.wait((loading, signalled), return_when=asyncio.FIRST_COMPLETED)
+        if not loading.done():
+            _leave(OK)
+        signalled.cancel()
+        try:
+            engine = await loading
+        except StartupError as error:
+            sys.stderr.write(f"tenuto serve: {error}\n")
+            _leave(FAILED)
+        except Exception:
+            logger.exception("The model could not be loaded")
+            _leave(FAILED)
+        await self._join(engine)
+        return engine
+
+    async def _join(self, engine: ThinkingEngine) -> None:
+        state = self._app.state
+        await init_app_state(engine, state, self._args, await engine.get_supported_tasks())
+        if state.openai_serving_chat.parser_cls is not None:
+            state.openai_serving_chat.parser_cls = with_both_names(state.openai_serving_chat.parser_cls)
+        freeze_gc_heap()
+        self._service.stage = Stage.READY
+        sys.stdout.write(f"Tenuto is ready. Try: {_example(self._address, self._args)}\n")
+        sys.stdout.flush()
+
+    async def _until_end(self, engine: ThinkingEngine) -> int:
+        """Wait for a signal or the engine's death, logging its figures now and then."""
+        since_log = 0.0
+        while not self._signalled.is_set():
+            try:
+                await asyncio.wait_for(self._signalled.wait(), _WATCH_SECONDS)
+            except TimeoutError:
+                since_log += _WATCH_SECONDS
+            if engine.errored:
+                logger.error("The engine has died; the server ends with it")
+                return FAILED
+            if since_log >= envs.VLLM_LOG_STATS_INTERVAL and not self._args.disable_log_stats:
+                since_log = 0.0
+                await engine.do_log_stats()
+        return OK
+
+    async def _drain(self, engine: ThinkingEngine) -> None:
+        """Take no more work; let what runs finish, or cut it after the time for that, or at a second signal."""
+        self._service.stage = Stage.DRAINING
+        if engine.errored:
+            return
+        if self._service.running:
+            logger.info("Shutting down after %d running request(s)", self._service.running)
+        finished = asyncio.create_task(self._service.idle(self._config.drain_timeout))
+        insisted = asyncio.create_task(self._insisted.wait())
+        await asyncio.wait((finished, insisted), return_when=asyncio.FIRST_COMPLETED)
+        if self._service.running:
+            await engine.pause_generation(mode="abort", clear_cache=False)
+            await self._service.idle(_CUT_SECONDS)
+        finished.cancel()
+        insisted.cancel()
+
+
+def _in_thread(work: Callable[[], ThinkingEngine]) -> "asyncio.Future[ThinkingEngine]":
+    """Run it in a daemon thread: unlike an executor's, it does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[ThinkingEngine] = loop.create_future()
+
+    def run() -> None:
+        try:
+            value = work()
+        except BaseException as error:
+            loop.call_soon_threadsafe(result.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(result.set_result, value)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return result
+
+
+def _leave(status: int) -> Never:
+    """End the process now. What it has started ends with it, by its lifeline."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
+    log_config = get_uvicorn_log_config(args)
+    config = uvicorn.Config(
+        app,
+        log_level=args.uvicorn_log_level,
+        access_log=not args.disable_uvicorn_access_log,
+        timeout_keep_alive=envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE,
+        timeout_graceful_shutdown=int(_CUT_SECONDS),
+        ssl_keyfile=args.ssl_keyfile,
+        ssl_certfile=args.ssl_certfile,
+        ssl_ca_certs=args.ssl_ca_certs,
+        ssl_cert_reqs=args.ssl_cert_reqs,
+        **({"ssl_ciphers": args.ssl_ciphers} if args.ssl_ciphers else {}),
+        **({"log_config": log_config} if log_config is not None else {}),
+    )
+    # Read by vLLM's HTTP protocol class where it limits headers.
+    config.h11_max_incomplete_event_size = args.h11_max_incomplete_event_size
+    config.h11_max_header_count = args.h11_max_header_count  # type: ignore[attr-defined]
+    return config
+
+
+def _example(address: str, args: Namespace) -> str:
+    built_in = args.served_model_name == [BUILT_IN_NAME]
+    question = "3 8 1 9 4 7 2 6" if built_in else "How many r are in raspberry?"
+    body = f'{{"messages": [{{"role": "user", "content": "{question}"}}], "max_thinking_tokens": 64}}'
+    return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"

@@ -1,0 +1,198 @@
+"""A reasoning parser for vLLM that knows the markers of any family, the same ones that budgets are enforced with.
+
+vLLM's own parsers know one model family each, and several take text for reasoning that no marker opened. This one splits
+where the tokens are counted. vLLM imports this module by name where it needs the parser, in the engine's process too.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from functools import cache
+from typing import Any
+
+from vllm.entrypoints.generate.base.protocol import DeltaMessage
+from vllm.parser.abstract_parser import Parser
+from vllm.reasoning import ReasoningParser, ReasoningParserManager
+
+from tenuto_decoding.automaton import Phase, initial_phase
+from tenuto_decoding.markers import ThinkingMarkers
+from tenuto_decoding.plan import compile_plan
+from tenuto_decoding.vocabulary import Vocabulary
+
+from .splitting import Markup, TextSplitter
+
+NAME = "tenuto"
+
+_VARIABLE = "TENUTO_THINKING_MARKERS"
+
+
+def use_markers(markers: ThinkingMarkers) -> None:
+    """Set the markers for this process and those that it starts from now on."""
+    os.environ[_VARIABLE] = json.dumps(asdict(markers))
+
+
+@cache
+def _markers(given: str) -> ThinkingMarkers:
+    fields: dict[str, Any] = json.loads(given)
+    return ThinkingMarkers(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    )
+
+
+class MarkerReasoningParser(ReasoningParser):
+    """Splits one sequence. vLLM makes an instance for each, and feeds it either the whole text or its pieces.
+
+    Attributes:
+        shows_special_tokens: whether the request asked to see control tokens in the text.
+        hands_over: whether a tool parser takes over after the thinking; otherwise this parser stays in charge, and
+            finds a second block of thinking too.
+    """
+
+    # What vLLM calls engine-based: only new text is handed in, and what is held back is asked for at the end.
+    engine_based_streaming = True
+
+    def __init__(self, tokenizer: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(tokenizer, *args, **kwargs)
+        markers = _markers(os.environ[_VARIABLE])
+        self.shows_special_tokens = False
+        self.hands_over = True
+        self._markers = markers
+        self._plan = compile_plan(None, markers, tokenizer)
+        self._phase: Phase | None = None  # that of the prompt, once it is known
+        self._splitter: TextSplitter | None = None
+
+    @property
+    def reasoning_start_str(self) -> str:
+        return self._markers.start
+
+    @property
+    def reasoning_end_str(self) -> str:
+        return self._markers.end
+
+    def adjust_request(self, request: Any) -> Any:
+        """Have the markers decoded, where they are control tokens."""
+        special = Vocabulary.of(self.model_tokenizer).special
+        if special.intersection(self._plan.start.ids + self._plan.end.ids):
+            request.skip_special_tokens = False
+        return request
+
+    def adjust_initial_state_from_prompt(self, prompt_token_ids: Sequence[int]) -> None:
+        self._phase = initial_phase(self._plan, prompt_token_ids)
+
+    def is_reasoning_end(self, input_ids: Sequence[int]) -> bool:
+        return initial_phase(self._plan, input_ids) is Phase.ANSWER
+
+    def is_reasoning_end_streaming(self, input_ids: Sequence[int], delta_ids: Iterable[int]) -> bool:
+        new = len(list(delta_ids))
+        return self._end_in(input_ids[-(new + len(self._plan.end.ids) - 1) :], new) is not None
+
+    def extract_content_ids(self, input_ids: list[int]) -> list[int]:
+        end = self._end_in(input_ids, len(input_ids))
+        return [] if end is None else input_ids[end:]
+
+    def has_engine_confirmed_reasoning_end(self) -> bool:
+        return self.hands_over and self._splitter is not None and self._splitter.phase is Phase.ANSWER
+
+    def extract_reasoning(self, model_output: str, request: Any) -> tuple[str | None, str | None]:
+        if self._phase is None and self._opened_before(model_output):
+            self._phase = Phase.THINKING
+        splitter = self._start()
+        pieces = (splitter.feed(model_output), splitter.finish())
+        reasoning, content = ("".join(parts) for parts in zip(*pieces, strict=True))
+        return reasoning or None, content or None
+
+    def extract_reasoning_streaming(
+        self,
+        previous_text: str,
+        current_text: str,
+        delta_text: str,
+        previous_token_ids: Sequence[int],
+        current_token_ids: Sequence[int],
+        delta_token_ids: Sequence[int],
+    ) -> DeltaMessage | None:
+        self._splitter = self._splitter or self._start()
+        return _delta(*self._splitter.feed(delta_text))
+
+    def finish_streaming(self) -> DeltaMessage | None:
+        """What was held back, at the end of the text or where a tool parser takes over."""
+        return None if self._splitter is None else _delta(*self._splitter.finish())
+
+    def _start(self) -> TextSplitter:
+        special: list[str] = [] if self.shows_special_tokens else list(self.model_tokenizer.all_special_tokens)
+        markup = Markup(
+            start=self._markers.start,
+            end=self._markers.end,
+            openers=self._markers.also_ends,
+            dropped=tuple(text for text in special if text not in self._markers.also_ends),
+            exclusive=self._plan.end.gate == 0,
+        )
+        return TextSplitter(markup, self._phase or Phase.BEFORE)
+
+    def _opened_before(self, text: str) -> bool:
+        """Whether a text whose prompt is not known goes on with thinking that the prompt opened."""
+        end = text.find(self._markers.end)
+        return end >= 0 and self._markers.start not in text[:end]
+
+    def _end_in(self, ids: Sequence[int], new: int) -> int | None:
+        """Where the last end of thinking stands that is completed by the last `new` ids: the index after it."""
+        end, size = self._plan.end.ids, len(self._plan.end.ids)
+        for stop in range(len(ids), len(ids) - new, -1):
+            if tuple(ids[max(0, stop - size) : stop]) == end or ids[stop - 1] in self._plan.also_ends:
+                return stop
+        return None
+
+
+def _delta(reasoning: str, content: str) -> DeltaMessage | None:
+    given = {name: text for name, text in (("reasoning", reasoning), ("content", content)) if text}
+    return DeltaMessage(**given) if given else None
+
+
+ReasoningParserManager.register_module(NAME, module=MarkerReasoningParser)
+
+
+def with_both_names(parser_class: type[Parser]) -> type[Parser]:
+    """A parser whose deltas carry the reasoning under the two names that clients read.
+
+    It also tells our reasoning parser what vLLM does not: the prompt, and what the request shows.
+    """
+
+    class BothNames(parser_class):
+        def parse(self, model_output: str, request: Any, *args: Any, **kwargs: Any) -> Any:
+            self._introduce(request)
+            return super().parse(model_output, request, *args, **kwargs)
+
+        def parse_delta(
+            self,
+            delta_text: str,
+            delta_token_ids: list[int],
+            request: Any,
+            prompt_token_ids: list[int] | None = None,
+            **kwargs: Any,
+        ) -> DeltaMessage | None:
+            self._introduce(request)
+            ours, state = self.reasoning_parser, self._stream_state
+            if isinstance(ours, MarkerReasoningParser) and not ours.hands_over and not state.prompt_reasoning_checked:
+                # Else a prompt that ends in the answer would have the text passed by our parser altogether.
+                state.prompt_reasoning_checked = True
+                ours.adjust_initial_state_from_prompt(prompt_token_ids or ())
+            delta = super().parse_delta(delta_text, delta_token_ids, request, prompt_token_ids, **kwargs)
+            if delta is not None and delta.reasoning is not None:
+                delta.reasoning_content = delta.reasoning
+            return delta
+
+        def set_prompt_token_ids(self, prompt_token_ids: Sequence[int]) -> None:
+            super().set_prompt_token_ids(prompt_token_ids)
+            if isinstance(self.reasoning_parser, MarkerReasoningParser):
+                self.reasoning_parser.adjust_initial_state_from_prompt(prompt_token_ids)
+
+        def count_reasoning_tokens(self, token_ids: Sequence[int]) -> int:
+            return 0  # the engine's account is exact and is put in its place
+
+        def _introduce(self, request: Any) -> None:
+            ours = self.reasoning_parser
+            if isinstance(ours, MarkerReasoningParser):
+                ours.shows_special_tokens = getattr(request, "shows_special_tokens", False)
+                ours.hands_over = self.tool_parser is not None
+
+    return BothNames

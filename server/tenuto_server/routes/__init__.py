@@ -1,0 +1,1 @@
+"""What is mounted, and nothing else of vLLM's."""
