@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import tenuto
-
 from tenuto_evaluation import built_in
 from tenuto_evaluation.errors import EvaluationError
 

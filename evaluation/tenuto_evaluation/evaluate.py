@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TextIO
 
 import tenuto
-
 from tenuto_evaluation.methods import Method, Sweep, caps_sweep, waits_sweep
 from tenuto_evaluation.plots import plot_accuracy
 from tenuto_evaluation.runner import Progress, Record, Settings, run

@@ -14,7 +14,6 @@ from types import FrameType
 from typing import NoReturn, TextIO
 
 import tenuto
-
 from tenuto_evaluation.errors import ServerFailed
 
 TENUTO_SERVE = (sys.executable, "-m", "tenuto", "serve")

@@ -12,7 +12,12 @@ from tenuto_evaluation.summary import Summary
 
 
 def plot_accuracy(sweep: Sweep, summaries: Sequence[Summary], path: Path) -> None:
-    """Write a PNG: one labelled point for each run, with its 95 % interval.
+    """Write the plot as a PNG."""
+    draw(sweep, summaries).savefig(path, dpi=150)
+
+
+def draw(sweep: Sweep, summaries: Sequence[Summary]) -> Figure:
+    """One labelled point for each run, with its 95 % interval.
 
     The x axis is logarithmic to base 2. Where a run did not think at all, it is linear below the smallest other value.
     """
@@ -42,4 +47,4 @@ def plot_accuracy(sweep: Sweep, summaries: Sequence[Summary], path: Path) -> Non
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
     axes.set(xlabel="mean thinking tokens", ylabel="accuracy", ylim=(0, 1), title=sweep.title)
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=150)
+    return figure

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TextIO
 
 import tenuto
-
 from tenuto_evaluation.methods import Method
 from tenuto_evaluation.tasks import Problem, extract, is_correct
 
@@ -56,14 +55,17 @@ class Progress:
 
     def count(self, record: Record) -> None:
         if record.failure and not self.failed:
-            self.stream.write(f"{self.label}: first failure: {record.failure}\n")
+            self._line(f"first failure: {record.failure}", ended=True)
         self.done += 1
         self.failed += record.failure is not None
         last = self.done == self.total
         if last or self.stream.isatty():
-            failures = f", {self.failed} failed" if self.failed else ""
-            self.stream.write(f"\r{self.label}: {self.done}/{self.total}{failures}" + ("\n" if last else ""))
-            self.stream.flush()
+            self._line(f"{self.done}/{self.total}" + (f", {self.failed} failed" if self.failed else ""), ended=last)
+
+    def _line(self, text: str, ended: bool) -> None:
+        start = "\r" if self.stream.isatty() else ""
+        self.stream.write(f"{start}{self.label}: {text}" + ("\n" if ended else ""))
+        self.stream.flush()
 
 
 async def run(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+
 from tenuto_evaluation.metrics import Bounds, Point, control, performance, scaling, wilson_interval
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tenuto_evaluation.errors import InvalidProblems
 from tenuto_evaluation.tasks import Problem, extract, is_correct, load_problems
 

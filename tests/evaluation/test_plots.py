@@ -1,0 +1,40 @@
+"""Plots are PNG files of the promised kind; what is drawn is read from matplotlib's own objects."""
+
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from tenuto_evaluation.methods import Method, waits_sweep
+from tenuto_evaluation.plots import draw, plot_accuracy
+from tenuto_evaluation.summary import Summary
+
+SWEEP = waits_sweep([0, 1, 4])
+
+
+def summaries(*tokens: float) -> list[Summary]:
+    labels = [method.label for method in SWEEP.methods]
+    return [
+        Summary(Method(label, {}), 100, 0, 20 * (index + 1), used, 0.0, {"model": 1.0})
+        for index, (label, used) in enumerate(zip(labels, tokens, strict=True))
+    ]
+
+
+def test_points_are_where_the_runs_are_and_carry_their_labels() -> None:
+    [axes] = draw(SWEEP, summaries(25, 50, 100)).axes
+    assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[25, 0.2], [50, 0.4], [100, 0.6]]
+    assert [text.get_text() for text in axes.texts] == ["0 waits", "1 waits", "4 waits"]
+    assert axes.get_xlabel() == "mean thinking tokens"
+    assert axes.get_title() == SWEEP.title
+
+
+@pytest.mark.parametrize(("tokens", "scale"), [((25, 50, 100), "log"), ((0, 50, 100), "symlog"), ((0, 0, 0), "symlog")])
+def test_the_axis_is_logarithmic_and_has_a_place_for_no_thinking(
+    tmp_path: Path, tokens: tuple[float, ...], scale: str
+) -> None:
+    [axes] = draw(SWEEP, summaries(*tokens)).axes
+    assert axes.get_xscale() == scale
+    plot_accuracy(SWEEP, summaries(*tokens), tmp_path / "plot.png")
+    height, width, _ = matplotlib.image.imread(tmp_path / "plot.png").shape
+    assert (width, height) == (1050, 675)
