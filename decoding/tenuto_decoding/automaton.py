@@ -253,8 +253,8 @@ class ThinkingAutomaton:
         closing_at = self.plan.closing_at
         if closing_at is None:
             return False
-        landing = self.count > closing_at - self.plan.landing_tokens and self._last in self.plan.landings
-        return self.count >= closing_at or landing
+        window = max(closing_at - self.plan.landing_tokens + 1, self.plan.min_thinking_tokens)
+        return self.count >= closing_at or (self.count >= window and self._last in self.plan.landings)
 
     def _closing(self) -> _Script:
         plan = self.plan

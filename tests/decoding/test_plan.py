@@ -1,0 +1,109 @@
+"""Compilation into ids."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenuto_decoding import FAMILIES, InvalidBudget, Marker, ThinkingBudget, ThinkingMarkers, Vocabulary, compile_plan
+from tenuto_decoding.errors import UnknownMarkers
+
+S1 = FAMILIES["s1"]
+THINK = FAMILIES["think"]
+
+
+def test_markers_of_s1_are_a_special_token_and_a_word(chatml: Any) -> None:
+    plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), S1, chatml)
+    start, end, wait = (tuple(chatml.encode(text)) for text in (S1.start, S1.end, "Wait"))
+    assert (len(start), len(end), len(wait)) == (2, 2, 1)
+    assert (plan.start.ids, plan.start.gate) == (start, 0)
+    assert (plan.end.ids, plan.end.gate) == (end, 0)
+    assert plan.waits == (wait,)
+    assert plan.stops == (chatml.eos_token_id, chatml.pad_token_id)
+    assert (plan.newline, plan.answer_prefix) == (tuple(chatml.encode("\n")), tuple(chatml.encode("\nFinal Answer:")))
+    assert plan.newline[0] in plan.line_ends
+    assert plan.force_start
+
+
+def test_markers_spelt_in_text_are_intercepted_at_their_last_token(chatml: Any) -> None:
+    plan = compile_plan(ThinkingBudget(), THINK, chatml)
+    assert len(plan.end.ids) > 1
+    assert plan.end.gate == len(plan.end.ids) - 1
+
+
+def test_tool_openers_end_thinking_where_they_are_tokens(thinker: Any, chatml: Any) -> None:
+    assert compile_plan(ThinkingBudget(), THINK, thinker).also_ends == tuple(thinker.encode("<tool_call>"))
+    assert compile_plan(ThinkingBudget(), THINK, chatml).also_ends == ()
+
+
+def test_the_cap_text_is_left_out_where_the_cap_is_shorter(thinker: Any) -> None:
+    size = len(thinker.encode(THINK.cap_text))
+    assert compile_plan(ThinkingBudget(max_thinking_tokens=size - 1), THINK, thinker).cap_text == ()
+    plan = compile_plan(ThinkingBudget(max_thinking_tokens=size), THINK, thinker)
+    assert len(plan.cap_text) == size
+    assert plan.closing_at == 0
+
+
+def test_several_wait_texts_and_an_empty_one(chatml: Any) -> None:
+    plan = compile_plan(ThinkingBudget(num_waits=1, wait_text=("Wait", "", "Hmm")), S1, chatml)
+    assert plan.waits == (tuple(chatml.encode("Wait")), (), tuple(chatml.encode("Hmm")))
+
+
+def test_without_a_budget_nothing_is_enforced(chatml: Any) -> None:
+    plan = compile_plan(None, S1, chatml)
+    assert not plan.enforced
+    assert not plan.opens_itself
+
+
+def test_equal_arguments_give_the_same_plan(chatml: Any) -> None:
+    first = compile_plan(ThinkingBudget(max_thinking_tokens=3), S1, chatml)
+    assert compile_plan(ThinkingBudget(max_thinking_tokens=3), S1, chatml) is first
+
+
+def test_a_text_that_spells_the_end_marker_is_refused(chatml: Any) -> None:
+    markers = ThinkingMarkers(family="custom", start="((", end="))")
+    with pytest.raises(InvalidBudget, match="wait_text"):
+        compile_plan(ThinkingBudget(num_waits=1, wait_text="a)) b"), markers, chatml)
+    assert compile_plan(ThinkingBudget(num_waits=1, wait_text="a) b"), markers, chatml)
+
+
+def test_a_text_with_a_control_token_of_this_tokenizer_is_refused(thinker: Any) -> None:
+    with pytest.raises(InvalidBudget, match="cap_text"):
+        compile_plan(ThinkingBudget(max_thinking_tokens=99, cap_text="call <tool_call>"), THINK, thinker)
+
+
+def test_a_marker_without_tokens_is_refused(chatml: Any) -> None:
+    with pytest.raises(UnknownMarkers, match="no token for the marker"):
+        compile_plan(ThinkingBudget(), ThinkingMarkers(family="custom", start="", end="x"), chatml)
+
+
+def test_undecodable_rows_are_those_without_a_token(chatml: Any) -> None:
+    size = len(chatml)
+    assert Vocabulary.of(chatml).undecodable(size + 3) == (size, size + 1, size + 2)
+    assert Vocabulary.of(chatml).undecodable(size) == ()
+
+
+def test_landings_are_line_and_sentence_ends(chatml: Any) -> None:
+    vocabulary = Vocabulary.of(chatml)
+    newline, stop, comma = (chatml.encode(text)[0] for text in "\n.,")
+    assert newline in vocabulary.line_ends
+    assert {newline, stop} <= vocabulary.landings
+    assert comma not in vocabulary.landings
+    assert stop not in vocabulary.line_ends
+
+
+def test_a_vocabulary_is_made_once_for_a_tokenizer(chatml: Any, thinker: Any) -> None:
+    assert Vocabulary.of(chatml) is Vocabulary.of(chatml)
+    assert Vocabulary.of(chatml) is not Vocabulary.of(thinker)
+
+
+@given(marker=st.lists(st.integers(0, 2), min_size=1, max_size=5), text=st.lists(st.integers(0, 2), max_size=40))
+def test_following_a_marker_finds_the_longest_suffix(marker: list[int], text: list[int]) -> None:
+    subject, matched = Marker(ids=tuple(marker), gate=len(marker) - 1), 0
+    for place, token in enumerate(text, 1):
+        matched = subject.follow(matched, token)
+        head = text[:place]
+        assert matched == max(
+            size for size in range(len(marker) + 1) if size <= place and head[place - size :] == marker[:size]
+        )
