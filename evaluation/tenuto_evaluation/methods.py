@@ -23,22 +23,21 @@ class Method:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Several runs. `name` is its file name; `column` heads the labels in a table, `point` formats one in a plot."""
+    """Several runs. `name` is its file name; `column` says what a label counts."""
 
     name: str
     title: str
     column: str
-    point: str
     methods: tuple[Method, ...]
 
 
 def waits_sweep(waits: Sequence[int]) -> Sweep:
     """Sequential scaling: the end of thinking is put off so many times, with no cap."""
     methods = tuple(Method(str(count), {"num_waits": count}) for count in waits)
-    return Sweep("waits", "Attempts to stop turned into Wait", "waits", "{} waits", methods)
+    return Sweep("waits", "Attempts to stop turned into Wait", "waits", methods)
 
 
 def caps_sweep(caps: Sequence[int], num_waits: int) -> Sweep:
     """Thinking is cut at each cap; `num_waits` makes the model use the room."""
     methods = tuple(Method(str(cap), {"max_thinking_tokens": cap, "num_waits": num_waits}, cap) for cap in caps)
-    return Sweep("caps", f"Thinking cut at a cap (num_waits {num_waits})", "cap", "cap {}", methods)
+    return Sweep("caps", f"Thinking cut at a cap (num_waits {num_waits})", "cap", methods)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter, ScalarFormatter
 
 from tenuto_evaluation.methods import Sweep
 from tenuto_evaluation.summary import Summary
@@ -31,20 +31,26 @@ def draw(sweep: Sweep, summaries: Sequence[Summary]) -> Figure:
         for accuracy, (low, high) in zip(accuracies, [summary.interval for summary in summaries], strict=True)
     ]
     axes.errorbar(tokens, accuracies, yerr=list(zip(*errors, strict=True)), marker="o", capsize=3, linewidth=1.2)
-    for summary in summaries:
-        axes.annotate(
-            sweep.point.format(summary.method.label),
-            (summary.mean_thinking_tokens, summary.accuracy),
-            xytext=(6, -12),
-            textcoords="offset points",
-            fontsize=9,
-        )
+    for (x, y), labels in places(summaries).items():
+        text = f"{sweep.column} {', '.join(labels)}"
+        axes.annotate(text, (x, y), xytext=(-6, 6), textcoords="offset points", ha="right", fontsize=9)
     if min(tokens) > 0:
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(LogLocator(base=2, subs=(1.0, 1.5)))
     else:
         axes.set_xscale("symlog", base=2, linthresh=min((value for value in tokens if value), default=1.0))
+    axes.margins(x=0.12)
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0))
     axes.set(xlabel="mean thinking tokens", ylabel="accuracy", ylim=(0, 1), title=sweep.title)
     axes.grid(alpha=0.3)
     return figure
+
+
+def places(summaries: Sequence[Summary]) -> dict[tuple[float, float], list[str]]:
+    """The labels at each point. Runs that would overlap share one: a cap above what is needed changes nothing."""
+    found: dict[tuple[float, float], list[str]] = {}
+    for summary in summaries:
+        place = (round(summary.mean_thinking_tokens), round(summary.accuracy, 2))
+        found.setdefault(place, []).append(summary.method.label)
+    return found

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tenuto_evaluation.methods import Method, waits_sweep
-from tenuto_evaluation.plots import draw, plot_accuracy
+from tenuto_evaluation.plots import draw, places, plot_accuracy
 from tenuto_evaluation.summary import Summary
 
 SWEEP = waits_sweep([0, 1, 4])
@@ -24,9 +24,14 @@ def summaries(*tokens: float) -> list[Summary]:
 def test_points_are_where_the_runs_are_and_carry_their_labels() -> None:
     [axes] = draw(SWEEP, summaries(25, 50, 100)).axes
     assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[25, 0.2], [50, 0.4], [100, 0.6]]
-    assert [text.get_text() for text in axes.texts] == ["0 waits", "1 waits", "4 waits"]
+    assert [text.get_text() for text in axes.texts] == ["waits 0", "waits 1", "waits 4"]
     assert axes.get_xlabel() == "mean thinking tokens"
     assert axes.get_title() == SWEEP.title
+
+
+def test_runs_that_coincide_share_a_label() -> None:
+    same = [Summary(Method(label, {}), 400, 0, 320, used, 0.0, {}) for label, used in (("192", 151.2), ("256", 151.4))]
+    assert places(same) == {(151, 0.8): ["192", "256"]}
 
 
 @pytest.mark.parametrize(("tokens", "scale"), [((25, 50, 100), "log"), ((0, 50, 100), "symlog"), ((0, 0, 0), "symlog")])
