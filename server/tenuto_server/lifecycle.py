@@ -8,8 +8,8 @@ import socket
 import sys
 import threading
 from argparse import Namespace
-from collections.abc import Callable
-from typing import Never
+from collections.abc import Callable, Coroutine
+from typing import Any, Never
 
 import uvicorn
 import uvloop
@@ -32,11 +32,12 @@ logger = logging.getLogger("vllm.tenuto")
 
 _WATCH_SECONDS = 1.0
 _CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and for connections to close
+_STOP_SECONDS = 15.0  # for the engine's processes to end in order
 OK, FAILED = 0, 1
 
 
-def serve(config: ServeConfig, args: Namespace) -> int:
-    """Serve until a signal ends it or the engine dies; the exit status of the process.
+def serve(config: ServeConfig, args: Namespace) -> Never:
+    """Serve until a signal or the engine's death ends it, and the process with it.
 
     Raises:
         StartupError: for options that cannot work and for a port that is taken.
@@ -47,7 +48,7 @@ def serve(config: ServeConfig, args: Namespace) -> int:
         raise StartupError(f"cannot listen on {args.host}:{args.port}: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise StartupError(str(error)) from error
-    return uvloop.run(_Server(config, args, address, listener).run())
+    _leave(uvloop.run(_Server(config, args, address, listener).run()))
 
 
 class _Server:
@@ -66,11 +67,9 @@ class _Server:
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
         http = asyncio.create_task(self._http.serve(sockets=[self._listener]))
         engine = await self._load()
-        try:
-            status = await self._until_end(engine)
-            await self._drain(engine)
-        finally:
-            engine.shutdown(timeout=0)
+        status = await self._until_end(engine)
+        await self._drain(engine)
+        await self._unless_insisted(asyncio.to_thread(engine.shutdown, _STOP_SECONDS))
         self._http.should_exit = True
         await http
         return status
@@ -133,14 +132,17 @@ class _Server:
             return
         if self._service.running:
             logger.info("Shutting down after %d running request(s)", self._service.running)
-        finished = asyncio.create_task(self._service.idle(self._config.drain_timeout))
-        insisted = asyncio.create_task(self._insisted.wait())
-        await asyncio.wait((finished, insisted), return_when=asyncio.FIRST_COMPLETED)
+        await self._unless_insisted(self._service.idle(self._config.drain_timeout))
         if self._service.running:
             await engine.pause_generation(mode="abort", clear_cache=False)
             await self._service.idle(_CUT_SECONDS)
-        finished.cancel()
-        insisted.cancel()
+
+    async def _unless_insisted(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Wait for the work, but no longer than until a second signal."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._insisted.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
 
 
 def _in_thread(work: Callable[[], ThinkingEngine]) -> "asyncio.Future[ThinkingEngine]":
@@ -161,7 +163,7 @@ def _in_thread(work: Callable[[], ThinkingEngine]) -> "asyncio.Future[ThinkingEn
 
 
 def _leave(status: int) -> Never:
-    """End the process now. What it has started ends with it, by its lifeline."""
+    """End the process now, without the heavy libraries' teardown. What it has started ends with it, by its lifeline."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

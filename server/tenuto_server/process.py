@@ -22,7 +22,7 @@ def main() -> int:
         from .config import parse_command_line  # the heavy imports begin here
         from .lifecycle import serve
 
-        return serve(*parse_command_line(sys.argv[1:]))
+        serve(*parse_command_line(sys.argv[1:]))
     except StartupError as error:
         sys.stderr.write(f"tenuto serve: {error}\n")
         return USAGE_ERROR

@@ -1,16 +1,15 @@
 """A reasoning parser for vLLM that knows the markers of any family, the same ones that budgets are enforced with.
 
-vLLM's own parsers know one model family each, and several take text for reasoning that no marker opened. This one splits
-where the tokens are counted. vLLM imports this module by name where it needs the parser, in the engine's process too.
+vLLM's own parsers know one model family each, and some take text for reasoning that no marker opened. This one splits
+where the tokens are counted. vLLM imports this module by name where it needs the parser, also in its engine process.
 """
 
-import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
+from pydantic import TypeAdapter
 from vllm.entrypoints.generate.base.protocol import DeltaMessage
 from vllm.parser.abstract_parser import Parser
 from vllm.reasoning import ReasoningParser, ReasoningParserManager
@@ -27,17 +26,17 @@ NAME = "tenuto"
 _VARIABLE = "TENUTO_THINKING_MARKERS"
 
 
+_markers_json = TypeAdapter(ThinkingMarkers)
+
+
 def use_markers(markers: ThinkingMarkers) -> None:
     """Set the markers for this process and those that it starts from now on."""
-    os.environ[_VARIABLE] = json.dumps(asdict(markers))
+    os.environ[_VARIABLE] = _markers_json.dump_json(markers).decode()
 
 
 @cache
 def _markers(given: str) -> ThinkingMarkers:
-    fields: dict[str, Any] = json.loads(given)
-    return ThinkingMarkers(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-    )
+    return _markers_json.validate_json(given)
 
 
 class MarkerReasoningParser(ReasoningParser):
