@@ -132,6 +132,16 @@ def test_a_bad_request_names_the_field(wire: Wire, make_client: type[Sync]) -> N
     assert caught.value.param == "max_thinking_tokens"
 
 
+def test_a_redirect_is_not_followed(wire: Wire, make_client: type[Sync]) -> None:
+    """It used to end a stream with httpx's own ResponseNotRead: only errors were read, and a redirect is none."""
+    client = make_client(wire.url)
+    for call in (lambda: client.chat("?"), lambda: client.stream("?", into=[])):
+        wire.will_send_json({}, 307, Location="/elsewhere")
+        with pytest.raises(tenuto.APIError) as caught:
+            call()
+        assert caught.value.status == 307
+
+
 def test_an_overloaded_server_is_asked_again(wire: Wire, make_client: type[Sync]) -> None:
     wire.will_send_json({"error": {"message": "full"}}, 503, Retry_After="0")
     wire.will_send_json({"error": {"message": "full"}}, 429, Retry_After="0")

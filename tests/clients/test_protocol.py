@@ -1,9 +1,7 @@
 """The core alone: bodies, retries and parsing, with no server."""
 
-import datetime
 import json
 from collections.abc import Callable
-from email.utils import format_datetime
 from typing import Any
 
 import httpx
@@ -11,37 +9,9 @@ import pytest
 
 import tenuto
 from tenuto import protocol
-from tenuto.protocol import EventParser, Exchange, Retries, chat_body
+from tenuto.protocol import EventParser, Exchange, Retries
 
 DONE = b"data: [DONE]\n\n"
-
-
-def test_a_string_is_one_user_message_and_nothing_unasked_is_sent() -> None:
-    assert chat_body("Why?") == {"messages": [{"role": "user", "content": "Why?"}]}
-
-
-def test_every_field_is_sent_under_its_own_name() -> None:
-    fields: dict[str, Any] = {
-        "max_thinking_tokens": 0,
-        "min_thinking_tokens": 0,
-        "num_waits": 2,
-        "wait_text": ["Wait", "Hmm"],
-        "cap_text": "",
-        "landing_tokens": 8,
-        "scope": "block",
-        "temperature": 0.0,
-        "max_tokens": 64,
-        "n": 3,
-        "seed": 0,
-        "top_p": 0.9,
-    }
-    messages = [{"role": "user", "content": "Why?"}]
-    assert chat_body(messages, "some-model", **fields) == {"messages": messages, "model": "some-model", **fields}
-
-
-def test_stream_is_a_method_and_not_a_field() -> None:
-    with pytest.raises(TypeError, match="stream\\(\\)"):
-        chat_body("Why?", stream=True)
 
 
 def drive(flow: protocol.Flow[Any], *outcomes: protocol.Outcome) -> tuple[list[float], Any]:
@@ -89,54 +59,6 @@ def test_only_a_request_that_was_not_taken_is_sent_again(outcome: protocol.Outco
     pauses, error = attempts(outcome)
     assert pauses == [0.0]
     assert isinstance(error, tenuto.TenutoError)
-
-
-def test_retry_after_may_be_a_date() -> None:
-    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=100)
-    seconds = protocol.retry_after(format_datetime(moment, usegmt=True))
-    assert seconds is not None
-    assert 90 < seconds <= 100
-    assert protocol.retry_after("Sun, 06 Nov 1994 08:49:37 GMT") == 0.0
-
-
-@pytest.mark.parametrize("header", [None, "", "soon"])
-def test_a_retry_after_that_says_nothing_counts_as_absent(header: str | None) -> None:
-    assert protocol.retry_after(header) is None
-
-
-@pytest.mark.parametrize(
-    ("status", "kind"),
-    [
-        (400, tenuto.BadRequest),
-        (401, tenuto.Unauthorized),
-        (403, tenuto.Unauthorized),
-        (404, tenuto.NotFound),
-        (413, tenuto.BadRequest),
-        (418, tenuto.APIError),
-        (422, tenuto.BadRequest),
-        (429, tenuto.Overloaded),
-        (500, tenuto.ServerError),
-        (502, tenuto.ServerError),
-        (503, tenuto.Overloaded),
-    ],
-)
-def test_every_status_has_its_error(status: int, kind: type[tenuto.APIError]) -> None:
-    error = protocol.refusal(httpx.Response(status, json={"error": {"message": "no", "param": "num_waits", "code": 7}}))
-    assert type(error) is kind
-    assert (error.status, error.message, error.param, error.code) == (status, "no", "num_waits", 7)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b'{"error": "Unauthorized"}', "Unauthorized"),
-        (b"<html>proxy</html>", "<html>proxy</html>"),
-        (b"[1]", "[1]"),
-        (b"", "Bad Gateway"),
-    ],
-)
-def test_a_refusal_of_another_shape_is_quoted(content: bytes, message: str) -> None:
-    assert protocol.refusal(httpx.Response(502, content=content)).message == message
 
 
 def chunk(**fields: Any) -> bytes:

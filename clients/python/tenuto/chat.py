@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Literal, TextIO
 
+from tenuto.body import Message
 from tenuto.client import DEFAULT_URL, Client
 from tenuto.errors import TenutoError
-from tenuto.protocol import Message
 from tenuto.terminal import Terminal
 
 Cap = int | Literal["auto"] | None

@@ -11,8 +11,9 @@ import httpx
 from tenuto import protocol
 from tenuto._signature import with_arguments_of
 from tenuto._version import __version__
+from tenuto.body import Body, chat_body
 from tenuto.errors import StreamError
-from tenuto.protocol import Body, EventParser, Exchange, Flow, Outcome, Retries, chat_body
+from tenuto.protocol import EventParser, Exchange, Flow, Outcome, Retries
 from tenuto.replies import Event, Model, Reply
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -111,7 +112,7 @@ class Client:
         time.sleep(exchange.pause)
         try:
             response = self._http.send(_request(self._http, exchange), stream=True)
-            if response.is_error or not exchange.streams:
+            if not (exchange.streams and response.is_success):
                 response.read()
         except httpx.HTTPError as error:
             return error
@@ -184,7 +185,7 @@ class AsyncClient:
         await asyncio.sleep(exchange.pause)
         try:
             response = await self._http.send(_request(self._http, exchange), stream=True)
-            if response.is_error or not exchange.streams:
+            if not (exchange.streams and response.is_success):
                 await response.aread()
         except httpx.HTTPError as error:
             return error

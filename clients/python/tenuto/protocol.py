@@ -5,33 +5,20 @@ and returns its result or raises one of `tenuto.errors`. `client` drives the sam
 """
 
 import random
-import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
 import httpx
 
 from tenuto import parsing
-from tenuto.errors import (
-    APIError,
-    BadRequest,
-    ConnectionFailed,
-    InvalidReply,
-    NotFound,
-    Overloaded,
-    ServerError,
-    StreamError,
-    TenutoError,
-    Unauthorized,
-)
+from tenuto.body import Body
+from tenuto.errors import ConnectionFailed, InvalidReply, Overloaded, StreamError, TenutoError
+from tenuto.refusals import error_object, refusal
 from tenuto.replies import Event, Model, Reply
 from tenuto.sse import Decoder
 
 T = TypeVar("T")
-Body = Mapping[str, Any]
-Message = Mapping[str, Any]
 
 CHAT = "/v1/chat/completions"
 PROBE_SECONDS = 10.0
@@ -72,49 +59,6 @@ class Retries:
         if error.retry_after is None:
             return min(self.first_pause * 2.0**attempt, self.longest_pause) * random.uniform(1.0, 1.25)
         return error.retry_after if error.retry_after <= self.longest_pause else None
-
-
-def chat_body(
-    messages: str | Sequence[Message],
-    model: str | None = None,
-    *,
-    max_thinking_tokens: int | Literal["auto"] | None = None,
-    min_thinking_tokens: int | None = None,
-    num_waits: int | None = None,
-    wait_text: str | Sequence[str] | None = None,
-    cap_text: str | None = None,
-    landing_tokens: int | None = None,
-    scope: Literal["response", "block"] | None = None,
-    temperature: float | None = None,
-    max_tokens: int | None = None,
-    n: int | None = None,
-    seed: int | None = None,
-    **extra: Any,
-) -> Body:
-    """The JSON body of a chat completion. What is None is left out, so that the server's default holds.
-
-    `messages` as a plain string is one user message. `extra` takes every other field that the server knows
-    (`top_p`, `stop`, `tools`, `response_format`, ...).
-    """
-    if "stream" in extra:
-        raise TypeError("stream= is not a parameter: call stream() instead of chat()")
-    body = {
-        "messages": [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages),
-        "model": model,
-        "max_thinking_tokens": max_thinking_tokens,
-        "min_thinking_tokens": min_thinking_tokens,
-        "num_waits": num_waits,
-        "wait_text": wait_text,
-        "cap_text": cap_text,
-        "landing_tokens": landing_tokens,
-        "scope": scope,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "n": n,
-        "seed": seed,
-        **extra,
-    }
-    return {name: value for name, value in body.items() if value is not None}
 
 
 def chat(body: Body, retries: Retries) -> Flow[Reply]:
@@ -163,49 +107,6 @@ def judged(outcome: Outcome) -> httpx.Response | TenutoError:
         error.__cause__ = outcome
         return error
     return outcome if outcome.is_success else refusal(outcome)
-
-
-def refusal(response: httpx.Response) -> APIError:
-    """The error of a response that has been read; bodies that are not OpenAI's error object are quoted."""
-    try:
-        details = error_object(parsing.load(response.content))
-    except InvalidReply:
-        details = {}
-    return error_class(response.status_code)(
-        details.get("message") or response.text[:200] or response.reason_phrase,
-        status=response.status_code,
-        type=details.get("type"),
-        param=details.get("param"),
-        code=details.get("code"),
-        retry_after=retry_after(response.headers.get("Retry-After")),
-    )
-
-
-def error_class(status: int) -> type[APIError]:
-    known = {400: BadRequest, 413: BadRequest, 422: BadRequest, 401: Unauthorized, 403: Unauthorized}
-    known |= {404: NotFound, 429: Overloaded, 503: Overloaded}
-    return known.get(status, ServerError if status >= 500 else APIError)
-
-
-def error_object(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The `error` member, empty if there is none; vLLM answers a bad key with a plain string there."""
-    error = value.get("error")
-    if isinstance(error, str):
-        return {"message": error}
-    return error if isinstance(error, dict) else {}
-
-
-def retry_after(header: str | None) -> float | None:
-    """Seconds from now: HTTP allows a number and a date. What is neither counts as absent."""
-    try:
-        return max(0.0, float(header or ""))
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(header or "")
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - time.time())
 
 
 class EventParser:

@@ -1,0 +1,50 @@
+"""What a chat request says: the one place where its fields are written down."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+Body = Mapping[str, Any]
+Message = Mapping[str, Any]
+
+
+def chat_body(
+    messages: str | Sequence[Message],
+    model: str | None = None,
+    *,
+    max_thinking_tokens: int | Literal["auto"] | None = None,
+    min_thinking_tokens: int | None = None,
+    num_waits: int | None = None,
+    wait_text: str | Sequence[str] | None = None,
+    cap_text: str | None = None,
+    landing_tokens: int | None = None,
+    scope: Literal["response", "block"] | None = None,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    n: int | None = None,
+    seed: int | None = None,
+    **extra: Any,
+) -> Body:
+    """The JSON body of a chat completion. What is None is left out, so that the server's default holds.
+
+    `messages` as a plain string is one user message. `extra` takes every other field that the server knows
+    (`top_p`, `stop`, `tools`, `response_format`, ...).
+    """
+    if "stream" in extra:
+        raise TypeError("stream= is not a parameter: call stream() instead of chat()")
+    body = {
+        "messages": [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages),
+        "model": model,
+        "max_thinking_tokens": max_thinking_tokens,
+        "min_thinking_tokens": min_thinking_tokens,
+        "num_waits": num_waits,
+        "wait_text": wait_text,
+        "cap_text": cap_text,
+        "landing_tokens": landing_tokens,
+        "scope": scope,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "n": n,
+        "seed": seed,
+        **extra,
+    }
+    return {name: value for name, value in body.items() if value is not None}

@@ -1,0 +1,35 @@
+"""The JSON body of a request."""
+
+from typing import Any
+
+import pytest
+
+from tenuto.body import chat_body
+
+
+def test_a_string_is_one_user_message_and_nothing_unasked_is_sent() -> None:
+    assert chat_body("Why?") == {"messages": [{"role": "user", "content": "Why?"}]}
+
+
+def test_every_field_is_sent_under_its_own_name() -> None:
+    fields: dict[str, Any] = {
+        "max_thinking_tokens": 0,
+        "min_thinking_tokens": 0,
+        "num_waits": 2,
+        "wait_text": ["Wait", "Hmm"],
+        "cap_text": "",
+        "landing_tokens": 8,
+        "scope": "block",
+        "temperature": 0.0,
+        "max_tokens": 64,
+        "n": 3,
+        "seed": 0,
+        "top_p": 0.9,
+    }
+    messages = [{"role": "user", "content": "Why?"}]
+    assert chat_body(messages, "some-model", **fields) == {"messages": messages, "model": "some-model", **fields}
+
+
+def test_stream_is_a_method_and_not_a_field() -> None:
+    with pytest.raises(TypeError, match="stream\\(\\)"):
+        chat_body("Why?", stream=True)
