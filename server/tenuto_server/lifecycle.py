@@ -191,7 +191,9 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
 
 
 def _example(address: str, args: Namespace) -> str:
-    built_in = args.served_model_name == [BUILT_IN_NAME]
-    question = "3 8 1 9 4 7 2 6" if built_in else "How many r are in raspberry?"
-    body = f'{{"messages": [{{"role": "user", "content": "{question}"}}], "max_thinking_tokens": 64}}'
+    if args.served_model_name == [BUILT_IN_NAME]:
+        question, budget = "Add up this bill: soup 9, fish 4, juice 4, beans 9, plums 9", 'num_waits": 2'
+    else:
+        question, budget = "How many r are in raspberry?", 'max_thinking_tokens": 64'
+    body = f'{{"messages": [{{"role": "user", "content": "{question}"}}], "{budget}}}'
     return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"

@@ -1,0 +1,50 @@
+"""One real server for the whole run; its log is shown with the tests that fail."""
+
+import json
+from collections.abc import AsyncIterator, Generator, Iterator
+
+import pytest
+from openai import AsyncOpenAI, OpenAI
+
+from tests.integration.running_server import MODEL_FOLDER, RunningServer, serving
+
+_started = pytest.StashKey[RunningServer]()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[RunningServer]:
+    """`tenuto serve` with the built-in model, ready."""
+    with serving(tmp_path_factory.mktemp("server") / "log") as running:
+        pytestconfig.stash[_started] = running
+        running.wait_until(running.ready)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: RunningServer) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as openai:
+        yield openai
+
+
+@pytest.fixture(scope="session")
+async def async_client(server: RunningServer) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as openai:
+        yield openai
+
+
+@pytest.fixture(scope="session")
+def questions() -> list[str]:
+    """Problems that the built-in model was made for."""
+    lines = (MODEL_FOLDER / "problems.jsonl").read_text().splitlines()
+    return [json.loads(line)["question"] for line in lines]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    running = item.config.stash.get(_started, None)
+    if report.failed and running is not None and "server" in getattr(item, "fixturenames", ()):
+        report.sections.append(("server log", running.tail()))
+    return report
