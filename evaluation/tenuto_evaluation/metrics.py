@@ -61,4 +61,5 @@ def wilson_interval(correct: int, count: int, z: float = Z_95) -> tuple[float, f
     share, spread = correct / count, z * z / count
     centre = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * math.sqrt(share * (1 - share) / count + spread / (4 * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # The interval holds the share; at 0 and 1 rounding would put it a hair outside.
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))

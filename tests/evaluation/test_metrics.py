@@ -95,7 +95,16 @@ def test_control_wants_a_bound_for_each_run() -> None:
 def test_wilson_interval_is_scipys(count: int, data: st.DataObject) -> None:
     correct = data.draw(st.integers(0, count))
     expected = binomtest(correct, count).proportion_ci(method="wilson")
-    assert wilson_interval(correct, count) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    low, high = wilson_interval(correct, count)
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert 0 <= low <= correct / count <= high <= 1
+
+
+@pytest.mark.parametrize("correct", [0, 100])
+def test_wilson_interval_holds_an_extreme_share(correct: int) -> None:
+    """None right of 100 used to give a lower bound of 3e-18, and with it a negative error bar."""
+    low, high = wilson_interval(correct, 100)
+    assert low <= correct / 100 <= high
 
 
 def test_nothing_counted_says_nothing() -> None:
