@@ -14,8 +14,8 @@ Scope = Literal["response", "block"]
 #: Largest bound and longest text that are taken for a wish rather than a slip: beyond any context window.
 MAX_TOKENS = 2**31 - 1
 MAX_WAITS = 1024
-MAX_TEXT_LENGTH = 4096
-MAX_WAIT_TEXTS = 64
+MAX_TEXT_LENGTH = 1024
+MAX_WAIT_TEXTS = 16
 
 #: What control tokens and thinking markers look like. A plan checks again with the tokenizer; this needs none.
 _CONTROL = re.compile(r"<[|｜][^<>]*[|｜]>|</?(?:\w+:)?think>|\[/?THINK\]")

@@ -100,7 +100,7 @@ def compile_plan(budget: ThinkingBudget | None, markers: ThinkingMarkers, tokeni
     return _compile(budget, markers, Vocabulary.of(tokenizer))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _compile(budget: ThinkingBudget | None, markers: ThinkingMarkers, vocabulary: Vocabulary) -> ThinkingPlan:
     start = _marker(markers.start, vocabulary, shared=markers.shared_start)
     end = _marker(markers.end, vocabulary)
