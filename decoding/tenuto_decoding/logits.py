@@ -137,8 +137,11 @@ def _redirect_filtered(row: torch.Tensor, move: _Move) -> torch.Tensor:
     looks at the same total, so its limit falls in the same place. (A min-p stays exact unless the target becomes the
     likeliest token of all: then it may cut a little more.) Returns whether it fired.
     """
-    z = row / move.sampling.temperature
     sources = list(move.sources)
+    if move.sampling.top_k and int((row > row[sources].amax()).sum()) >= move.sampling.top_k:
+        row[sources] = -torch.inf  # top-k cuts them anyway: without them it keeps the same tokens
+        return torch.tensor(False)
+    z = row / move.sampling.temperature
     candidates, kept = _survivors(z, move.sampling)
     result = z.masked_fill(~kept, -torch.inf)
     mass, own = result[sources].logsumexp(0), result[move.target].clone()
@@ -148,10 +151,13 @@ def _redirect_filtered(row: torch.Tensor, move: _Move) -> torch.Tensor:
     cut = candidates & ~kept
     spare = ~kept & ~torch.isneginf(z)
     spare[[*sources, move.target]] = False
-    size = min(int(cut.sum()), int(spare.sum()))
+    available = int(spare.sum())
+    size = min(int(cut.sum()), available)
     if size:
-        ballast = z.masked_fill(~spare, -torch.inf).topk(size).indices
-        result[ballast] = z[cut].logsumexp(0) - math.log(size)
+        if size < available:
+            likeliest = z.masked_fill(~spare, -torch.inf).topk(size).indices
+            spare = torch.zeros_like(spare).index_fill(0, likeliest, True)
+        result[spare] = z[cut].logsumexp(0) - math.log(size)
     row.copy_(result * move.sampling.temperature)
     return mass > own
 
