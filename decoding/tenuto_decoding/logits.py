@@ -106,7 +106,8 @@ def _near_the_filter(logits: torch.Tensor, moves: Sequence[_Move]) -> set[int]:
     rows = torch.tensor([moves[index].row for index in filtered], device=logits.device)
     sources = _matrix([moves[index].sources for index in filtered], logits.device)
     temperature = torch.tensor([moves[index].sampling.temperature for index in filtered], device=logits.device)
-    gap = (logits[rows[:, None], sources].amax(1) - logits[rows].amax(1)) / temperature
+    # The maximum of every row is faster than a copy of those that matter.
+    gap = (logits[rows[:, None], sources].amax(1) - logits.amax(1)[rows]) / temperature
     return {index for index, near in zip(filtered, (gap > _NEGLIGIBLE).tolist(), strict=True) if near}
 
 
@@ -125,7 +126,7 @@ def _redirect_plain(logits: torch.Tensor, moves: Sequence[_Move]) -> torch.Tenso
     mass = _sum(weights, temperature)
     aimed, rest = rows[has_target], rows[~has_target]
     logits[aimed, targets[has_target]] = _sum(torch.stack((own, mass), 1), temperature)[has_target]
-    rival = own.masked_scatter(~has_target, logits[rest].amax(1)) if len(rest) else own
+    rival = own.masked_scatter(~has_target, logits.amax(1)[rest]) if len(rest) else own
     return mass > rival
 
 
