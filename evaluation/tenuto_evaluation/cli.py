@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     demo_parser.add_argument("--url", help="a server that runs already (default: start one, and end it afterwards)")
     demo_parser.add_argument("--problems", type=Path, help="(default: the built-in model's held-out problems)")
     add_common(demo_parser, built_in.WAITS, built_in.CAPS, limit=built_in.NUM_PROBLEMS, output=Path("demo"))
-    demo_parser.set_defaults(model=None, temperature=0.0, max_tokens=None)
+    demo_parser.set_defaults(model=None, temperature=0.0, max_tokens=None, concurrency=built_in.CONCURRENCY)
     return top
 
 
