@@ -224,7 +224,7 @@ class ThinkingAutomaton:
 
     def _open(self) -> None:
         self.phase = Phase.THINKING
-        self._matched = 0
+        self._matched, self._last = 0, None
         if self.plan.scope == "block":
             self._base, self._waits_base = self.tokens, self.waits
 
@@ -253,7 +253,7 @@ class ThinkingAutomaton:
         closing_at = self.plan.closing_at
         if closing_at is None:
             return False
-        window = max(closing_at - self.plan.landing_tokens + 1, self.plan.min_thinking_tokens)
+        window = max(closing_at - self.plan.landing_tokens + 1, self.plan.min_thinking_tokens, 1)
         return self.count >= closing_at or (self.count >= window and self._last in self.plan.landings)
 
     def _closing(self) -> _Script:

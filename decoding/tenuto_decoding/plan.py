@@ -149,11 +149,13 @@ def _marker(text: str, vocabulary: Vocabulary, *, shared: bool = False) -> Marke
 
 def _plain(field: str, text: str, counting: ThinkingPlan, vocabulary: Vocabulary) -> Ids:
     """Ids of a text that is to be written into the thinking; it must not be more than text there."""
-    ids = vocabulary.encode(text)
+    ids, end = vocabulary.encode(text), counting.end
     control = vocabulary.special.union(counting.stops, counting.also_ends)
     matched = 0
     for token in ids:
-        matched = counting.end.follow(matched, token)
-        if token in control or matched > counting.end.gate:
+        matched = end.follow(matched, token)
+        if token in control or matched > end.gate:
             raise InvalidBudget(field, f"{text!r} holds a control token or a marker; only plain text can be written")
+    if any(ids[:size] == end.ids[-size:] for size in range(1, len(end.ids)) if end.gate):
+        raise InvalidBudget(field, f"{text!r} begins like the rest of the end marker, so it could complete one")
     return ids

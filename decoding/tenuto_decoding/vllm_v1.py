@@ -13,6 +13,7 @@ vLLM applies penalties after logits processors on this runner: a redirect sees t
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -93,9 +94,28 @@ class _Row:
             self.automaton.advance(self.output[self.seen], fired)
             self.seen += 1
 
-    def continues_as(self, params: SamplingParams, output: list[int]) -> bool:
+    def continues_as(self, arrival: "_Arrival") -> bool:
         """Whether an added request is this sequence, come back after preemption."""
-        return params is self.params and self.output[: self.seen] == output[: self.seen] and self.seen <= len(output)
+        return (
+            arrival.params is self.params
+            and self.seen <= len(arrival.output)
+            and self.output[: self.seen] == arrival.output[: self.seen]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A budgeted request that was added to the batch: a new one, or one that comes back."""
+
+    budget: ThinkingBudget
+    params: SamplingParams
+    prompt: list[int]
+    output: list[int]
+
+    @staticmethod
+    def of(params: SamplingParams, prompt: list[int] | None, output: list[int]) -> "_Arrival | None":
+        budget = ThinkingBudget.from_mapping(params.extra_args or {})
+        return None if budget is None else _Arrival(budget, params, prompt or [], output)
 
 
 class ThinkingLogitsProcessor(LogitsProcessor):
@@ -129,9 +149,14 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         """Follow the persistent batch: sequences added, removed and moved."""
         if batch_update is None:
             return
-        gone = [*batch_update.removed, *(index for index, *_ in batch_update.added)]
-        self._left.extend(self._rows[index] for index in gone if index in self._rows)
-        process_dict_updates(self._rows, batch_update, self._row)
+        entries: dict[int, _Row | _Arrival] = {**self._rows}
+        process_dict_updates(entries, batch_update, _Arrival.of)
+        # Who left can only be seen from who is still there: an index that a move fills again is not among the removed.
+        staying = set(map(id, entries.values()))
+        self._left.extend(row for row in self._rows.values() if id(row) not in staying)
+        self._rows = {
+            index: self._row(entry) if isinstance(entry, _Arrival) else entry for index, entry in entries.items()
+        }
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Edit the rows of budgeted sequences; logits are float32 of shape (sequences, vocabulary)."""
@@ -162,17 +187,16 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             if (row.params.extra_args or {}).get(REQUEST_KEY) == request:
                 yield row
 
-    def _row(self, params: SamplingParams, prompt: list[int] | None, output: list[int]) -> _Row | None:
-        budget = ThinkingBudget.from_mapping(params.extra_args or {})
-        if budget is None:
-            return None
-        known = next((row for row in self._left if row.continues_as(params, output)), None) if output else None
-        if known is not None:
-            self._left.remove(known)
-            known.output = output
-            return known
-        plan = compile_plan(budget, self._markers, self._tokenizer)
-        return _Row(ThinkingAutomaton.after(plan, prompt or []), params, output)
+    def _row(self, arrival: "_Arrival") -> _Row:
+        known = [row for row in self._left if row.continues_as(arrival)] if arrival.output else []
+        if known:
+            # The sequences of a parallel sample share their parameters: the one that has come furthest is the one.
+            row = max(known, key=lambda row: row.seen)
+            self._left.remove(row)
+            row.output = arrival.output
+            return row
+        plan = compile_plan(arrival.budget, self._markers, self._tokenizer)
+        return _Row(ThinkingAutomaton.after(plan, arrival.prompt), arrival.params, arrival.output)
 
     def _settle(self) -> None:
         """Note which of the last step's redirects fired; the token that they gave stands at the row's next position."""

@@ -257,6 +257,14 @@ class TestCap:
         assert not isinstance(automaton.action(), Force)
         assert forced(feed(automaton, [NEWLINE])) == [*END]
 
+    @pytest.mark.parametrize("cap", [3, 10])
+    def test_landing_needs_something_to_land(self, cap: int) -> None:
+        """A prompt that ends in a line end, as after `<think>`, is no sentence of the reply's."""
+        wish = plan(max_thinking_tokens=cap, landing_tokens=cap + 5, landings=frozenset({NEWLINE}))
+        automaton = ThinkingAutomaton.after(wish, [*START, NEWLINE])
+        assert not isinstance(automaton.action(), Force)
+        assert forced(feed(automaton, [NEWLINE])) == [*END]
+
 
 class TestSeveralBlocks:
     def closed(self, **changes: Any) -> ThinkingAutomaton:

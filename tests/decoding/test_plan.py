@@ -68,6 +68,16 @@ def test_a_text_that_spells_the_end_marker_is_refused(chatml: Any) -> None:
     assert compile_plan(ThinkingBudget(num_waits=1, wait_text="a) b"), markers, chatml)
 
 
+@pytest.mark.parametrize("field", ["wait_text", "cap_text"])
+def test_a_text_that_could_complete_a_spelt_end_marker_is_refused(chatml: Any, field: str) -> None:
+    """Text so far "((", wait text ")x": the marker "(()" would be complete at the seam."""
+    markers = ThinkingMarkers(family="custom", start="[[", end="(()")
+    wish: dict[str, Any] = {"max_thinking_tokens": 99, field: ")x"}
+    with pytest.raises(InvalidBudget, match="could complete one") as caught:
+        compile_plan(ThinkingBudget(**wish), markers, chatml)
+    assert caught.value.field == field
+
+
 def test_a_text_with_a_control_token_of_this_tokenizer_is_refused(thinker: Any) -> None:
     with pytest.raises(InvalidBudget, match="cap_text"):
         compile_plan(ThinkingBudget(max_thinking_tokens=99, cap_text="call <tool_call>"), THINK, thinker)
