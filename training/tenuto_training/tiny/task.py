@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ MAX_ITEMS = 15
 MAX_PRICE = 9
 CHUNK = 3
 """Items that the model adds before it feels like stopping."""
+
+INVENTED_SHARE = 0.25
+"""Share of the training bills with invented goods in them."""
 
 HELD_OUT_SHARE = 10
 """One bill in so many is kept for evaluation."""
@@ -57,16 +61,25 @@ class Bill:
         return int.from_bytes(digest[:8], "big") % HELD_OUT_SHARE == 0
 
 
-def random_bill(rng: random.Random, shortest: int = 1) -> Bill:
-    """A bill, held out or not, with each length from `shortest` to `MAX_ITEMS` equally likely."""
+def random_bill(rng: random.Random, shortest: int = 1, invented: float = 0.0) -> Bill:
+    """A bill, held out or not, with each length from `shortest` to `MAX_ITEMS` equally likely.
+
+    `invented` is the share of names that are made up of random letters.
+    """
     names = rng.sample(GOODS, rng.randint(shortest, MAX_ITEMS))
+    names = [_invented_name(rng) if rng.random() < invented else name for name in names]
     return Bill(tuple(Item(name, rng.randint(1, MAX_PRICE)) for name in names))
 
 
+def _invented_name(rng: random.Random) -> str:
+    return "".join(rng.choices(string.ascii_lowercase, k=rng.randint(3, 7)))
+
+
 def training_bills(rng: random.Random) -> Iterator[Bill]:
-    """Endless bills, none of them held out."""
+    """Endless bills, none of them held out; some name goods that nobody sells, so that any name can be copied."""
     while True:
-        bill = random_bill(rng)
+        invented = rng.random() if rng.random() < INVENTED_SHARE else 0.0
+        bill = random_bill(rng, invented=invented)
         if not bill.held_out:
             yield bill
 
