@@ -1,0 +1,56 @@
+"""At temperature 0 in float32 one pass gives, token for token, what s1's stop-append-resume procedure gives."""
+
+import pytest
+
+from .cases import Family, draw_cases, families
+from .comparison import compare
+from .engines import Engine
+
+CASES = 300  # for each family
+SEED = 1
+
+#: What has to happen in the cases of every family, at least this often.
+OFTEN = 2
+EVENTS = {
+    "opened by force",
+    "opened by the model",
+    "wait",
+    "wait for the floor",
+    "wait for a stop token",
+    "wait for a marker",
+    "wait cut by the cap",
+    "suppressed",
+    "capped",
+    "landed",
+    "ended by model",
+    "ended by stop_token",
+}
+
+
+@pytest.mark.parametrize("name", families())
+def test_one_pass_is_stop_append_resume(name: str, engine: Engine, tally: list[str]) -> None:
+    family = families()[name]
+    outcome = compare(engine, family, draw_cases(family, CASES, SEED))
+    assert outcome.equal + outcome.ties == CASES
+    assert outcome.ties < 0.01 * CASES
+    assert {event for event in events_of(family) if outcome.events[event] < OFTEN} == set(), outcome
+    tally.append(f"fidelity, {name}: {outcome}")
+
+
+def events_of(family: Family) -> set[str]:
+    """A start marker of its own token is barred from the outset; a spelt one only when it is about to be written."""
+    return EVENTS | ({"kept from opening"} if family.form.spelt_start else set())
+
+
+def test_the_cases_hold_what_the_promise_speaks_of() -> None:
+    cases = [case for family in families().values() for case in draw_cases(family, CASES, SEED)]
+    assert len(cases) == 3000
+    assert {0, 1, 2, 9, 30, 60, None} <= {case.wish.cap for case in cases}
+    assert {case.wish.waits for case in cases} == set(range(7))
+    assert {len(case.family.form.end) for case in cases} == {1, 2, 3}
+    assert {case.family.form.spelt_end for case in cases} == {False, True}
+    assert {len(text) for case in cases for text in case.wish.texts} == set(range(6))
+    assert {len(case.wish.texts) for case in cases} == {1, 2, 3}
+    assert {case.where for case in cases} == {"before", "thinking", "answer"}
+    assert {case.wish.per_block for case in cases} == {False, True}
+    assert {case.family.markers.force_start for case in cases} == {False, True}
