@@ -69,10 +69,11 @@ def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path, progr
             if seconds > START_SECONDS:
                 raise ServerFailed(f"the server was not ready after {seconds:.0f} s; {log} ends in\n{tail(log)}")
             if progress.isatty():
-                progress.write(f"\rstarting the server: {seconds:.0f} s")
+                progress.write(f"starting the server: {seconds:.0f} s\r")
                 progress.flush()
             time.sleep(POLL_SECONDS)
-    progress.write(f"\rthe server is ready after {time.monotonic() - begin:.0f} s ({url}, log: {log})\n")
+    progress.write(f"the server is ready after {time.monotonic() - begin:.0f} s ({url}, log: {log})\n")
+    progress.flush()
 
 
 def tail(log: Path) -> str:

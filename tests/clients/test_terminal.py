@@ -77,9 +77,10 @@ def test_a_model_cannot_drive_the_terminal() -> None:
     ("report", "line"),
     [
         (ThinkingReport(0, 0, "none", None, None), "[thinking: 0 tokens, waits: 0, ended by: none]"),
+        (ThinkingReport(0, 0, "cap", 0, 0), "[thinking: 0 tokens (at most 0), waits: 0, ended by: cap]"),
         (
-            ThinkingReport(7, 2, "model", 9, 0),
-            "[thinking: 7 tokens (at least 0, at most 9), waits: 2, ended by: model]",
+            ThinkingReport(7, 2, "model", 9, 4),
+            "[thinking: 7 tokens (at least 4, at most 9), waits: 2, ended by: model]",
         ),
     ],
 )

@@ -72,9 +72,9 @@ class Terminal:
 
 def report_line(report: ThinkingReport) -> str:
     bounds = [
-        f"{name} {value}"
-        for name, value in (("at least", report.min_thinking_tokens), ("at most", report.max_thinking_tokens))
-        if value is not None
+        f"at least {report.min_thinking_tokens}" if report.min_thinking_tokens else "",
+        f"at most {report.max_thinking_tokens}" if report.max_thinking_tokens is not None else "",
     ]
-    asked = f" ({', '.join(bounds)})" if bounds else ""
-    return f"[thinking: {report.tokens} tokens{asked}, waits: {report.waits}, ended by: {report.ended_by}]"
+    asked = ", ".join(filter(None, bounds))
+    tokens = f"{report.tokens} tokens" + (f" ({asked})" if asked else "")
+    return f"[thinking: {tokens}, waits: {report.waits}, ended by: {report.ended_by}]"
