@@ -5,7 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import tenuto
@@ -25,12 +25,12 @@ def command(argv: Sequence[str]) -> int:
     if not arguments.waits and not arguments.caps:
         options.error("nothing to run: give --waits, --caps or both")
     try:
-        failed = demo(arguments) if arguments.action == "demo" else run(arguments)
+        failed = measure(arguments)
     except EvaluationError as error:
         print(f"tenuto eval: {error}", file=sys.stderr)
         return USAGE_ERROR
     if failed:
-        print(f"tenuto eval: {failed} requests failed; their reasons are in {arguments.output}", file=sys.stderr)
+        print(f"tenuto eval: requests that failed: {failed}; answers.jsonl tells why", file=sys.stderr)
     return ANY_FAILURE if failed else 0
 
 
@@ -85,32 +85,30 @@ def positive(text: str) -> int:
     return value
 
 
-def demo(arguments: argparse.Namespace) -> int:
-    from tenuto_evaluation.launch import TENUTO_SERVE, serving
-
-    arguments.problems = arguments.problems or built_in.problems_file()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    log = arguments.output / "server.log"
-    with nullcontext(arguments.url) if arguments.url else serving(TENUTO_SERVE, log, sys.stderr) as arguments.url:
-        return run(arguments)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """The number of requests that failed."""
+def measure(arguments: argparse.Namespace) -> int:
+    """Run what the command line asks for; the number of requests that failed."""
     # matplotlib takes a second to import, and `tenuto --help` imports this module.
     from tenuto_evaluation.evaluate import Outputs, Plan, evaluate
     from tenuto_evaluation.runner import Settings
     from tenuto_evaluation.tasks import load_problems
 
+    problems = load_problems(arguments.problems or built_in.problems_file(), arguments.limit)
     settings = Settings(arguments.model, arguments.temperature, arguments.max_tokens, arguments.concurrency)
-    problems = load_problems(arguments.problems, arguments.limit)
     plan = Plan(problems, arguments.waits, arguments.caps, settings, arguments.cap_waits)
     outputs = Outputs(arguments.output, tables=sys.stdout, progress=sys.stderr)
 
-    async def call() -> int:
-        async with tenuto.AsyncClient(arguments.url, api_key=arguments.api_key, retries=PATIENCE) as client:
+    async def call(url: str) -> int:
+        async with tenuto.AsyncClient(url, api_key=arguments.api_key, retries=PATIENCE) as client:
             return await evaluate(client, plan, outputs)
 
-    failed = asyncio.run(call())
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    with nullcontext(arguments.url) if arguments.url else own_server(arguments.output) as url:
+        failed = asyncio.run(call(url))
     print(f"results: {arguments.output}/ ({', '.join(sorted(path.name for path in arguments.output.iterdir()))})")
     return failed
+
+
+def own_server(output: Path) -> AbstractContextManager[str]:
+    from tenuto_evaluation.launch import TENUTO_SERVE, serving
+
+    return serving(TENUTO_SERVE, output / "server.log", sys.stderr)

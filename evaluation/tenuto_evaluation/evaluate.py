@@ -28,7 +28,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where things go: files into `folder` (made if needed), tables to `tables`, progress to `progress`."""
+    """Where things go: files into `folder`, tables to `tables`, progress to `progress`."""
 
     folder: Path
     tables: TextIO
@@ -39,7 +39,6 @@ class Outputs:
         return self.folder / "answers.jsonl"
 
     def start(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.answers.write_text("")
 
     def add(self, sweep: Sweep, method: Method, records: Sequence[Record]) -> None:

@@ -67,7 +67,7 @@ def test_failures_are_counted_and_cost_the_exit_status(
     assert command(["run", "--url", adder.url, *options]) == 1
     captured = capsys.readouterr()
     assert "model 100% (1 failed)" in captured.out
-    assert "1 requests failed" in captured.err
+    assert "requests that failed: 1" in captured.err
 
 
 def test_a_server_that_answers_nothing_is_an_error(
