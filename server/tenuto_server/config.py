@@ -20,6 +20,8 @@ from .errors import StartupError
 BUILT_IN_MODEL = Path(__file__).parent / "s1_tiny"
 BUILT_IN_NAME = "s1-tiny"
 DEFAULT_HOST = "127.0.0.1"
+#: Paths that are asked every few seconds: not worth a line in the access log.
+QUIET_PATHS = "/livez,/readyz,/metrics"
 
 _GROUP = "Tenuto"
 
@@ -120,7 +122,7 @@ def _parser() -> FlexibleArgumentParser:
     for option in fields(ServeConfig):
         _add(group, option)
     make_arg_parser(parser)
-    parser.set_defaults(model=None, host=DEFAULT_HOST)
+    parser.set_defaults(model=None, host=DEFAULT_HOST, disable_access_log_for_endpoints=QUIET_PATHS)
     return parser
 
 

@@ -1,0 +1,80 @@
+"""Probes, the list of models, metrics, the API's own description, and clients that go away."""
+
+import threading
+import time
+from typing import Any
+
+import httpx
+import pytest
+from openai import OpenAI
+
+from tenuto_decoding.budget import FIELDS
+from tests.integration.running_server import MODEL, RunningServer
+
+LONG: dict[str, Any] = {
+    "model": MODEL,
+    "messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}],
+    "max_tokens": 3500,
+    "min_thinking_tokens": 3000,
+    "temperature": 1,
+}
+
+
+def test_a_ready_server_is_alive_and_ready(server: RunningServer) -> None:
+    assert server.get("/livez").json() == {"status": "alive"}
+    assert server.get("/readyz").json() == {"status": "ready"}
+
+
+def test_the_model_is_listed_under_its_name(client: OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == [MODEL]
+
+
+def test_the_metrics_are_those_of_the_engine(server: RunningServer) -> None:
+    response = server.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    assert f'vllm:num_requests_running{{engine="0",model_name="{MODEL}"}}' in response.text
+    assert "http_requests_total" in response.text
+
+
+def test_the_ready_line_says_what_to_try(server: RunningServer) -> None:
+    lines = [line for line in server.log.read_text().splitlines() if line.startswith("Tenuto is ready")]
+    assert len(lines) == 1
+    assert f"curl {server.url}/v1/chat/completions" in lines[0]
+
+
+def test_budget_fields_are_described_in_the_api_document(server: RunningServer) -> None:
+    schema = server.get("/openapi.json").json()["components"]["schemas"]["ChatCompletionRequest"]["properties"]
+    assert all(schema[name]["description"] for name in FIELDS)
+
+
+def running(server: RunningServer) -> float:
+    return server.gauge("vllm:num_requests_running")
+
+
+def test_a_stream_that_nobody_reads_any_more_stops_the_engine(server: RunningServer) -> None:
+    with httpx.stream(
+        "POST", f"{server.url}/v1/chat/completions", json=LONG | {"stream": True}, timeout=60
+    ) as response:
+        pieces = response.iter_raw()
+        next(pieces)
+        server.wait_until(lambda: running(server) == 1, seconds=20)
+    server.wait_until(lambda: running(server) == 0, seconds=20)
+    produced = server.gauge("vllm:generation_tokens_total")
+    time.sleep(1)
+    assert server.gauge("vllm:generation_tokens_total") == produced
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_whole_reply_that_nobody_waits_for_stops_the_engine(server: RunningServer, n: int) -> None:
+    client = httpx.Client(timeout=60)
+    request = threading.Thread(target=_post_until_closed, args=(client, server.url, LONG | {"n": n}))
+    request.start()
+    server.wait_until(lambda: running(server) == n, seconds=20)
+    client.close()
+    request.join()
+    server.wait_until(lambda: running(server) == 0, seconds=20)
+
+
+def _post_until_closed(client: httpx.Client, url: str, body: dict[str, Any]) -> None:
+    with pytest.raises(httpx.HTTPError):
+        client.post(f"{url}/v1/chat/completions", json=body)
