@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
-from .automaton import EndedBy, Free, ThinkingAutomaton
+from .automaton import EndedBy, Free, Phase, ThinkingAutomaton
 from .budget import ThinkingBudget
 from .errors import UnsupportedEngine
 from .logits import Edit, Sampling, apply_edits
@@ -68,7 +68,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._sampling = Sampling(temperature, top_k, top_p, min_p) if do_sample else Sampling(temperature=0.0)
         self._automata: list[ThinkingAutomaton] = []
         self._ids: torch.Tensor | None = None  # of the last step, to see that the sequences only grew
-        self._done: list[bool] = []  # sequences that have ended and are only padded
+        self._done: list[bool] = []  # ended within their thinking, without a budget: now they are only padded
         self._fired: dict[int, bool] = {}
         self._undecodable: torch.Tensor | None = None
 
@@ -108,8 +108,9 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         elif input_ids.shape[1] == self._ids.shape[1] + 1 and torch.equal(input_ids[:, :-1], self._ids):
             for index, token in enumerate(input_ids[:, -1].tolist()):
                 if not self._done[index]:
-                    self._automata[index].advance(token, self._fired.get(index, False))
-                    self._done[index] = token in self._automata[index].plan.stops
+                    automaton = self._automata[index]
+                    automaton.advance(token, self._fired.get(index, False))
+                    self._done[index] = automaton.phase is Phase.THINKING and token in automaton.plan.stops
         else:
             raise UnsupportedEngine(
                 "generate() changed or reordered the sequences between two steps: beam search and assisted generation "

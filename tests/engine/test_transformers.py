@@ -1,0 +1,95 @@
+"""The adapter to `transformers` writes, from the same model, what the one to vLLM writes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tenuto_decoding import ThinkingBudget, UnsupportedEngine
+from tenuto_decoding.huggingface import ThinkingLogitsProcessor
+
+from .cases import draw_cases, families
+from .comparison import is_tie, one_pass
+from .engines import Engine
+
+CASES = 24  # for each family, in one batch
+SEED = 7
+
+
+@pytest.mark.parametrize("name", ["s1-like, two tokens", "think-like, one token", "spelt, A A B"])
+def test_generate_writes_what_vllm_writes(name: str, engine: Engine, small_model: Path, tally: list[str]) -> None:
+    family = families()[name]
+    cases = draw_cases(family, CASES, SEED)
+    expected = one_pass(engine, family, cases)
+
+    tokenizer = AutoTokenizer.from_pretrained(small_model)
+    model = AutoModelForCausalLM.from_pretrained(small_model, dtype=torch.float32).eval()
+    budgets = [ThinkingBudget.from_mapping(case.asked) for case in cases]
+    thinking = ThinkingLogitsProcessor(budgets, tokenizer, family.markers, do_sample=False)
+    prompts = tokenizer.pad(
+        {"input_ids": [list(case.prompt) for case in cases]}, padding_side="left", return_tensors="pt"
+    )
+    length = prompts["input_ids"].shape[1]
+    output = model.generate(
+        **prompts, do_sample=False, max_new_tokens=max(case.limit for case in cases), logits_processor=[thinking]
+    )
+    reports = thinking.reports(output)
+
+    ties = complete = 0
+    for case, (ids, figures), row, report in zip(cases, expected, output[:, length:].tolist(), reports, strict=True):
+        written = tuple(row[: len(ids)])
+        if written != ids and is_tie(engine, case.prompt, ids, written):
+            ties += 1
+            continue
+        assert written == ids, case.asked
+        if ids[-1] in family.form.finish:  # the reply is whole; else generate() went on, for the sake of the others
+            complete += 1
+            assert (report.tokens, report.waits, report.ended_by) == figures, case.asked
+    assert ties <= 1
+    assert complete >= 3
+    tally.append(f"transformers, {name}: {CASES - ties} of {CASES} cases equal, {ties} left out for a tie")
+
+
+def test_sequences_without_a_budget_are_left_alone(small_model: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(small_model)
+    model = AutoModelForCausalLM.from_pretrained(small_model, dtype=torch.float32).eval()
+    prompts = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 10]])
+    plain = model.generate(prompts, do_sample=False, max_new_tokens=20)
+    markers = families()["think-like, one token"].markers
+    thinking = ThinkingLogitsProcessor([None, None], tokenizer, markers, do_sample=False)
+    assert torch.equal(model.generate(prompts, do_sample=False, max_new_tokens=20, logits_processor=[thinking]), plain)
+
+
+def processor(model: Path) -> ThinkingLogitsProcessor:
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    markers = families()["think-like, one token"].markers
+    return ThinkingLogitsProcessor(ThinkingBudget(max_thinking_tokens=4), tokenizer, markers, do_sample=False)
+
+
+def test_beam_search_is_refused(small_model: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(small_model, dtype=torch.float32).eval()
+    with pytest.raises(UnsupportedEngine, match="beam search"):
+        model.generate(
+            torch.tensor([[3, 4, 5, 6]]),
+            do_sample=False,
+            num_beams=4,
+            max_new_tokens=30,
+            logits_processor=[processor(small_model)],
+        )
+
+
+def test_a_second_call_is_refused(small_model: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(small_model, dtype=torch.float32).eval()
+    used = processor(small_model)
+    model.generate(torch.tensor([[3, 4, 5]]), do_sample=False, max_new_tokens=3, logits_processor=[used])
+    with pytest.raises(UnsupportedEngine, match="a processor of its own"):
+        model.generate(torch.tensor([[3, 4, 5]]), do_sample=False, max_new_tokens=3, logits_processor=[used])
+
+
+def test_as_many_budgets_as_sequences(small_model: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(small_model)
+    markers = families()["think-like, one token"].markers
+    thinking = ThinkingLogitsProcessor([ThinkingBudget(), None], tokenizer, markers)
+    with pytest.raises(UnsupportedEngine, match="2 budgets were given for 1 sequences"):
+        thinking(torch.tensor([[3, 4, 5]]), torch.zeros(1, 32))
