@@ -1,0 +1,288 @@
+"""The automaton's state and actions on the device, as two Triton kernels.
+
+`step` moves the state on with the committed tokens. Over the draft tokens of a step a copy runs ahead, since what row
+i + 1 must do depends on what row i found. It also carries out the redirects, which touch a few logits of a row; `fill`
+writes the rows that are forced, which is wide and has no order.
+
+With TRITON_INTERPRET=1, set before triton is first imported, the kernels work on CPU tensors.
+"""
+
+import triton
+import triton.language as tl
+
+from .lanes import (
+    BY_CAP,
+    NO_SCRIPT,
+    THINKING,
+    UNKNOWN,
+    Bounds,
+    advance,
+    aim_of,
+    any_lane,
+    arm,
+    begin,
+    choose,
+    initial_phase,
+    load_plan,
+    load_run,
+    marks_of,
+    store_run,
+)
+from .packing import STATE_WIDTH, Header, Setting, State
+
+_CAP, _FLOOR = tl.constexpr(int(Header.CAP)), tl.constexpr(int(Header.FLOOR))
+_S_PLAN, _S_OCCUPANT, _S_TEMPERATURE, _S_STRUCTURED, _S_STEERING, _S_CAP, _S_FLOOR = (
+    tl.constexpr(int(column)) for column in Setting
+)
+_OCCUPANT, _SEEN = tl.constexpr(int(State.OCCUPANT)), tl.constexpr(int(State.SEEN))
+_CAP_NOW, _FLOOR_NOW, _ASKED, _ASKED_ROWS, _ASKED_FIRED, _STEERING, _STEERED_AT = (
+    tl.constexpr(int(column)) for column in list(State)[14:]
+)
+_SETTINGS_WIDTH = tl.constexpr(len(Setting))
+_STATE_WIDTH = tl.constexpr(STATE_WIDTH)
+_GREEDY = tl.constexpr(1e-5)  # as in `logits.GREEDY`
+
+#: In `forced`: a row that is not ours; one that is ours and not forced.
+NOT_OURS, NOT_FORCED = tl.constexpr(-2), tl.constexpr(-1)
+
+
+@triton.jit
+def _sum(large, small, scale):
+    """scale * log(exp(large / scale) + exp(small / scale)), of numbers of which the first is not smaller."""
+    top = tl.where(large == float("-inf"), 0.0, large)
+    return top + scale * tl.log(tl.exp((large - top) / scale) + tl.exp((small - top) / scale))
+
+
+@triton.jit
+def _likeliest(line, marks_ptr, vocabulary, here, width: tl.constexpr):
+    """The largest logit of each row; ids without a token stand out."""
+    best = tl.where(here, float("-inf"), float("-inf"))
+    for first in range(0, vocabulary, width):
+        ids = first + tl.arange(0, width)[None, :]
+        inside = (ids < vocabulary) & here[:, None]
+        unknown = (marks_of(marks_ptr, vocabulary, ids, inside) & UNKNOWN) != 0
+        values = tl.load(line[:, None] + ids, mask=inside & ~unknown, other=float("-inf"))
+        best = tl.maximum(best, tl.max(values, axis=1))
+    return best
+
+
+@triton.jit
+def _redirect(plan, bounds, run, line, here, temperature, structured, marks_ptr, vocabulary, width: tl.constexpr):
+    """Move the sources' probability to the target, in place; returns the lanes in which it outweighed the target's.
+
+    Where a grammar leaves nothing that the edit could bring in, the row stays as it is.
+    """
+    aim = aim_of(plan, bounds, run)
+    here = here & aim.moves
+    from_gate = here & aim.from_gate
+    sources = here[:, None] & aim.sources
+    weights = tl.load(line[:, None] + plan.sources, mask=sources, other=float("-inf"))
+    gate = tl.load(line + plan.gate_id, mask=from_gate, other=float("-inf"))
+    tl.store(line[:, None] + plan.sources, float("-inf"), mask=sources)
+    tl.store(line + plan.gate_id, float("-inf"), mask=from_gate)
+    aimed = here & (aim.target >= 0)
+    own = tl.load(line + aim.target, mask=aimed, other=float("-inf"))
+    if any_lane(here & ~aimed):
+        tl.debug_barrier()  # the sources are gone for all threads
+        own = tl.where(aimed, own, _likeliest(line, marks_ptr, vocabulary, here & ~aimed, width))
+        tl.debug_barrier()
+    stays_out = here & structured & (own == float("-inf"))
+    tl.store(line[:, None] + plan.sources, weights, mask=sources & stays_out[:, None])
+    tl.store(line + plan.gate_id, gate, mask=from_gate & stays_out)
+
+    greedy = temperature < _GREEDY
+    scale = tl.where(greedy, 1.0, temperature)
+    heaviest = tl.maximum(tl.max(weights, axis=1), gate)
+    top = tl.where(heaviest == float("-inf"), 0.0, heaviest)
+    total = tl.sum(tl.exp((weights - top[:, None]) / scale[:, None]), axis=1) + tl.exp((gate - top) / scale)
+    mass = tl.where(greedy, heaviest, top + scale * tl.log(total))
+    larger, smaller = tl.maximum(own, mass), tl.minimum(own, mass)
+    moved = tl.where(greedy, larger, _sum(larger, smaller, scale))
+    tl.store(line + aim.target, moved, mask=aimed & ~stays_out)
+    return here & ~stays_out & (mass > own)
+
+
+@triton.jit
+def _edit(plan, bounds, run, line, here, temperature, structured, marks_ptr, vocabulary, width: tl.constexpr):
+    """Carry out the action of one row for each lane; returns the token to force, or -1, and which redirects fired."""
+    scripted = here & (run.script != NO_SCRIPT)
+    token = tl.load(plan.ids + run.at, mask=scripted, other=-1)
+    logit = tl.load(line + token, mask=scripted & structured, other=0.0)
+    forced = tl.where(logit == float("-inf"), NOT_FORCED, token)
+
+    cap, count = bounds.cap, run.tokens - run.base
+    spent = (cap > 0) & ~plan.per_block & ((run.ended == BY_CAP) | (count >= cap - plan.cap_text))
+    outside = here & ~scripted & (run.phase != THINKING)
+    bars = outside & ((cap == 0) | spent) & (run.matched == plan.start_gate)
+    opener = tl.load(plan.ids + plan.start + plan.start_gate, mask=bars, other=0)
+    tl.store(line + opener, float("-inf"), mask=bars)
+
+    inside = here & ~scripted & (run.phase == THINKING)
+    fired = here & ~here
+    if any_lane(inside):
+        fired = _redirect(plan, bounds, run, line, inside, temperature, structured, marks_ptr, vocabulary, width)
+    return forced, fired
+
+
+@triton.jit(
+    do_not_specialize=["rows"],
+    do_not_specialize_on_alignment=[
+        "slots_ptr",
+        "places_ptr",
+        "inputs_ptr",
+        "prompts_ptr",
+        "lengths_ptr",
+        "forced_ptr",
+    ],
+)
+def step(
+    logits_ptr,  # float32, (rows, vocabulary)
+    logits_stride,
+    vocabulary,
+    slots_ptr,  # [rows] the slot of each row's request
+    places_ptr,  # [rows] the row's place among those of its request
+    inputs_ptr,  # [rows] the token fed in at the row: of place 0 the last committed one, of further places the drafts
+    rows,
+    history_ptr,  # [slots, longest] committed tokens
+    history_stride,
+    prompts_ptr,  # [slots] tokens of the prompt
+    lengths_ptr,  # [slots] committed tokens
+    settings_ptr,  # [slots, len(Setting)] int64
+    state_ptr,  # [slots, STATE_WIDTH] int32
+    fires_ptr,  # [slots, fires_stride] int32: bit p: the token at p came from a redirect
+    fires_stride,
+    marks_ptr,  # [vocabulary] uint8
+    forced_ptr,  # [rows] int32, written: the token to force, NOT_FORCED or NOT_OURS
+    lanes: tl.constexpr,
+    width: tl.constexpr,
+):
+    """Advance the state of every request of the batch by what was committed, and edit its rows.
+
+    A request is the lane of its first row; the lanes of its other rows are idle.
+    """
+    row = tl.program_id(0) * lanes + tl.arange(0, lanes)
+    inside = row < rows
+    slot = tl.load(slots_ptr + row, mask=inside, other=0).to(tl.int64)
+    place = tl.load(places_ptr + row, mask=inside, other=1)
+    settings = settings_ptr + slot * _SETTINGS_WIDTH
+    address = tl.load(settings + _S_PLAN, mask=inside, other=0)
+    tl.store(forced_ptr + row, NOT_OURS, mask=inside & (address == 0))
+    here = inside & (place == 0) & (address != 0)
+    if any_lane(here):
+        plan = load_plan(address, here)
+        state = state_ptr + slot * _STATE_WIDTH
+        history = history_ptr + slot * history_stride
+        prompt = tl.load(prompts_ptr + slot, mask=here, other=0).to(tl.int32)
+        length = tl.load(lengths_ptr + slot, mask=here, other=0).to(tl.int32)
+        run = load_run(state, here)
+        cap = tl.load(state + _CAP_NOW, mask=here, other=-1)
+        floor = tl.load(state + _FLOOR_NOW, mask=here, other=0)
+        bounds = Bounds(cap, floor)
+        seen = tl.load(state + _SEEN, mask=here, other=0)
+        asked = tl.load(state + _ASKED, mask=here, other=0)
+        asked_rows = tl.load(state + _ASKED_ROWS, mask=here, other=0)
+        asked_fired = tl.load(state + _ASKED_FIRED, mask=here, other=0)
+        steering = tl.load(state + _STEERING, mask=here, other=0)
+        steered_at = tl.load(state + _STEERED_AT, mask=here, other=-1)
+
+        occupant = tl.load(settings + _S_OCCUPANT, mask=here, other=0).to(tl.int32)
+        fresh = here & (tl.load(state + _OCCUPANT, mask=here, other=0) != occupant)
+        if any_lane(fresh):
+            phase = initial_phase(plan, history, prompt, fresh, marks_ptr, vocabulary, width)
+            last = tl.load(history + prompt - 1, mask=fresh & (prompt > 0), other=-1)
+            cap = tl.load(plan.ids + _CAP, mask=fresh, other=-1)
+            floor = tl.load(plan.ids + _FLOOR, mask=fresh, other=0)
+            bounds = Bounds(tl.where(fresh, cap, bounds.cap), tl.where(fresh, floor, bounds.floor))
+            run = choose(fresh, arm(plan, bounds, begin(plan, phase, last), marks_ptr, vocabulary), run)
+            seen = tl.where(fresh, prompt, seen)
+            asked_rows = tl.where(fresh, 0, asked_rows)
+            steering = tl.where(fresh, 0, steering)
+            steered_at = tl.where(fresh, -1, steered_at)
+
+        left = here & (seen < length)
+        while any_lane(left):
+            token = tl.load(history + seen, mask=left, other=-1)
+            since = seen - asked
+            known = (since >= 0) & (since < asked_rows)
+            fired = ((asked_fired >> tl.where(known, since, 0)) & 1) == 1
+            advanced, begun = advance(plan, bounds, run, token, known, fired, marks_ptr, vocabulary)
+            run = choose(left, advanced, run)
+            word = fires_ptr + slot * fires_stride + seen // 32
+            opened = left & ((seen % 32 == 0) | (seen == prompt))  # the word still holds an earlier occupant's bits
+            bits = tl.load(word, mask=left & begun & ~opened, other=0)
+            tl.store(word, tl.where(begun, bits | (1 << (seen % 32)), 0), mask=left & (begun | opened))
+            seen = tl.where(left, seen + 1, seen)
+            left = here & (seen < length)
+
+        steers = here & (tl.load(settings + _S_STEERING, mask=here, other=0).to(tl.int32) != steering)
+        if any_lane(steers):
+            cap = tl.load(settings + _S_CAP, mask=steers, other=-1).to(tl.int32)
+            floor = tl.load(settings + _S_FLOOR, mask=steers, other=0).to(tl.int32)
+            bounds = Bounds(tl.where(steers, cap, bounds.cap), tl.where(steers, floor, bounds.floor))
+            run = choose(steers, arm(plan, bounds, run, marks_ptr, vocabulary), run)
+            steering = tl.where(steers, tl.load(settings + _S_STEERING, mask=here, other=0).to(tl.int32), steering)
+            steered_at = tl.where(steers, seen, steered_at)
+
+        store_run(state, run, here)
+        tl.store(state + _CAP_NOW, bounds.cap, mask=here)
+        tl.store(state + _FLOOR_NOW, bounds.floor, mask=here)
+        tl.store(state + _OCCUPANT, occupant, mask=here)
+        tl.store(state + _SEEN, seen, mask=here)
+        tl.store(state + _STEERING, steering, mask=here)
+        tl.store(state + _STEERED_AT, steered_at, mask=here)
+
+        bits = tl.load(settings + _S_TEMPERATURE, mask=here, other=0)
+        temperature = bits.to(tl.int32).to(tl.float32, bitcast=True)
+        structured = tl.load(settings + _S_STRUCTURED, mask=here, other=0) != 0
+        fired_rows = tl.where(here, 0, 0)
+        count = fired_rows
+        ahead = here
+        while any_lane(ahead):
+            line = logits_ptr + (row + count).to(tl.int64) * logits_stride
+            forced, fired = _edit(plan, bounds, run, line, ahead, temperature, structured, marks_ptr, vocabulary, width)
+            tl.store(forced_ptr + row + count, forced, mask=ahead)
+            fired_rows = fired_rows | tl.where(ahead & fired, 1 << count, 0)
+            count = tl.where(ahead, count + 1, count)
+            more = ahead & (row + count < rows)
+            ahead = more & (tl.load(places_ptr + row + count, mask=more, other=0) == count)
+            if any_lane(ahead):
+                token = tl.load(inputs_ptr + row + count, mask=ahead, other=-1).to(tl.int32)
+                run, begun = advance(plan, bounds, run, token, ahead, fired, marks_ptr, vocabulary)
+        tl.store(state + _ASKED, seen, mask=here)
+        tl.store(state + _ASKED_ROWS, count, mask=here)
+        tl.store(state + _ASKED_FIRED, fired_rows, mask=here)
+
+
+@triton.jit(do_not_specialize=["rows", "unknown_count"], do_not_specialize_on_alignment=["forced_ptr", "unknown_ptr"])
+def fill(
+    logits_ptr,
+    logits_stride,
+    vocabulary,
+    forced_ptr,  # [rows] what `step` wrote
+    rows,
+    unknown_ptr,  # [unknown_count] ids without a token
+    unknown_count,
+    rows_each: tl.constexpr,
+    width: tl.constexpr,
+    span: tl.constexpr,
+):
+    """Write the rows that are forced; mask ids without a token in our other rows.
+
+    A program sees to `span` ids of `rows_each` rows, `width` at a time.
+    """
+    row = tl.program_id(0) * rows_each + tl.arange(0, rows_each)
+    token = tl.load(forced_ptr + row, mask=row < rows, other=NOT_OURS)
+    line = logits_ptr + row.to(tl.int64) * logits_stride
+    start = tl.program_id(1) * span
+    forced = token >= 0
+    if any_lane(forced):
+        for first in range(start, tl.minimum(start + span, vocabulary), width):
+            ids = first + tl.arange(0, width)[None, :]
+            values = tl.where(ids == token[:, None], 0.0, float("-inf"))
+            tl.store(line[:, None] + ids, values, mask=forced[:, None] & (ids < vocabulary))
+    free = token == NOT_FORCED
+    if (start == 0) & any_lane(free):
+        for first in range(0, unknown_count, width):
+            index = first + tl.arange(0, width)
+            ids = tl.load(unknown_ptr + index, mask=index < unknown_count, other=0)[None, :]
+            tl.store(line[:, None] + ids, float("-inf"), mask=free[:, None] & (index < unknown_count)[None, :])

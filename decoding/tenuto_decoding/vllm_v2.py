@@ -1,0 +1,253 @@
+"""Budget forcing on vLLM's V2 model runner (GPUs), as a logits processor.
+
+Offline use as on the V1 runner: `LLM(model, logits_processors=[ThinkingLogitsProcessor])`, with the class from here.
+
+State lies on the device, by request slot. Rows are rows of logits: under speculative decoding a request has one for each
+draft token and one behind them, and what a row must do follows from the drafts before it; so the distribution with drafts
+is the one without.
+
+Where vLLM puts a processor decides what it sees: penalties, logit bias, `min_tokens` and a grammar's mask come before,
+temperature and the filters after.
+- A redirect sees penalised logits, and takes from a source only what `min_tokens` and the like have left it.
+- Top-k, top-p and min-p count ranks and mass of the edited row, not of the model's. Without them, and at temperature 0,
+  the distribution is exact; with them, a row in which a source has weight may keep a token more or less at the edge of
+  what is kept: the kept set is the filter's of the redirected row. (On the V1 runner it is the model's. The device would
+  need the filter's thresholds for that, a second sort of the row.) A source is never drawn.
+- vLLM does not say which rows a grammar is at work in, it only masks. For a request with structured output an action whose
+  token the grammar has masked is left out entirely, so nothing masked ever comes back.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from vllm import SamplingParams
+from vllm.config import VllmConfig
+from vllm.tokenizers import cached_tokenizer_from_config
+from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcessor, LogitsProcRequestState
+
+from .budget import ThinkingBudget
+from .errors import InvalidBudget, UnsupportedEngine
+from .packing import MAX_ROWS, State, check_plan, mark_tokens
+from .plan import compile_plan
+from .slots import BudgetSlots, Rows, Snapshot, to_host
+from .vllm_v1 import REQUEST_KEY, markers_of
+from .vocabulary import Vocabulary
+
+
+def check_engine(config: VllmConfig) -> None:
+    """Refuse, before the model is loaded, an engine on which this adapter cannot work.
+
+    Raises:
+        UnsupportedEngine: naming the option and the remedy.
+        UnknownMarkers: when it is not known how the model thinks.
+    """
+    drafts = config.speculative_config.num_speculative_tokens if config.speculative_config else 0
+    if drafts >= MAX_ROWS:
+        raise UnsupportedEngine(
+            f"--speculative-config: num_speculative_tokens is {drafts}; budgets are enforced with at most {MAX_ROWS - 1}"
+        )
+    if config.model_config.is_diffusion:
+        raise UnsupportedEngine("a diffusion model writes many tokens at once, by a sampler that takes no processors")
+    check_plan(compile_plan(None, markers_of(config), cached_tokenizer_from_config(config.model_config)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Occupant:
+    """A budgeted request in a slot."""
+
+    params: SamplingParams
+    prompt: int
+    prefill: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """What is known of a sequence that had, or has, a slot. The copies may still be under way."""
+
+    params: SamplingParams
+    prompt: int
+    ids: torch.Tensor
+    snapshot: Snapshot
+
+    @property
+    def seen(self) -> int:
+        return self.snapshot[State.SEEN]
+
+    def is_earlier_than(self, ids: list[int]) -> bool:
+        """Whether the sequence may have gone on as these ids."""
+        return self.seen <= len(ids) and self.ids[: self.seen].tolist() == ids[: self.seen]
+
+
+class ThinkingLogitsProcessor(LogitsProcessor):
+    """Enforces the budgets of the slots.
+
+    The engine says that a slot is filled, never that it is emptied, and brings a preempted request back as a new one. So
+    what the last occupant left is kept aside, on its way to the host, when the next one comes: for the report that is
+    asked for when a reply has ended, and for a request that comes back.
+    """
+
+    @classmethod
+    def validate_params(cls, sampling_params: SamplingParams) -> None:
+        """Refuse a wrong budget when the request arrives. Raises InvalidBudget."""
+        budget = ThinkingBudget.from_mapping(sampling_params.extra_args or {})
+        if budget is not None and sampling_params.thinking_token_budget is not None:
+            raise InvalidBudget(
+                "thinking_token_budget",
+                f"{sampling_params.thinking_token_budget} is vLLM's own budget, which would run after this one and "
+                "override it; give one of the two",
+            )
+
+    def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:
+        check_engine(vllm_config)
+        self._tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
+        self._markers = markers_of(vllm_config)
+        self._requests = req_states
+        count, longest = req_states.all_token_ids.gpu.shape
+        vocabulary = Vocabulary.of(self._tokenizer)
+        marks = mark_tokens(
+            req_states.vocab_size,
+            line_ends=vocabulary.line_ends,
+            landings=vocabulary.landings,
+            boundaries=vocabulary.special,
+            unknown=vocabulary.undecodable(req_states.vocab_size),
+        )
+        self._slots = BudgetSlots(count, longest, marks, req_states.device)
+        self._occupants: dict[int, _Occupant] = {}
+        self._is_ours = np.zeros(count, dtype=bool)
+        self._bounds = np.zeros(count, dtype=np.int64)  # of the sequences' lengths
+        self._left: deque[_Life] = deque(maxlen=count)
+        self._returning: list[int] = []
+        self._warm_up()
+
+    def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
+        """A request enters a slot; says whether it has a budget."""
+        last = self._life(req_idx)
+        if last is not None:
+            self._left.append(last)
+        budget = ThinkingBudget.from_mapping(sampling_params.extra_args or {})
+        self._is_ours[req_idx] = budget is not None
+        if budget is None:
+            self._occupants.pop(req_idx, None)
+            self._slots.occupy(req_idx, None)
+            return False
+        assert sampling_params.thinking_token_budget is None  # see validate_params
+        prompt, prefill = (int(length.np[req_idx]) for length in (self._requests.prompt_len, self._requests.prefill_len))
+        self._occupants[req_idx] = _Occupant(sampling_params, prompt, prefill)
+        self._bounds[req_idx] = prefill
+        self._slots.occupy(
+            req_idx,
+            compile_plan(budget, self._markers, self._tokenizer),
+            sampling_params.temperature,
+            structured=sampling_params.structured_outputs is not None,
+        )
+        if prefill > prompt:
+            self._returning.append(req_idx)
+        return True
+
+    def apply_staged_writes(self) -> None:
+        """Bring back who returned, and send what was staged. Called before every forward pass."""
+        for slot in self._returning:
+            self._bring_back(slot)
+        self._returning.clear()
+        self._slots.flush()
+
+    def apply(self, logits: torch.Tensor, ctx: LogitsContext) -> torch.Tensor:
+        """Edit the rows of budgeted requests in place; without one in the batch, nothing is launched."""
+        batch = ctx.idx_mapping_np
+        if not self._is_ours[batch].any():
+            return logits
+        self._bounds[batch] = np.maximum(self._bounds[batch], ctx.seq_lens_upper_bound_np[: len(batch)])
+        self._slots.apply(logits, self._rows(ctx.expanded_idx_mapping, ctx.expanded_local_pos, ctx.input_ids))
+        return logits
+
+    def steer(self, request: str, *, max_thinking_tokens: int | None, min_thinking_tokens: int = 0) -> int:
+        """Other bounds from the next step on, for all sequences of a request that are in the engine.
+
+        Args:
+            request: as under `REQUEST_KEY` in its `extra_args`.
+            max_thinking_tokens: 0 for "answer now"; a closing that has begun goes on.
+
+        Returns:
+            How many sequences there are. Those that have ended are among them until their slots are filled again.
+
+        Raises:
+            InvalidBudget: as for a new budget.
+        """
+        ThinkingBudget(max_thinking_tokens=max_thinking_tokens, min_thinking_tokens=min_thinking_tokens)
+        slots = [slot for slot, occupant in self._occupants.items() if _key(occupant.params) == request]
+        for slot in slots:
+            self._slots.steer(slot, max_thinking_tokens, min_thinking_tokens)
+        return len(slots)
+
+    def report(self, request: str) -> list[tuple[list[int], list[int]]]:
+        """For every sequence of a request: the ids taken so far, and the positions at which a redirect took effect.
+
+        Waits for the device.
+        """
+        lives = [life for life in self._lives() if _key(life.params) == request]
+        self._wait()
+        begun = [life for life in lives if life.snapshot.has_begun]
+        return [(life.ids[life.prompt : life.seen].tolist(), life.snapshot.fired(life.prompt)) for life in begun]
+
+    def _lives(self) -> Iterator[_Life]:
+        yield from self._left
+        yield from (life for life in map(self._life, self._occupants) if life is not None)
+
+    def _life(self, slot: int) -> _Life | None:
+        """What the device knows of a slot's occupant, on its way to the host."""
+        occupant = self._occupants.get(slot)
+        length = int(self._bounds[slot])
+        snapshot = self._slots.snapshot(slot, length)
+        if occupant is None or snapshot is None:
+            return None
+        ids = to_host(self._requests.all_token_ids.gpu[slot, :length])
+        return _Life(occupant.params, occupant.prompt, ids, snapshot)
+
+    def _bring_back(self, slot: int) -> None:
+        """Let a request that was preempted go on where it was, if its earlier life is still known.
+
+        Otherwise its tokens are read again, and the first token of a wait text is taken for a replaced attempt to end.
+        Siblings of a parallel sample are told apart by their ids: of those that fit, the one that came furthest. Waits for
+        the device, which a preempted request has long done.
+        """
+        occupant = self._occupants[slot]
+        lives = [life for life in self._lives() if life.params == occupant.params and life.prompt == occupant.prompt]
+        if not lives:
+            return
+        own = to_host(self._requests.all_token_ids.gpu[slot, : occupant.prefill])
+        self._wait()
+        ids = own.tolist()
+        earlier = [life for life in lives if life.snapshot.has_begun and life.is_earlier_than(ids)]
+        if earlier:
+            self._slots.restore(slot, max(earlier, key=lambda life: life.seen).snapshot)
+        else:
+            self._slots.steer_again(slot, lives[-1].snapshot)
+
+    def _wait(self) -> None:
+        if self._requests.device.type != "cpu":
+            torch.accelerator.synchronize(self._requests.device)
+
+    def _rows(self, slots: torch.Tensor, places: torch.Tensor, inputs: torch.Tensor) -> Rows:
+        requests = self._requests
+        # vLLM changes the buffer behind `prompt_len.gpu` with every write: it must be asked for anew.
+        return Rows(
+            slots=slots,
+            places=places,
+            inputs=inputs,
+            history=requests.all_token_ids.gpu,
+            prompts=requests.prompt_len.gpu,
+            lengths=requests.total_len.gpu,
+        )
+
+    def _warm_up(self) -> None:
+        """Have the kernels compiled before the first request: one row, in a slot without a budget."""
+        device, integers = self._requests.device, torch.zeros(1, dtype=torch.int32, device=self._requests.device)
+        logits = torch.zeros(1, self._requests.vocab_size, dtype=torch.float32, device=device)
+        self._slots.apply(logits, self._rows(integers.to(torch.int64), integers, integers))
+
+
+def _key(params: SamplingParams) -> object:
+    return (params.extra_args or {}).get(REQUEST_KEY)

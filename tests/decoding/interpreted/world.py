@@ -1,0 +1,336 @@
+"""A simulated engine: request slots, plain tensors for its buffers, and beside each request the Python automaton.
+
+What an engine does at random is random here: which requests take part in a step and in what order, how many drafts they
+have and how many of those are taken, when requests end, are preempted and come back, and into which slots.
+"""
+
+import math
+import random
+from collections import Counter
+from copy import copy
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from tenuto_decoding import Force, Redirect, ThinkingAutomaton, ThinkingPlan
+from tenuto_decoding.automaton import Action, Phase
+from tenuto_decoding.packing import Ended, InPhase, State
+from tenuto_decoding.slots import BudgetSlots, Rows, Snapshot, Tiles
+
+from .stories import MARKS, TEXT, UNKNOWN, VOCABULARY, Story
+
+LONGEST = 512
+MAX_DRAFTS = 4
+Logits = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+@dataclass
+class Sequence:
+    """A request in the engine, and what should become of it."""
+
+    story: Story
+    slot: int
+    automaton: ThinkingAutomaton | None
+    output: list[int] = field(default_factory=list)
+    steering: tuple[int | None, int] | None = None
+    certain: bool = True  # what is known of redirects has not been lost in a preemption
+
+    @property
+    def ids(self) -> list[int]:
+        return [*self.story.prompt, *self.output]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of logits: what should be done to it."""
+
+    sequence: Sequence
+    place: int
+    fed: int
+    action: Action
+    fired: bool
+
+
+@dataclass(frozen=True)
+class Dtypes:
+    """The types of the engine's buffers that may be one or the other."""
+
+    slots: torch.dtype = torch.int64
+    places: torch.dtype = torch.int32
+    inputs: torch.dtype = torch.int32
+    lengths: torch.dtype = torch.int32
+
+
+class World:
+    """An engine with `count` slots that lives through stories."""
+
+    def __init__(self, chance: random.Random, count: int, tiles: Tiles | None, dtypes: Dtypes) -> None:
+        self.chance = chance
+        self.events: Counter[str] = Counter()
+        self._dtypes = dtypes
+        self._free = list(range(count))
+        chance.shuffle(self._free)
+        self._live: list[Sequence] = []
+        self._preempted: list[tuple[Sequence, Snapshot | None]] = []
+        self._slots = BudgetSlots(count, LONGEST, MARKS, torch.device("cpu"), tiles)
+        self._history = torch.full((count, LONGEST), -7, dtype=torch.int32)
+        self._prompts = torch.zeros(count, dtype=dtypes.lengths)
+        self._lengths = torch.zeros(count, dtype=dtypes.lengths)
+
+    def live_through(self, stories: list[Story]) -> None:
+        """All stories from beginning to end, as many at a time as there are slots."""
+        waiting = list(stories)
+        while waiting or self._live or self._preempted:
+            while self._free and (waiting or self._preempted):
+                if self._preempted and (not waiting or self.chance.random() < 0.5):
+                    self._resume(*self._preempted.pop())
+                else:
+                    self._admit(waiting.pop())
+            self._slots.flush()
+            self._step()
+            for sequence in list(self._live):
+                if len(sequence.output) >= sequence.story.length:
+                    self._end(sequence)
+                elif self.chance.random() < 0.02:
+                    self._preempt(sequence)
+                elif sequence.automaton and sequence.steering is None and self.chance.random() < 0.02:
+                    self._steer(sequence)
+
+    def _admit(self, story: Story) -> None:
+        automaton = ThinkingAutomaton.after(story.plan, story.prompt) if story.plan else None
+        self._enter(Sequence(story, self._free.pop(), automaton))
+        self.events["admitted" if automaton else "admitted without a budget"] += 1
+
+    def _enter(self, sequence: Sequence) -> None:
+        story, slot = sequence.story, sequence.slot
+        self._slots.occupy(slot, story.plan, story.temperature, structured=story.structured)
+        self._history[slot, : len(sequence.ids)] = torch.tensor(sequence.ids, dtype=torch.int32)
+        self._prompts[slot], self._lengths[slot] = len(story.prompt), len(sequence.ids)
+        self._live.append(sequence)
+
+    def _leave(self, sequence: Sequence) -> Snapshot | None:
+        self._live.remove(sequence)
+        self._free.append(sequence.slot)
+        return self._slots.snapshot(sequence.slot, len(sequence.ids))
+
+    def _preempt(self, sequence: Sequence) -> None:
+        snapshot = self._leave(sequence)
+        if snapshot and (not snapshot.has_begun or self.chance.random() < 0.4):
+            snapshot = None
+        self._preempted.append((sequence, snapshot))
+
+    def _resume(self, sequence: Sequence, snapshot: Snapshot | None) -> None:
+        """With a snapshot it goes on where it was; without, its tokens are all that is known."""
+        automaton, story = sequence.automaton, sequence.story
+        sequence.slot = self._free.pop()
+        if automaton and story.plan and not snapshot:
+            sequence.automaton = ThinkingAutomaton.after(story.plan, story.prompt)
+            sequence.automaton.advance_all(sequence.output)
+            sequence.certain &= not sequence.output
+            sequence.steering = None
+        self._enter(sequence)
+        if snapshot:
+            self._slots.restore(sequence.slot, snapshot)
+        self.events["resumed from a snapshot" if snapshot else "resumed from its tokens"] += 1
+
+    def _steer(self, sequence: Sequence) -> None:
+        cap = self.chance.choice((None, 0, 1, 5, 20))
+        floor = self.chance.randint(0, 10 if cap is None else cap)
+        sequence.steering = (cap, floor)
+        self._slots.steer(sequence.slot, cap, floor)
+        assert sequence.automaton
+        # In force when all that was committed is taken, which is so here at any time.
+        bounds = replace(sequence.automaton.plan, max_thinking_tokens=cap, min_thinking_tokens=floor)
+        sequence.automaton.plan = bounds
+        sequence.automaton._arm()
+        self.events["steered"] += 1
+
+    def _end(self, sequence: Sequence) -> None:
+        snapshot = self._leave(sequence)
+        if not sequence.automaton or not sequence.story.plan:
+            assert snapshot is None
+            return
+        assert snapshot
+        assert snapshot.has_begun
+        fires = set(snapshot.fired(len(sequence.story.prompt)))
+        if sequence.steering is None:
+            recount = ThinkingAutomaton.after(sequence.story.plan, sequence.story.prompt)
+            for position, token in enumerate(sequence.output):
+                recount.advance(token, position in fires)
+            assert _account(recount) == _account(sequence.automaton), (sequence, fires)
+        self.events[f"ended by {sequence.automaton.ended_by}"] += 1
+        self.events["waits"] += sequence.automaton.waits
+
+    def _step(self) -> None:
+        taking_part = [each for each in self._live if self.chance.random() < 0.8] or self._live[:1]
+        if not taking_part:
+            return
+        self.chance.shuffle(taking_part)
+        logits = self._draw_logits(sum(1 for _ in taking_part) * (MAX_DRAFTS + 1))
+        rows: list[Row] = []
+        for sequence in taking_part:
+            rows += self._rows_of(sequence, logits[len(rows) :])
+        number = len(rows)
+        given = torch.from_numpy(logits[:number].copy())
+        if self.chance.random() < 0.5:  # rows of a wider buffer
+            given = torch.nn.functional.pad(given, (0, 5))[:, :VOCABULARY]
+        self._slots.apply(given, self._interface(rows))
+        edited = given.numpy()
+        for index, row in enumerate(rows):
+            check_row(row, logits[index], edited[index])
+        self._check_state(taking_part)
+        self._commit(taking_part, rows)
+
+    def _interface(self, rows: list[Row]) -> Rows:
+        return Rows(
+            slots=torch.tensor([row.sequence.slot for row in rows], dtype=self._dtypes.slots),
+            places=torch.tensor([row.place for row in rows], dtype=self._dtypes.places),
+            inputs=torch.tensor([row.fed for row in rows], dtype=self._dtypes.inputs),
+            history=self._history,
+            prompts=self._prompts,
+            lengths=self._lengths,
+        )
+
+    def _draw_logits(self, number: int) -> Logits:
+        generator = np.random.default_rng(self.chance.getrandbits(32))
+        logits = generator.normal(0, 2.5, (number, VOCABULARY)).astype(np.float32)
+        logits[generator.random((number, VOCABULARY)) < 0.03] = -np.inf
+        return logits
+
+    def _rows_of(self, sequence: Sequence, logits: Logits) -> list[Row]:
+        """The rows of one request, with drafts of which the first ones are what would have been drawn."""
+        automaton, rows = copy(sequence.automaton), list[Row]()
+        fed, good = sequence.ids[-1], True
+        for place in range(1 + self.chance.choice((0, 0, 0, 1, 2, 3, 4))):
+            line = logits[place]
+            if sequence.story.structured and self.chance.random() < 0.6:
+                line[self.chance.sample(range(VOCABULARY), VOCABULARY // 2)] = -np.inf
+            action: Action = automaton.action() if automaton else _NO_ACTION
+            fired = decide(action, line, sequence.story)
+            rows.append(Row(sequence, place, fed, action, fired))
+            fed = self._draw_token(action, fired)
+            if not good or self.chance.random() < 0.2:
+                fed, good = self.chance.choice((-1, *range(VOCABULARY))), False
+            if automaton:
+                automaton.advance(fed, fired)
+        return rows
+
+    def _draw_token(self, action: Action, fired: bool) -> int:
+        """What the model says: mostly what obeys the action, and mostly what leads somewhere."""
+        if isinstance(action, Force) and self.chance.random() < 0.97:
+            return action.token
+        if isinstance(action, Redirect) and action.target is not None and self.chance.random() < (0.7 if fired else 0.2):
+            return action.target
+        kind = self.chance.random()
+        if kind < 0.5:
+            return self.chance.choice(TEXT)
+        return self.chance.randrange(VOCABULARY if kind > 0.9 else 20)
+
+    def _commit(self, taking_part: list[Sequence], rows: list[Row]) -> None:
+        for sequence in taking_part:
+            own = [row for row in rows if row.sequence is sequence]
+            if not sequence.output and self.chance.random() < 0.2:  # a prompt taken in chunks: the row is thrown away
+                self.events["chunk of a prompt"] += 1
+                continue
+            taken = self.chance.randrange(len(own)) if self.chance.random() < 0.6 else len(own) - 1
+            drafts = [row.fed for row in own[1 : taken + 1]]
+            drafts = drafts[: drafts.index(-1)] if -1 in drafts else drafts
+            last = own[len(drafts)]
+            tokens = [*drafts, self._draw_token(last.action, last.fired)]
+            for row, token in zip(own, tokens, strict=False):
+                if sequence.automaton:
+                    sequence.automaton.advance(token, row.fired)
+            start = len(sequence.ids)
+            self._history[sequence.slot, start : start + len(tokens)] = torch.tensor(tokens, dtype=torch.int32)
+            self._lengths[sequence.slot] += len(tokens)
+            sequence.output += tokens
+            self.events["tokens"] += len(tokens)
+            self.events["drafts taken"] += len(drafts)
+            self.events["drafts left"] += len(own) - 1 - len(drafts)
+
+    def _check_state(self, sequences: list[Sequence]) -> None:
+        """After a step the device has taken what was committed before it: as the automaton has."""
+        for sequence in sequences:
+            snapshot = self._slots.snapshot(sequence.slot, len(sequence.ids))
+            if sequence.automaton:
+                assert snapshot
+                assert snapshot[State.SEEN] == len(sequence.ids)
+                assert _state(snapshot) == _account(sequence.automaton), sequence
+
+
+_NO_ACTION = Redirect((), None)
+_PHASES = {Phase.BEFORE: InPhase.BEFORE, Phase.THINKING: InPhase.THINKING, Phase.ANSWER: InPhase.ANSWER}
+
+
+def _account(automaton: ThinkingAutomaton) -> tuple[int, ...]:
+    ended = Ended[automaton._ended.upper()]
+    return _PHASES[automaton.phase], automaton.tokens, automaton.waits, ended, automaton._matched
+
+
+def _state(snapshot: Snapshot) -> tuple[int, ...]:
+    columns = (State.PHASE, State.TOKENS, State.WAITS, State.ENDED, State.MATCHED)
+    return tuple(snapshot[column] for column in columns)
+
+
+def decide(action: Action, line: Logits, story: Story) -> bool:
+    """Whether the redirect fires; where the two sides weigh nearly the same, one is made heavier."""
+    if not isinstance(action, Redirect) or not action.sources or stays_out(action, line, story):
+        return False
+    mass, own = _weights(action, line, story.temperature)
+    if math.isfinite(mass) and abs(mass - own) < 1e-4:
+        line[list(action.sources)] += np.float32(0.01)
+        mass, own = _weights(action, line, story.temperature)
+    return mass > own
+
+
+def stays_out(action: Action, line: Logits, story: Story) -> bool:
+    """Whether a grammar has ruled out what the action would bring in."""
+    if not story.structured:
+        return False
+    if isinstance(action, Force):
+        return bool(np.isneginf(line[action.token]))
+    return isinstance(action, Redirect) and bool(action.sources) and math.isinf(_weights(action, line, 0)[1])
+
+
+def _weights(action: Redirect, line: Logits, temperature: float) -> tuple[float, float]:
+    """What the sources weigh together, and the target, or the likeliest other token where there is none."""
+    others = [token for token in range(VOCABULARY) if token not in (*action.sources, *UNKNOWN)]
+    own = float(line[others].max() if action.target is None else line[action.target])
+    return _sum([float(line[source]) for source in action.sources], temperature), own
+
+
+def _sum(logits: list[float], temperature: float) -> float:
+    top = max(logits)
+    if temperature == 0 or math.isinf(top):
+        return top
+    return top + temperature * math.log(sum(math.exp((logit - top) / temperature) for logit in logits))
+
+
+def check_row(row: Row, before: Logits, after: Logits) -> None:
+    """What became of a row, against the formula written out in float64."""
+    story, action = row.sequence.story, row.action
+    expected = before.astype(np.float64)
+    if story.plan is None:
+        assert np.array_equal(before, after)
+        return
+    if isinstance(action, Force) and not stays_out(action, before, story):
+        expected[:] = -np.inf
+        expected[action.token] = 0.0
+    elif isinstance(action, Redirect) and action.sources and not _barred_only(row, before):
+        mass, own = _weights(action, before, story.temperature)
+        expected[list(action.sources)] = -np.inf
+        if action.target is not None:
+            expected[action.target] = _sum([mass, own], story.temperature)
+    if not isinstance(action, Force) or stays_out(action, before, story):
+        expected[list(UNKNOWN)] = -np.inf
+    np.testing.assert_allclose(after, expected, rtol=1e-6, atol=2e-6, err_msg=f"{row}")
+
+
+def _barred_only(row: Row, before: Logits) -> bool:
+    return stays_out(row.action, before, row.sequence.story)
+
+
+def plan_of(sequence: Sequence) -> ThinkingPlan:
+    assert sequence.story.plan
+    return sequence.story.plan
