@@ -178,7 +178,10 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         return logits
 
     def report(self, request: str) -> list[tuple[list[int], list[int]]]:
-        """For every sequence of a request: the ids taken so far, and the positions at which a redirect fired."""
+        """For every sequence of a request: the ids taken so far, and the positions at which a redirect fired.
+
+        The last position may be that of a token that was never kept.
+        """
         self._settle()
         return [(row.output[: row.seen], sorted(row.fires)) for row in self._of(request)]
 
@@ -188,7 +191,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
                 yield row
 
     def _row(self, arrival: "_Arrival") -> _Row:
-        known = [row for row in self._left if row.continues_as(arrival)] if arrival.output else []
+        known = [row for row in self._left if row.continues_as(arrival)]
         if known:
             # The sequences of a parallel sample share their parameters: the one that has come furthest is the one.
             row = max(known, key=lambda row: row.seen)

@@ -1,0 +1,321 @@
+"""The V1 adapter in a simulated persistent batch: every row is edited as a reference automaton of its own would have it.
+
+The batch is vLLM's own bookkeeping (`BatchUpdateBuilder`), driven as its `InputBatch` drives it: requests are removed,
+added into the freed places, condensed, swapped, preempted and brought back, with asynchronous placeholders among their
+tokens and with samples that are thrown away.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Qwen2Config
+from vllm import EngineArgs, SamplingParams
+from vllm.config import VllmConfig
+from vllm.v1.sample.logits_processor import BatchUpdateBuilder, MoveDirectionality
+
+from tenuto_decoding import (
+    InvalidBudget,
+    ThinkingAutomaton,
+    ThinkingBudget,
+    UnknownMarkers,
+    UnsupportedEngine,
+    compile_plan,
+    detect_markers,
+)
+from tenuto_decoding.logits import Edit, Sampling, apply_edits
+from tenuto_decoding.vllm_v1 import REQUEST_KEY, ThinkingLogitsProcessor, check_engine, markers_of
+
+from .conftest import make_tokenizer
+
+ROWS = 300  # of the logits: a few more than the tokenizer has tokens
+PLACES = 6
+NOT_YET = -1
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, chatml: Any) -> Path:
+    """Configuration and tokenizer of a model; its weights are never read."""
+    path = tmp_path_factory.mktemp("model")
+    chatml.save_pretrained(path)
+    Qwen2Config(
+        vocab_size=ROWS,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        architectures=["Qwen2ForCausalLM"],
+    ).save_pretrained(path)
+    return path
+
+
+def configuration(folder: Path, **options: Any) -> VllmConfig:
+    return EngineArgs(model=str(folder), dtype="float32", max_num_seqs=PLACES, **options).create_engine_config()
+
+
+@pytest.fixture(scope="module")
+def config(folder: Path) -> VllmConfig:
+    return configuration(folder)
+
+
+@pytest.fixture
+def processor(config: VllmConfig) -> ThinkingLogitsProcessor:
+    return ThinkingLogitsProcessor(config, torch.device("cpu"), False)
+
+
+@dataclass(eq=False)
+class Request:
+    """A request as the engine keeps it, and its reference."""
+
+    params: SamplingParams
+    prompt: list[int]
+    automaton: ThinkingAutomaton | None
+    output: list[int] = field(default_factory=list)  # the list that the processor was handed
+    tokens: list[int] = field(default_factory=list)  # the truth
+    fires: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return str((self.params.extra_args or {}).get(REQUEST_KEY))
+
+
+class Batch:
+    """The persistent batch: places, and the bookkeeping of what changes between steps."""
+
+    def __init__(self, processor: ThinkingLogitsProcessor, tokenizer: Any, chance: random.Random) -> None:
+        self.processor, self.tokenizer, self.chance = processor, tokenizer, chance
+        self.places: list[Request | None] = []
+        self.waiting: list[Request] = []
+        self.finished: list[Request] = []
+        self.builder = BatchUpdateBuilder()
+        self.made = 0
+
+    def new(self) -> Request:
+        chance = self.chance
+        self.made += 1
+        asked: dict[str, Any] = {REQUEST_KEY: f"request {self.made}"}
+        if chance.random() < 0.75:
+            asked |= {
+                "max_thinking_tokens": chance.choice([None, 0, 3, 8]),
+                "min_thinking_tokens": chance.choice([0, 0, 3]) if asked else 0,
+                "num_waits": chance.choice([0, 1, 3]),
+                "wait_text": chance.choice(["Wait", "Wait, no", ["Hmm", ""]]),
+            }
+            if asked["max_thinking_tokens"] == 0:
+                asked["min_thinking_tokens"] = 0
+        params = SamplingParams(
+            temperature=chance.choice([0.0, 1.0]), top_k=chance.choice([0, 4]), max_tokens=99, extra_args=asked
+        )
+        prompt = self.tokenizer.encode(chance.choice(["a<|im_end|>", "a<|im_start|>think", "a<|im_start|>think\nb"]))
+        budget = ThinkingBudget.from_mapping(asked)
+        if budget is None:
+            return Request(params, prompt, None)
+        markers = detect_markers(self.tokenizer, self.tokenizer.chat_template)
+        plan = compile_plan(budget, markers, self.tokenizer)
+        return Request(params, prompt, ThinkingAutomaton.after(plan, prompt))
+
+    def running(self) -> Iterator[tuple[int, Request]]:
+        return ((place, request) for place, request in enumerate(self.places) if request is not None)
+
+    def change(self) -> None:
+        """What a scheduler may do between two steps."""
+        chance = self.chance
+        for place, request in list(self.running()):
+            fate = chance.random()
+            if fate < 0.12:
+                self.places[place] = None
+                self.builder.removed_append(place)
+                (self.waiting if fate < 0.06 else self.finished).append(request)
+        arrivals = [self.waiting.pop() for _ in range(len(self.waiting)) if chance.random() < 0.5]
+        while chance.random() < 0.5:
+            arrivals.append(self.new())
+        for request in arrivals:
+            self.add(request)
+        self.condense()
+        if len(self.places) > 1 and chance.random() < 0.2:
+            a, b = chance.sample(range(len(self.places)), 2)
+            self.places[a], self.places[b] = self.places[b], self.places[a]
+            self.builder.moved.append((a, b, MoveDirectionality.SWAP))
+        self.processor.update_state(self.builder.get_and_reset(len(self.places)))
+
+    def add(self, request: Request) -> None:
+        free = self.builder.pop_removed()
+        if free is None:
+            if len(self.places) == PLACES:
+                self.waiting.append(request)
+                return
+            free = len(self.places)
+            self.places.append(None)
+        self.places[free] = request
+        request.output = list(request.tokens)  # a request that comes back has a new list
+        self.builder.added.append((free, request.params, request.prompt, request.output))
+
+    def condense(self) -> None:
+        """Fill what stayed empty with the last rows, as `InputBatch.condense` does."""
+        while None in self.places:
+            empty = self.places.index(None)
+            last = len(self.places) - 1
+            while last >= 0 and self.places[last] is None:
+                self.places.pop()
+                last -= 1
+            if last < 0 or empty >= last:
+                break
+            self.places[empty], self.places[last] = self.places[last], None
+            self.builder.pop_removed()
+            self.builder.moved.append((last, empty, MoveDirectionality.UNIDIRECTIONAL))
+        while self.places and self.places[-1] is None:
+            self.places.pop()
+
+    def step(self) -> None:
+        """One forward pass: edits compared, a token drawn for every row but for those still in their prefill."""
+        if not self.places:
+            return
+        logits = torch.randn(
+            len(self.places), ROWS, generator=torch.Generator().manual_seed(self.chance.getrandbits(32))
+        )
+        for _, request in self.running():
+            if request.automaton is not None and self.chance.random() < 0.4:  # the model wants to stop
+                logits[next(p for p, r in self.running() if r is request), list(request.automaton.plan.stops)] += 8.0
+        expected, fired = self.reference(logits)
+        edited = self.processor.apply(logits.clone())
+        assert torch.equal(edited, expected)
+        for place, request in self.running():
+            if self.chance.random() < 0.1:
+                continue  # chunked prefill: this sample is thrown away
+            token = int(edited[place].argmax())
+            if request.automaton is not None:
+                if fired.get(place):
+                    request.fires.append(len(request.tokens))
+                request.automaton.advance(token, fired.get(place, False))
+            request.tokens.append(token)
+            request.output.append(NOT_YET)
+
+    def reveal(self) -> None:
+        """The tokens of the last step become known, which is after `update_state` and before `apply`."""
+        for _, request in self.running():
+            request.output[:] = request.tokens[: len(request.output)]
+
+    def reference(self, logits: torch.Tensor) -> tuple[torch.Tensor, dict[int, bool]]:
+        expected, fired = logits.clone(), {}
+        for place, request in self.running():
+            if request.automaton is None:
+                continue
+            expected[place, len(self.tokenizer) :] = -torch.inf
+            params = request.params
+            sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
+            found, flags = apply_edits(expected, [Edit(place, request.automaton.action(), sampling)])
+            if found:
+                fired[place] = bool(flags[0])
+        return expected, fired
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_every_row_is_edited_as_its_own_automaton_says(
+    seed: int, processor: ThinkingLogitsProcessor, chatml: Any
+) -> None:
+    batch = Batch(processor, chatml, random.Random(seed))
+    for _ in range(60):
+        batch.change()
+        batch.reveal()
+        batch.step()
+    batch.reveal()
+    batch.change()
+    waited = 0
+    for request in batch.finished[-2 * PLACES :]:
+        if request.automaton is not None:
+            ((taken, fires),) = processor.report(request.name)
+            assert taken == request.tokens[: len(taken)]
+            assert len(taken) >= len(request.tokens) - 1
+            assert fires == request.fires
+            waited += request.automaton.waits
+    assert waited > 0
+
+
+def test_a_batch_without_budgets_is_handed_back_untouched(processor: ThinkingLogitsProcessor) -> None:
+    builder = BatchUpdateBuilder()
+    builder.added.append((0, SamplingParams(extra_args={"other": 1}), [1], []))
+    processor.update_state(builder.get_and_reset(1))
+    logits = torch.randn(1, ROWS)
+    before = logits.clone()
+    assert processor.apply(logits) is logits
+    assert torch.equal(logits, before)
+
+
+def test_siblings_of_a_parallel_sample_come_back_as_themselves(processor: ThinkingLogitsProcessor, chatml: Any) -> None:
+    """They share their parameters, and the ids of one that ended early begin those of the other."""
+    params = SamplingParams(temperature=0.0, extra_args={"num_waits": 1, REQUEST_KEY: "twins"})
+    prompt, builder = chatml.encode("a<|im_start|>think"), BatchUpdateBuilder()
+    outputs: list[list[int]] = [[], []]
+    for place, output in enumerate(outputs):
+        builder.added.append((place, params, prompt, output))
+    processor.update_state(builder.get_and_reset(2))
+    text, wait = chatml.encode("b")[0], chatml.encode("Wait")[0]
+
+    def step(*tokens: int | None) -> torch.Tensor:
+        logits = torch.zeros(2, ROWS)
+        logits[1, chatml.eos_token_id] = 9.0
+        edited = processor.apply(logits)
+        for output, token in zip(outputs, tokens, strict=True):
+            output += [] if token is None else [token]
+        return edited
+
+    step(text, text)
+    step(None, wait)  # the second one tried to stop
+    step(None, text)
+    builder.removed_append(0)
+    builder.removed_append(1)
+    processor.update_state(builder.get_and_reset(0))
+    builder.added.append((0, params, prompt, list(outputs[1])))
+    processor.update_state(builder.get_and_reset(1))
+    logits = torch.zeros(1, ROWS)
+    logits[0, chatml.eos_token_id] = 9.0
+    assert processor.apply(logits)[0].argmax() != wait, "its wait was given before it left"
+
+
+def test_a_wrong_budget_is_refused_when_the_request_arrives() -> None:
+    with pytest.raises(InvalidBudget, match="max_thinking_tokens"):
+        ThinkingLogitsProcessor.validate_params(SamplingParams(extra_args={"max_thinking_tokens": -2}))
+    ThinkingLogitsProcessor.validate_params(SamplingParams(extra_args={"max_thinking_tokens": 2}))
+    ThinkingLogitsProcessor.validate_params(SamplingParams())
+
+
+def test_a_grammar_has_the_word(processor: ThinkingLogitsProcessor, chatml: Any) -> None:
+    """What a grammar has masked is not brought back, not even by the cap."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    params = SamplingParams(
+        structured_outputs=StructuredOutputsParams(regex="b*"), extra_args={"max_thinking_tokens": 0}
+    )
+    builder = BatchUpdateBuilder()
+    builder.added.append((0, params, chatml.encode("a<|im_start|>think"), []))
+    processor.update_state(builder.get_and_reset(1))
+    logits = torch.full((1, ROWS), -torch.inf)
+    logits[0, 5] = 1.0
+    assert processor.apply(logits)[0].argmax() == 5
+
+
+def test_speculative_decoding_is_refused_before_the_model_is_loaded(config: VllmConfig, folder: Path) -> None:
+    check_engine(config)
+    speculative = configuration(
+        folder,
+        speculative_config={"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_max": 2},
+    )
+    with pytest.raises(UnsupportedEngine, match="--speculative-config"):
+        check_engine(speculative)
+
+
+def test_markers_come_from_the_configuration_or_the_tokenizer(folder: Path, tmp_path: Path) -> None:
+    assert markers_of(configuration(folder)).family == "s1"
+    assert markers_of(configuration(folder, additional_config={"thinking": {"family": "seed"}})).family == "seed"
+    given = configuration(folder, additional_config={"thinking": {"start": "[[", "end": "]]"}})
+    assert (markers_of(given).start, markers_of(given).end) == ("[[", "]]")
+    make_tokenizer("{{ messages }}").save_pretrained(tmp_path)
+    Qwen2Config.from_pretrained(folder).save_pretrained(tmp_path)
+    with pytest.raises(UnknownMarkers):
+        ThinkingLogitsProcessor(configuration(tmp_path), torch.device("cpu"), False)
