@@ -93,9 +93,8 @@ class ThinkingBudget:
         return cls(**given) if given else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that differ from their defaults: what `from_mapping` reads back."""
-        defaults = {field.name: field.default for field in fields(self)}
-        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
+        """The fields that say something, defaults included: what `from_mapping` reads back."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ThinkingBudget))

@@ -73,7 +73,7 @@ class ServeConfig:
             min_thinking_tokens=self.default_min_thinking_tokens,
             num_waits=self.default_num_waits,
         )
-        return budget if budget.to_dict() else None
+        return budget if budget != ThinkingBudget() else None
 
 
 def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:

@@ -56,7 +56,8 @@ class ThinkingPolicy:
             InvalidBudget: for what is wrong in itself or cannot be kept in this request.
             UnknownMarkers: for a budget on a model whose markers are not known.
         """
-        explicit = ThinkingBudget.from_mapping(_with_native_cap(asked, native_cap))
+        given = _with_native_cap(asked, native_cap)
+        explicit = ThinkingBudget.from_mapping(given)
         if self.markers is None:
             if explicit is not None:
                 raise UnknownMarkers(
@@ -65,7 +66,7 @@ class ThinkingPolicy:
                 )
             return None, None
         counting = compile_plan(None, self.markers, tokenizer)
-        budget = self._in_force(explicit, initial_phase(counting, prompt))
+        budget = self._in_force(given, explicit, initial_phase(counting, prompt))
         if budget is None:
             return None, counting
         plan = compile_plan(budget, self.markers, tokenizer)
@@ -73,7 +74,9 @@ class ThinkingPolicy:
             _check_room(explicit, plan, prompt, room)
         return budget, plan
 
-    def _in_force(self, explicit: ThinkingBudget | None, phase: Phase) -> ThinkingBudget | None:
+    def _in_force(
+        self, given: Mapping[str, Any], explicit: ThinkingBudget | None, phase: Phase
+    ) -> ThinkingBudget | None:
         """Explicit fields, then the defaults as far as they agree with those and with where the prompt ends."""
         if explicit is not None and explicit.extends and phase is Phase.ANSWER:
             field = "min_thinking_tokens" if explicit.min_thinking_tokens else "num_waits"
@@ -83,9 +86,11 @@ class ThinkingPolicy:
         default = self.default
         if default is not None and phase is Phase.ANSWER:
             default = replace(default, min_thinking_tokens=0, num_waits=0)
+        if default == ThinkingBudget():
+            default = None
         if explicit is None or default is None:
-            return explicit or (default if default is not None and default.to_dict() else None)
-        return _overlay(explicit, default)
+            return explicit or default
+        return _overlay({name: given[name] for name in FIELDS if given.get(name) is not None}, explicit, default)
 
 
 def _with_native_cap(asked: Mapping[str, Any], native_cap: int | None) -> Mapping[str, Any]:
@@ -94,17 +99,17 @@ def _with_native_cap(asked: Mapping[str, Any], native_cap: int | None) -> Mappin
     return {**asked, "max_thinking_tokens": native_cap}
 
 
-def _overlay(explicit: ThinkingBudget, default: ThinkingBudget) -> ThinkingBudget:
-    """Explicit fields over the defaults; a default that contradicts an explicit field yields to it."""
-    merged = {**default.to_dict(), **explicit.to_dict()}
-    cap, floor = explicit.max_thinking_tokens, explicit.min_thinking_tokens
+def _overlay(given: dict[str, Any], explicit: ThinkingBudget, default: ThinkingBudget) -> ThinkingBudget:
+    """The given fields over the defaults; a default that contradicts a given field yields to it."""
+    merged = {**default.to_dict(), **given}
+    cap = explicit.max_thinking_tokens
     if cap is not None:
-        merged["min_thinking_tokens"] = min(merged.get("min_thinking_tokens", 0), cap)
+        merged["min_thinking_tokens"] = min(merged["min_thinking_tokens"], cap)
         if cap == 0:
             merged["num_waits"] = explicit.num_waits
-    elif "max_thinking_tokens" in merged:
-        merged["max_thinking_tokens"] = max(merged["max_thinking_tokens"], floor)
-    return ThinkingBudget(**{name: value for name, value in merged.items() if name in FIELDS})
+    elif default.max_thinking_tokens is not None:
+        merged["max_thinking_tokens"] = max(default.max_thinking_tokens, explicit.min_thinking_tokens)
+    return ThinkingBudget(**merged)
 
 
 def _check_room(explicit: ThinkingBudget, plan: ThinkingPlan, prompt: Sequence[int], room: Room) -> None:

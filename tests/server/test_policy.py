@@ -39,6 +39,14 @@ def resolve(
         ({}, 7, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 7}),
         ({"num_waits": 2}, None, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 5, "num_waits": 2}),
         ({"num_waits": 2}, 7, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 7, "num_waits": 2}),
+        # A zero that is asked for is an answer too.
+        (
+            {"min_thinking_tokens": 0},
+            None,
+            {"min_thinking_tokens": 50, "num_waits": 1},
+            {"min_thinking_tokens": 0, "num_waits": 1},
+        ),
+        ({"num_waits": 0}, None, {}, {"num_waits": 0}),
         # What is explicit never fails on a default: the default yields.
         (
             {"max_thinking_tokens": 3},
@@ -60,7 +68,7 @@ def test_explicit_fields_come_before_the_native_cap_and_that_before_the_default(
     chatml: Any, asked: dict[str, Any], native: int | None, default: dict[str, Any], expected: dict[str, Any] | None
 ) -> None:
     budget = resolve(chatml, asked, native=native, **default)
-    assert (budget.to_dict() if budget is not None else None) == expected
+    assert budget == (None if expected is None else ThinkingBudget(**expected))
 
 
 def test_a_default_floor_is_left_out_where_the_prompt_has_closed_the_thinking(chatml: Any) -> None:
