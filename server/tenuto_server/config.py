@@ -16,6 +16,7 @@ from tenuto_decoding.errors import ThinkingError
 from tenuto_decoding.markers import FAMILIES
 
 from .errors import StartupError
+from .policy import DEFAULT_ANSWER_RESERVE
 
 BUILT_IN_MODEL = Path(__file__).parent / "s1_tiny"
 BUILT_IN_NAME = "s1-tiny"
@@ -53,6 +54,12 @@ class ServeConfig:
     default_num_waits: int = _option(
         0, int, "N", "For requests that give none: how many attempts to stop thinking become a wait, at any length."
     )
+    answer_reserve_tokens: int = _option(
+        DEFAULT_ANSWER_RESERVE,
+        int,
+        "N",
+        'Tokens that the cap "auto" keeps for the answer, but at most a quarter of what the reply may have.',
+    )
     drain_timeout: float = _option(
         60.0, float, "SECONDS", "How long running replies may go on after SIGTERM or Ctrl-C before they are cut."
     )
@@ -60,6 +67,8 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.drain_timeout < float("inf"):
             raise StartupError(f"--drain-timeout: {self.drain_timeout} is not a number of seconds")
+        if self.answer_reserve_tokens < 0:
+            raise StartupError(f"--answer-reserve-tokens: {self.answer_reserve_tokens} is below 0")
         try:
             _ = self.default_budget
         except ThinkingError as error:

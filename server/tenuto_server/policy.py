@@ -5,10 +5,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tenuto_decoding.automaton import Phase, initial_phase
-from tenuto_decoding.budget import FIELDS, ThinkingBudget
+from tenuto_decoding.budget import FIELDS, MAX_TOKENS, ThinkingBudget, check_names
 from tenuto_decoding.errors import InvalidBudget, UnknownMarkers
 from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
+
+DEFAULT_ANSWER_RESERVE = 1024
+
+#: The cap that leaves room for the answer, whatever `max_tokens` and the context are.
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +42,12 @@ class ThinkingPolicy:
     Attributes:
         markers: how the served model marks its thinking; None if not known: then no budget can be asked for.
         default: the budget of requests that ask for none.
+        answer_reserve: tokens that the cap "auto" leaves for the answer, but at most a quarter of the reply.
     """
 
     markers: ThinkingMarkers | None
     default: ThinkingBudget | None
+    answer_reserve: int = DEFAULT_ANSWER_RESERVE
 
     def resolve(
         self, asked: Mapping[str, Any], native_cap: int | None, prompt: Sequence[int], tokenizer: Tokenizer, room: Room
@@ -57,14 +64,17 @@ class ThinkingPolicy:
             UnknownMarkers: for a budget on a model whose markers are not known.
         """
         given = _with_native_cap(asked, native_cap)
-        explicit = ThinkingBudget.from_mapping(given)
         if self.markers is None:
-            if explicit is not None:
+            check_names(given)
+            if any(given.get(name) is not None for name in FIELDS):
                 raise UnknownMarkers(
                     "this model's thinking markers are not known, so no thinking budget can be enforced; "
                     "start the server with --thinking-family, or --thinking-start-marker and --thinking-end-marker"
                 )
             return None, None
+        if given.get("max_thinking_tokens") == AUTO:
+            given = {**given, "max_thinking_tokens": self._auto(given, self.markers, prompt, tokenizer, room)}
+        explicit = ThinkingBudget.from_mapping(given)
         counting = compile_plan(None, self.markers, tokenizer)
         budget = self._in_force(given, explicit, initial_phase(counting, prompt))
         if budget is None:
@@ -73,6 +83,19 @@ class ThinkingPolicy:
         if explicit is not None:
             _check_room(explicit, plan, prompt, room)
         return budget, plan
+
+    def _auto(
+        self,
+        given: Mapping[str, Any],
+        markers: ThinkingMarkers,
+        prompt: Sequence[int],
+        tokenizer: Tokenizer,
+        room: Room,
+    ) -> int:
+        """The cap that "auto" stands for: what the markers and the answer's reserve leave of the reply."""
+        unbounded = ThinkingBudget.from_mapping({**given, "max_thinking_tokens": MAX_TOKENS})
+        around = _around(compile_plan(unbounded, markers, tokenizer), prompt)
+        return max(0, room.max_tokens - around - min(self.answer_reserve, room.max_tokens // 4))
 
     def _in_force(
         self, given: Mapping[str, Any], explicit: ThinkingBudget | None, phase: Phase
@@ -117,8 +140,7 @@ def _check_room(explicit: ThinkingBudget, plan: ThinkingPlan, prompt: Sequence[i
 
     Around the thinking stand its markers and what is forced with them; at least one token is left for the answer.
     """
-    opening = len(plan.start.ids) if plan.opens_itself and initial_phase(plan, prompt) is Phase.BEFORE else 0
-    around = opening + len(plan.newline) + len(plan.end.ids) + len(plan.answer_prefix)
+    around = _around(plan, prompt)
     for field in ("min_thinking_tokens", "max_thinking_tokens"):
         bound = getattr(explicit, field)
         if bound and bound + around + 1 > room.max_tokens:
@@ -127,3 +149,9 @@ def _check_room(explicit: ThinkingBudget, plan: ThinkingPlan, prompt: Sequence[i
                 f"{bound} thinking tokens, {around} tokens of markers around them and at least 1 of an answer are more "
                 f"than {room.describe(len(prompt))}",
             )
+
+
+def _around(plan: ThinkingPlan, prompt: Sequence[int]) -> int:
+    """How many tokens stand around the thinking that the cap closes: markers, and what is forced with them."""
+    opening = len(plan.start.ids) if plan.opens_itself and initial_phase(plan, prompt) is Phase.BEFORE else 0
+    return opening + len(plan.newline) + len(plan.end.ids) + len(plan.answer_prefix)

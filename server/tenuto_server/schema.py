@@ -1,6 +1,6 @@
 """Request bodies: vLLM's, with the fields of a thinking budget."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest as VllmChatCompletionRequest
@@ -10,6 +10,8 @@ from vllm.sampling_params import SamplingParams
 from tenuto_decoding.budget import FIELDS, MAX_TOKENS, MAX_WAITS, ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
 
+from .policy import AUTO
+
 
 class BudgetFields(OpenAIBaseModel):
     """The fields of a budget, mixed into a request type that makes sampling parameters of itself.
@@ -17,12 +19,10 @@ class BudgetFields(OpenAIBaseModel):
     Types and bounds here document the fields in OpenAPI; `ThinkingBudget` checks them, with the better messages.
     """
 
-    max_thinking_tokens: int | None = Field(
+    max_thinking_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] | Literal["auto"] | None = Field(
         default=None,
-        ge=0,
-        le=MAX_TOKENS,
         description="Hard cap on thinking tokens. At the cap, the server closes the thinking and the answer follows. "
-        "0: no thinking.",
+        "0: no thinking. `auto`: what `max_tokens` and the context leave after a reserve for the answer.",
     )
     min_thinking_tokens: int | None = Field(
         default=None,
@@ -60,7 +60,9 @@ class BudgetFields(OpenAIBaseModel):
     @classmethod
     def check_budget(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            ThinkingBudget.from_mapping(data)
+            # What "auto" comes to is known when the prompt is; until then any cap stands for it.
+            auto = data.get("max_thinking_tokens") == AUTO
+            ThinkingBudget.from_mapping({**data, "max_thinking_tokens": MAX_TOKENS} if auto else data)
             _check_caps_agree(data)
         return data
 

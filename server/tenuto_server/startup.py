@@ -39,7 +39,7 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
     engine_args = AsyncEngineArgs.from_cli_args(args)
     context = UsageContext.OPENAI_API_SERVER
     vllm_config = engine_args.create_engine_config(usage_context=context)
-    policy = ThinkingPolicy(markers=_prepare(vllm_config, config), default=config.default_budget)
+    policy = ThinkingPolicy(_prepare(vllm_config, config), config.default_budget, config.answer_reserve_tokens)
     if policy.markers is not None:
         _choose_reasoning_parser(vllm_config, args, policy.markers)
     return ThinkingEngine(

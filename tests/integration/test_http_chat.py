@@ -235,6 +235,17 @@ def test_a_reply_that_is_cut_while_thinking_says_so(
     assert choice["message"]["content"] is None
 
 
+def test_auto_leaves_room_for_an_answer(client: OpenAI, by_hand: ByHand, questions: list[str]) -> None:
+    around = len(by_hand.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
+    choice = client.chat.completions.create(
+        **ask(questions[0], max_tokens=100), extra_body={"max_thinking_tokens": "auto", "num_waits": 30}
+    ).choices[0]
+    assert choice.thinking["max_thinking_tokens"] == 100 - around - 25
+    assert choice.thinking["ended_by"] == "cap"
+    assert choice.finish_reason == "stop"
+    assert choice.message.content
+
+
 def test_without_a_budget_the_reply_is_that_of_a_budget_which_never_binds(client: OpenAI, questions: list[str]) -> None:
     plain = client.chat.completions.create(**ask(questions[3]), extra_body={"return_token_ids": True}).choices[0]
     capped = client.chat.completions.create(

@@ -104,6 +104,19 @@ def test_no_opening_marker_is_needed_where_the_prompt_ends_in_thinking(chatml: A
         resolve(chatml, {"max_thinking_tokens": 100 - around}, prompt=opened, room=Room(100, 1000))
 
 
+def test_auto_leaves_the_answer_its_reserve(chatml: Any) -> None:
+    around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
+    wish = {"max_thinking_tokens": "auto"}
+    assert resolve(chatml, wish, room=Room(8000, 9000)) == ThinkingBudget(max_thinking_tokens=8000 - around - 1024)
+    assert resolve(chatml, wish, room=Room(100, 9000)) == ThinkingBudget(max_thinking_tokens=100 - around - 25)
+    assert resolve(chatml, wish, room=Room(5, 9000)) == ThinkingBudget(max_thinking_tokens=0)
+
+
+def test_a_floor_above_what_auto_comes_to_is_refused(chatml: Any) -> None:
+    with pytest.raises(InvalidBudget, match="min_thinking_tokens: 90 is above max_thinking_tokens"):
+        resolve(chatml, {"max_thinking_tokens": "auto", "min_thinking_tokens": 90}, room=Room(100, 9000))
+
+
 def test_the_context_is_named_where_it_is_what_binds(chatml: Any) -> None:
     prompt = "<|im_start|>assistant\n"
     taken = len(chatml.encode(prompt))
