@@ -95,6 +95,13 @@ class Person:
             assert time.monotonic() < deadline, self.screen
             self.screen += os.read(self.master, 4096).decode()
 
+    def wait_for_prompt(self, number: int) -> None:
+        """Wait until the program asks for the so many-th line: what is typed before it reads may be lost."""
+        deadline = time.monotonic() + SECONDS
+        while self.screen.count("> ") < number:
+            assert time.monotonic() < deadline, self.screen
+            self.screen += os.read(self.master, 4096).decode()
+
     def wait_until_it_leaves(self) -> int:
         return self.process.wait(SECONDS)
 
@@ -151,16 +158,18 @@ def test_no_color_is_respected(greeted: Wire) -> None:
 def test_ctrl_c_stops_the_reply_and_not_the_program(greeted: Wire) -> None:
     greeted.will_answer(Answer(200, EVENT_STREAM, [FRAMES], endless=True))
     with at_a_terminal(greeted) as person:
-        person.wait_for("> ")
+        person.wait_for_prompt(1)
         person.type("17 + 25?\n")
         person.wait_for("42 🙂!")
         person.process.send_signal(signal.SIGINT)
         person.wait_for("[stopped]")
         assert greeted.abandoned.wait(SECONDS)
         greeted.will_answer(SPOKEN)
+        person.wait_for_prompt(2)
         person.type("Go on.\n")
         person.wait_for("ended by: cap]")
         assert [message["content"] for message in greeted.bodies[-1]["messages"]] == ["17 + 25?", "42 🙂!", "Go on."]
+        person.wait_for_prompt(3)
         person.type("\x04")
         assert person.wait_until_it_leaves() == 0
 
