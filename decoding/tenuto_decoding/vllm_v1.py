@@ -25,7 +25,7 @@ from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
 from .automaton import Force, Free, ThinkingAutomaton
 from .budget import ThinkingBudget
-from .errors import UnsupportedEngine
+from .errors import InvalidBudget, UnsupportedEngine
 from .logits import Edit, Sampling, apply_edits
 from .markers import ThinkingMarkers, resolve_markers
 from .plan import compile_plan
@@ -47,6 +47,21 @@ def check_engine(config: VllmConfig) -> None:
         raise UnsupportedEngine(
             "--speculative-config: vLLM's V1 model runner takes no logits processors together with speculative "
             "decoding, so budgets could not be enforced; leave it out, or use the V2 model runner"
+        )
+
+
+def check_request(params: SamplingParams) -> None:
+    """Refuse a wrong budget, and one beside vLLM's own, which would count and force differently.
+
+    Raises:
+        InvalidBudget: naming the field.
+    """
+    budget = ThinkingBudget.from_mapping(params.extra_args or {})
+    if budget is not None and params.thinking_token_budget is not None:
+        raise InvalidBudget(
+            "thinking_token_budget",
+            f"{params.thinking_token_budget} is vLLM's own budget, which would run after this one and override it; "
+            "give one of the two",
         )
 
 
@@ -129,7 +144,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
         """Refuse a wrong budget when the request arrives. Raises InvalidBudget."""
-        ThinkingBudget.from_mapping(sampling_params.extra_args or {})
+        check_request(sampling_params)
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         check_engine(vllm_config)

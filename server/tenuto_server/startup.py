@@ -2,6 +2,7 @@
 
 import logging
 from argparse import Namespace
+from importlib import import_module
 
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -13,7 +14,7 @@ from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import ThinkingError, UnknownMarkers
 from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import compile_plan
-from tenuto_decoding.vllm_v1 import CONFIG_KEY, check_engine, markers_of
+from tenuto_decoding.vllm_v1 import CONFIG_KEY, markers_of
 
 from . import reasoning
 from .config import ServeConfig
@@ -23,7 +24,6 @@ from .policy import ThinkingPolicy
 
 logger = logging.getLogger("vllm.tenuto")
 
-PROCESSOR = "tenuto_decoding.vllm_v1:ThinkingLogitsProcessor"
 WORKER_EXTENSION = "tenuto_decoding.worker.ThinkingWorkerExtension"
 
 #: Families whose text has more structure than two markers: vLLM's parser knows it.
@@ -71,17 +71,14 @@ def _prepare(vllm_config: VllmConfig, config: ServeConfig) -> ThinkingMarkers | 
         return None
     except ThinkingError as error:
         raise StartupError(str(error)) from error
-    if vllm_config.use_v2_model_runner:
-        raise StartupError(
-            "this configuration runs on vLLM's V2 model runner, for which there is no budget forcing yet; "
-            "set VLLM_USE_V2_MODEL_RUNNER=0 in the environment"
-        )
+    # vLLM's two model runners take processors of two kinds; the one for GPUs needs Triton, so it is not always there.
+    adapter = import_module(f"tenuto_decoding.vllm_{'v2' if vllm_config.use_v2_model_runner else 'v1'}")
     try:
-        check_engine(vllm_config)
+        adapter.check_engine(vllm_config)
     except ThinkingError as error:
         raise StartupError(str(error)) from error
     processors = vllm_config.model_config.logits_processors or []
-    vllm_config.model_config.logits_processors = [*processors, PROCESSOR]
+    vllm_config.model_config.logits_processors = [*processors, f"{adapter.__name__}:ThinkingLogitsProcessor"]
     vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
     return markers
 

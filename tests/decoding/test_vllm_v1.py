@@ -280,6 +280,10 @@ def test_siblings_of_a_parallel_sample_come_back_as_themselves(processor: Thinki
 def test_a_wrong_budget_is_refused_when_the_request_arrives() -> None:
     with pytest.raises(InvalidBudget, match="max_thinking_tokens"):
         ThinkingLogitsProcessor.validate_params(SamplingParams(extra_args={"max_thinking_tokens": -2}))
+    with pytest.raises(InvalidBudget, match="thinking_token_budget: 5 is vLLM's own budget"):
+        ThinkingLogitsProcessor.validate_params(
+            SamplingParams(thinking_token_budget=5, extra_args={"max_thinking_tokens": 2})
+        )
     ThinkingLogitsProcessor.validate_params(SamplingParams(extra_args={"max_thinking_tokens": 2}))
     ThinkingLogitsProcessor.validate_params(SamplingParams())
 
