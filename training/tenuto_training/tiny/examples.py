@@ -12,11 +12,10 @@ from tenuto_training.formats import (
     CAP_SUFFIX,
     IM_END,
     THINK,
-    USER_OPENER,
     cap_suffix,
     turn,
 )
-from tenuto_training.masking import IGNORED, completion_labels
+from tenuto_training.masking import IGNORED
 from tenuto_training.tiny.task import PHRASINGS, Bill, random_bill, training_bills
 from tenuto_training.tiny.traces import sample_trace
 
@@ -55,25 +54,17 @@ class ExampleSource:
         self._tokenizer = tokenizer
         self._rng = rng
         self._bills = training_bills(rng)
-        self._instruction = self._ids(USER_OPENER)
-        self._response = self._ids(ASSISTANT_OPENER)
 
     def draw(self) -> Example:
+        """A chat, of which only the last turn is trained, and of that only what nobody would have forced."""
         bill = next(self._bills)
-        earlier, question = self._earlier_chat(), turn("user", self._question(bill)) + ASSISTANT_OPENER
+        chat = self._forced(self._earlier_chat() + turn("user", self._question(bill)) + ASSISTANT_OPENER)
         kind = self._rng.random()
         if kind < NO_THINKING_SHARE:
-            completion = self._unthinking()
-        elif kind < NO_THINKING_SHARE + CUT_SHARE:
-            completion = self._cut(bill)
-        else:
-            completion = self._whole(bill)
-        # Of the chat only the last turn is trained, and of that only what nobody forced.
-        start = self._ids(question)
-        labels = completion_labels(start + completion.ids, self._instruction, self._response)[len(start) :]
-        trained = [label if own != IGNORED else IGNORED for label, own in zip(labels, completion.labels, strict=True)]
-        prefix = self._ids(earlier) + start
-        return Example(prefix + completion.ids, [IGNORED] * len(prefix) + trained)
+            return _join(chat, self._unthinking())
+        if kind < NO_THINKING_SHARE + CUT_SHARE:
+            return _join(chat, self._cut(bill))
+        return _join(chat, self._whole(bill))
 
     def _whole(self, bill: Bill) -> Example:
         """Thinking that ends by the model's will, and the answer."""

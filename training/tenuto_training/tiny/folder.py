@@ -16,8 +16,7 @@ WEIGHTS = "model.safetensors"
 
 
 def write_model(folder: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Configuration, tokenizer and weights, the weights rounded to bfloat16."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Configuration, tokenizer and weights, the weights rounded to bfloat16; `folder` is there already."""
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / WEIGHTS).chmod(0o644)  # safetensors keeps them to the owner; another user may run the server

@@ -33,7 +33,7 @@ class Resumer:
     `limit` is the most tokens of one round of thinking; a round that reaches it is the last one, as in s1.
     """
 
-    def __init__(self, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, limit: int = 320) -> None:
+    def __init__(self, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, limit: int = 160) -> None:
         self._model = model
         self._tokenizer = tokenizer
         self._limit = limit

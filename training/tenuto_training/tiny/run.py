@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers.utils import logging
 
+from tenuto_training.errors import InvalidSetting
 from tenuto_training.tiny.evaluation import evaluate, shortfalls
 from tenuto_training.tiny.figures import Figures, table
 from tenuto_training.tiny.folder import read_model, weights_sha256, write_figures, write_model, write_problems
@@ -19,7 +20,14 @@ from tenuto_training.tiny.training import train
 
 
 def run(settings: Settings, folder: Path, command: str, report: Callable[[str], None]) -> Figures:
-    """Fill `folder` with a trained model, its held-out problems and its figures; `command` is quoted in the card."""
+    """Fill `folder` with a trained model, its held-out problems and its figures; `command` is quoted in the card.
+
+    Raises:
+        InvalidSetting: when `folder` is something else than a folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InvalidSetting(f"output is {folder}: that is not a folder")
+    folder.mkdir(parents=True, exist_ok=True)  # before the training, not after it, is the time to learn that it fails
     logging.disable_progress_bar()
     begun = time.monotonic()
     tokenizer = build_tokenizer(CONTEXT)

@@ -1,0 +1,66 @@
+"""A run is reproducible, learns, and fills a model folder."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from tenuto_training.cli import command
+from tenuto_training.tiny.folder import weights_sha256
+from tenuto_training.tiny.settings import Settings
+from tenuto_training.tiny.training import rate, train
+
+BRIEF = Settings(steps=5, batch_size=4)
+
+
+def weights(settings: Settings, tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = train(settings, tokenizer, lambda line: None).state_dict()
+    return state
+
+
+def test_equal_settings_give_equal_weights(tokenizer: PreTrainedTokenizerFast) -> None:
+    first, second = weights(BRIEF, tokenizer), weights(BRIEF, tokenizer)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_another_seed_gives_other_weights(tokenizer: PreTrainedTokenizerFast) -> None:
+    first, second = weights(BRIEF, tokenizer), weights(replace(BRIEF, seed=2), tokenizer)
+    assert not torch.equal(first["model.embed_tokens.weight"], second["model.embed_tokens.weight"])
+
+
+def test_the_loss_falls_and_the_progress_is_told(tokenizer: PreTrainedTokenizerFast) -> None:
+    def last_loss(steps: int) -> float:
+        lines: list[str] = []
+        train(replace(BRIEF, steps=steps), tokenizer, lines.append)
+        assert lines[-1].startswith(f"step {steps}/{steps}  loss ")
+        return float(lines[-1].split()[3])
+
+    assert last_loss(30) < last_loss(1) - 1
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    rates = [rate(step, 1000) for step in range(1000)]
+    assert rates[0] == pytest.approx(1 / 50)
+    assert rates.index(max(rates)) == 49
+    assert rates[50:] == sorted(rates[50:], reverse=True)
+    assert 0.02 <= rates[-1] < 0.021
+
+
+def test_a_short_run_fills_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "model"
+    assert command(["tiny", "--steps", "2", "--batch-size", "2", "--problems", "2", "--output", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "step 2/2" in printed
+    assert "| waits | accuracy | thinking tokens |" in printed
+    assert "target missed: best accuracy is" in printed
+    figures = json.loads((folder / "figures.json").read_text())
+    assert figures["command"].startswith("tenuto train tiny --steps 2 ")
+    assert figures["settings"]["steps"] == 2
+    assert figures["weights_sha256"] == weights_sha256(folder)
+    assert len((folder / "problems.jsonl").read_text().splitlines()) == 2
+    assert figures["weights_sha256"] in (folder / "README.md").read_text()
+    assert AutoModelForCausalLM.from_pretrained(folder).dtype == torch.bfloat16
