@@ -7,7 +7,7 @@ from tenuto_evaluation.errors import InvalidProblems
 
 NUM_PROBLEMS = 400
 WAITS = (0, 1, 2, 3, 4, 6)
-CAPS = (0, 16, 32, 64, 96, 128, 192, 256)
+CAPS = (0, 16, 32, 64, 96, 128, 192, 256, 320)
 # The model is so small that a step costs little more for many sequences than for few.
 CONCURRENCY = 128
 

@@ -1,0 +1,161 @@
+"""At temperatures above 0 one pass draws from the distribution of s1's stop-append-resume procedure."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from scipy.stats import chi2_contingency, chisquare
+from vllm import SamplingParams
+
+from .cases import Family, families
+from .engines import Engine
+from .law import Law, Sampling, first_token, redirected_first, resumed
+from .random_model import Ids
+from .reference import Procedure, Wish, carry_out
+
+DRAWS = 20_000
+SEED = 11
+#: A right implementation stays above this with the seed above; a wrong one falls many orders of magnitude below.
+LEVEL = 0.01
+SETTINGS = (
+    Sampling(),
+    Sampling(top_p=0.8),
+    Sampling(top_k=5),
+    Sampling(top_p=0.8, top_k=5),
+    Sampling(temperature=0.7, top_p=0.9),
+    Sampling(temperature=1.5, top_k=8),
+)
+
+
+@pytest.fixture(scope="module")
+def family(engine: Engine) -> Family:
+    found = families()["think-like, one token"]
+    engine.use(found.markers)
+    return found
+
+
+@pytest.fixture(scope="module")
+def prompt(family: Family) -> Ids:
+    """Thinking has just been opened; the next token is often one that would stop it, and seldom the wait text's."""
+    chance = random.Random(SEED)
+    opened = [(*chance.choices(family.words.plain, k=5), family.words.turn, *family.form.start) for _ in range(300)]
+    return max(opened, key=lambda text: min(_distance(family, text, sampling) for sampling in SETTINGS[1:4]))
+
+
+@pytest.fixture(scope="module")
+def one_pass(engine: Engine, family: Family, prompt: Ids) -> Callable[[Sampling], Counter[Ids]]:
+    """Draws with the family's own wait text, made once for each setting."""
+    return cache(lambda sampling: draw_in_one_pass(engine, family, prompt, family.wait, sampling))
+
+
+def _distance(family: Family, prompt: Ids, sampling: Sampling) -> float:
+    """How far it is from the right distribution to that of a redirect before the filters (total variation)."""
+    right = first_token(resumed(prompt, family.form, family.wait, sampling))
+    wrong = redirected_first(prompt, family.form, family.wait, sampling)
+    return sum(abs(right.get(text, 0.0) - wrong.get(text, 0.0)) for text in right.keys() | wrong.keys()) / 2
+
+
+@pytest.mark.parametrize("sampling", SETTINGS, ids=str)
+def test_the_continuation_at_an_attempt_to_stop_is_drawn_as_after_a_resume(
+    sampling: Sampling,
+    engine: Engine,
+    family: Family,
+    prompt: Ids,
+    one_pass: Callable[[Sampling], Counter[Ids]],
+    tally: list[str],
+) -> None:
+    law = resumed(prompt, family.form, family.wait, sampling)
+    drawn = one_pass(sampling)
+    p_exact = agreement(drawn, law)
+    p_resumed = likeness(drawn, draw_by_resuming(engine, family, prompt, family.wait, sampling))
+    tally.append(f"distribution, {sampling}: p = {p_exact:.3f} against the law, {p_resumed:.3f} against resuming")
+    assert law.keys() >= drawn.keys()
+    assert p_exact > LEVEL
+    assert p_resumed > LEVEL
+
+
+@pytest.mark.parametrize("sampling", SETTINGS[1:4], ids=str)
+def test_a_redirect_before_the_filters_would_be_noticed(
+    sampling: Sampling, family: Family, prompt: Ids, one_pass: Callable[[Sampling], Counter[Ids]]
+) -> None:
+    drawn = one_pass(sampling)
+    first: Counter[Ids] = Counter()
+    for text, number in drawn.items():
+        first[text[:1]] += number
+    assert agreement(first, first_token(resumed(prompt, family.form, family.wait, sampling))) > LEVEL
+    assert agreement(first, redirected_first(prompt, family.form, family.wait, sampling)) < 1e-12
+
+
+def test_a_wait_text_of_several_tokens_is_followed_by_what_follows_it(
+    engine: Engine, family: Family, prompt: Ids, tally: list[str]
+) -> None:
+    # At other temperatures than 0, a first token of the wait text that the model writes by itself may be taken for a
+    # wait: text and temperature are chosen so that this hardly ever happens.
+    sampling = Sampling(temperature=0.5)
+    wait = min(
+        ((first, second) for first in family.innocent for second in family.innocent[:3] if first != second),
+        key=lambda text: _own(family, prompt, text, sampling),
+    )
+    assert _own(family, prompt, wait, sampling) < 1e-3
+    drawn = draw_in_one_pass(engine, family, prompt, wait, sampling)
+    p = agreement(drawn, resumed(prompt, family.form, wait, sampling))
+    tally.append(f"distribution, a wait text of two tokens: p = {p:.3f}")
+    assert p > LEVEL
+
+
+def _own(family: Family, prompt: Ids, wait: Ids, sampling: Sampling) -> float:
+    """The chance that a reply begins with the wait text's first token, at its first or second place, by itself."""
+    law = resumed(prompt, family.form, (family.words.turn,), sampling)
+    return sum(chance for text, chance in law.items() if wait[0] in text)
+
+
+def draw_in_one_pass(engine: Engine, family: Family, prompt: Ids, wait: Ids, sampling: Sampling) -> Counter[Ids]:
+    """How often each beginning was drawn."""
+    torch.manual_seed(SEED)
+    asked = {"num_waits": 1, "wait_text": family.words.text(wait)}
+    parameters = SamplingParams(
+        n=500, max_tokens=len(wait) + 1, detokenize=False, extra_args=asked, **_engine_names(sampling)
+    )
+    replies = engine.generate([prompt] * (DRAWS // 500), parameters)
+    return Counter(tuple(each.token_ids) for reply in replies for each in reply.outputs)
+
+
+def draw_by_resuming(engine: Engine, family: Family, prompt: Ids, wait: Ids, sampling: Sampling) -> Counter[Ids]:
+    torch.manual_seed(SEED + 1)
+    wish = Wish(waits=1, texts=(wait,))
+    procedures = [Procedure(family.form, wish, prompt, "thinking", len(wait) + 1) for _ in range(DRAWS)]
+    carry_out(engine.llm, procedures, **_engine_names(sampling))
+    return Counter(tuple(procedure.text) for procedure in procedures)
+
+
+def _engine_names(sampling: Sampling) -> dict[str, Any]:
+    return {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
+
+
+def agreement(drawn: Mapping[Ids, int], law: Law) -> float:
+    """p-value of Pearson's test that the draws come from the law; rare outcomes are put together."""
+    total = sum(drawn.values())
+    assert total >= DRAWS
+    common = [text for text, chance in law.items() if chance * total >= 10]
+    observed = [drawn[text] for text in common]
+    expected = [law[text] * total for text in common]
+    rest = total - sum(expected)
+    if rest >= 1 or sum(observed) < total:
+        observed.append(total - sum(observed))
+        expected.append(max(rest, 1e-9))
+    scale = total / sum(expected)
+    return float(chisquare(observed, [each * scale for each in expected]).pvalue)
+
+
+def likeness(one: Mapping[Ids, int], other: Mapping[Ids, int]) -> float:
+    """p-value of the test that both counts come from one distribution; rare outcomes are put together."""
+    common = [text for text in one.keys() | other.keys() if one.get(text, 0) + other.get(text, 0) >= 20]
+    table = [[counts.get(text, 0) for text in common] for counts in (one, other)]
+    rests = [sum(counts.values()) - sum(row) for counts, row in zip((one, other), table, strict=True)]
+    if sum(rests):
+        table = [[*row, rest] for row, rest in zip(table, rests, strict=True)]
+    return float(chi2_contingency(table).pvalue)
