@@ -1,0 +1,164 @@
+"""Budgets in the company of other requests, on the real engine: a reply is the one that it is alone."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vllm import SamplingParams
+
+from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
+from tenuto_decoding.vllm_v1 import REQUEST_KEY
+
+from .cases import Case, Family, draw_cases, families
+from .comparison import is_tie
+from .engines import Engine, Engines
+from .random_model import Ids
+
+NAME = "s1-like, two tokens"
+CASES = 48
+SEED = 5
+
+
+@pytest.fixture(scope="module")
+def family() -> Family:
+    return families()[NAME]
+
+
+@pytest.fixture(scope="module")
+def cases(family: Family) -> list[Case]:
+    return draw_cases(family, CASES, SEED)
+
+
+@pytest.fixture
+def ready(engine: Engine, family: Family) -> Engine:
+    engine.use(family.markers)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def alone(engine: Engine, family: Family, cases: Sequence[Case]) -> list[Ids]:
+    """Each reply as it is when the engine has nothing else to do."""
+    engine.use(family.markers)
+    return [engine.ids([case.prompt], parameters(case))[0] for case in cases]
+
+
+def parameters(case: Case, **more: Any) -> SamplingParams:
+    given = {"temperature": 0.0, "max_tokens": case.limit, "detokenize": False, "extra_args": case.asked}
+    return SamplingParams(**given | more)
+
+
+def same(engine: Engine, cases: Sequence[Case], replies: Sequence[Ids], expected: Sequence[Ids]) -> int:
+    """How many replies are the expected ones; those that differ must differ by a tie of two logits."""
+    different = [place for place, pair in enumerate(zip(replies, expected, strict=True)) if pair[0] != pair[1]]
+    for place in different:
+        assert is_tie(engine, cases[place].prompt, replies[place], expected[place]), cases[place].asked
+    return len(replies) - len(different)
+
+
+def test_a_batch_gives_what_each_request_gets_alone(ready: Engine, cases: list[Case], alone: list[Ids]) -> None:
+    replies = ready.ids([case.prompt for case in cases], [parameters(case) for case in cases])
+    assert same(ready, cases, replies, alone) >= CASES - 1
+
+
+def test_requests_without_a_budget_are_those_of_an_engine_without_the_processor(
+    ready: Engine, engines: Engines, small_model: Path, cases: list[Case]
+) -> None:
+    """Bit-identical, log-probabilities included, in a batch of their own; the same tokens beside budgeted requests."""
+    prompts = [case.prompt for case in cases]
+    free = SamplingParams(temperature=0.0, max_tokens=60, logprobs=3, detokenize=False)
+    ours = ready.generate(prompts, free)
+    plain_engine = engines.start(small_model, processor=None)
+    plain = plain_engine.generate(prompts, free)
+    assert [reply.outputs[0].token_ids for reply in ours] == [reply.outputs[0].token_ids for reply in plain]
+    assert [reply.outputs[0].logprobs for reply in ours] == [reply.outputs[0].logprobs for reply in plain]
+
+    mixed = [free if place % 2 else parameters(case) for place, case in enumerate(cases)]
+    beside = ready.ids(prompts, mixed)
+    for place in range(1, CASES, 2):
+        assert beside[place] == tuple(plain[place].outputs[0].token_ids)
+
+
+def test_each_of_a_parallel_sample_has_a_budget_and_a_report_of_its_own(ready: Engine, family: Family) -> None:
+    chance = random.Random(SEED)
+    prompt = (*chance.choices(family.words.plain, k=6), family.words.turn)
+    asked = {"max_thinking_tokens": 25, "num_waits": 3, REQUEST_KEY: "parallel"}
+    (reply,) = ready.generate(
+        [prompt], SamplingParams(n=12, temperature=1.0, seed=3, max_tokens=60, detokenize=False, extra_args=asked)
+    )
+    reports = ready.processor.report("parallel")
+    plan = compile_plan(ThinkingBudget.from_mapping(asked), family.markers, ready.llm.get_tokenizer())
+    assert len({tuple(each.token_ids) for each in reply.outputs}) > 6
+    assert len(reports) == 12
+    waits = []
+    for each in reply.outputs:
+        ids = list(each.token_ids)
+        _, fires = max((r for r in reports if r[0] == ids[: len(r[0])]), key=lambda report: len(report[0]))
+        automaton = ThinkingAutomaton.after(plan, prompt)
+        for place, token in enumerate(ids):
+            automaton.advance(token, place in fires)
+        assert automaton.tokens <= 25
+        assert automaton.ended_by in ("cap", "model", "stop_token")
+        waits.append(automaton.waits)
+    assert max(waits) > 0
+
+
+def test_a_request_that_is_aborted_leaves_the_others_as_they_were(
+    ready: Engine, cases: list[Case], alone: list[Ids]
+) -> None:
+    core = ready.llm.llm_engine
+    for place, case in enumerate(cases):
+        core.add_request(f"abort {place}", {"prompt_token_ids": list(case.prompt)}, parameters(case))
+    replies: dict[int, Ids] = {}
+    for step in range(400):
+        for output in core.step():
+            if output.finished:
+                replies[int(output.request_id.split()[1])] = tuple(output.outputs[0].token_ids)
+        if step == 8:
+            core.abort_request([f"abort {place}" for place in range(0, CASES, 3)])
+        if not core.has_unfinished_requests():
+            break
+    kept = [place for place in range(CASES) if place % 3]
+    assert {place for place in range(CASES) if place % 3 == 0} - replies.keys()
+    assert same(ready, [cases[p] for p in kept], [replies[p] for p in kept], [alone[p] for p in kept]) >= len(kept) - 1
+    ready.generate([cases[0].prompt], parameters(cases[0]))  # the batch is brought up to date in a step
+    assert len(ready.processor._rows) <= 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "preempts"),
+    [
+        ({"num_gpu_blocks_override": 12, "block_size": 32, "max_model_len": 256, "enable_prefix_caching": True}, True),
+        (
+            {
+                "num_gpu_blocks_override": 12,
+                "block_size": 32,
+                "max_model_len": 256,
+                "enable_prefix_caching": False,
+                "asynchronous": True,
+            },
+            True,
+        ),
+        ({"max_num_batched_tokens": 8, "max_num_seqs": 8, "enable_chunked_prefill": True}, False),
+        ({"enable_prefix_caching": False}, False),
+        ({"asynchronous": True}, False),
+    ],
+    ids=["preemption", "preemption, asynchronous", "chunked prefill", "no prefix cache", "asynchronous"],
+)
+def test_the_scheduler_may_do_what_it_likes(
+    settings: dict[str, Any],
+    preempts: bool,
+    engines: Engines,
+    engine: Engine,
+    small_model: Path,
+    family: Family,
+    cases: list[Case],
+    alone: list[Ids],
+) -> None:
+    other = engines.start(small_model, markers=family.markers, disable_log_stats=False, **settings)
+    other.use(family.markers)
+    replies = other.ids([case.prompt for case in cases], [parameters(case) for case in cases])
+    assert same(engine, cases, replies, alone) >= CASES - 2
+    preemptions = sum(metric.value for metric in other.llm.get_metrics() if metric.name == "vllm:num_preemptions")
+    assert (preemptions > 0) == preempts
