@@ -21,3 +21,11 @@ def test_an_example_of_offline_use_shows_waits_and_an_answer(place: int, tmp_pat
     assert run.returncode == 0, run.stdout + run.stderr
     assert "\nWait" in run.stdout
     assert "35" in run.stdout.rpartition("<|im_start|>answer")[2]
+
+
+def test_every_module_has_its_line_in_structures() -> None:
+    text = (ROOT / "docs/structures.md").read_text()
+    packages = ("decoding/*", "server/*", "clients/python/*", "training/*", "evaluation/*")
+    modules = [path for pattern in packages for path in ROOT.glob(f"{pattern}/**/*.py") if path.stem[:2] != "__"]
+    assert len(modules) > 50
+    assert [path.stem for path in modules if f"{path.stem}`" not in text] == []

@@ -1,4 +1,4 @@
-"""Imports go one way: `server -> decoding`, `training -> decoding`, `evaluation -> client`, and no module is in a cycle."""
+"""Imports go one way: `server -> decoding`, `training -> decoding`, `evaluation -> client`, and never in a circle."""
 
 import ast
 from collections.abc import Iterator

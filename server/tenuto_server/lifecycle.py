@@ -1,6 +1,7 @@
 """A server's life: it listens, loads the model, serves, lets running replies finish, and ends with all it started."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -191,9 +192,11 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
 
 
 def _example(address: str, args: Namespace) -> str:
+    """A command to try first."""
     if args.served_model_name == [BUILT_IN_NAME]:
-        question, budget = "Add up this bill: soup 9, fish 4, juice 4, beans 9, plums 9", 'num_waits": 2'
+        question = "Add up this bill: soup 9, fish 4, juice 4, beans 9, plums 9"
+        wish: dict[str, Any] = {"num_waits": 2, "temperature": 0}
     else:
-        question, budget = "How many r are in raspberry?", 'max_thinking_tokens": 64'
-    body = f'{{"messages": [{{"role": "user", "content": "{question}"}}], "{budget}}}'
+        question, wish = "How many r are in raspberry?", {"max_thinking_tokens": 64}
+    body = json.dumps({"messages": [{"role": "user", "content": question}], **wish})
     return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
