@@ -7,6 +7,9 @@ writes the rows that are forced, which is wide and has no order.
 With TRITON_INTERPRET=1, set before triton is first imported, the kernels work on CPU tensors.
 """
 
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+# What Triton compiles holds its own kinds of values only, and it takes an annotation of a kernel for a declaration.
+
 import triton
 import triton.language as tl
 

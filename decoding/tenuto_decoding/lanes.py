@@ -4,6 +4,9 @@ They follow `ThinkingAutomaton`; names and order are the same there. A lane is a
 and what would be a branch is a choice. Plans and state lie in memory as `packing` says.
 """
 
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+# What Triton compiles holds its own kinds of values only, and it takes an annotation of a kernel for a declaration.
+
 from typing import Any, NamedTuple
 
 import triton

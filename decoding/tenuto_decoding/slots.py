@@ -44,7 +44,7 @@ class Rows:
     Attributes:
         slots: [rows] the slot of each row's request; the rows of a request follow each other.
         places: [rows] the row's place among those of its request.
-        inputs: [rows] the token that was fed in: at place 0 the last committed one, behind it the drafts (below 0: none).
+        inputs: [rows] the token that was fed in: at place 0 the last committed one, behind it drafts (below 0: void).
         history: (slots, longest sequence) committed tokens, int32.
         prompts: [slots] how many of them are prompt.
         lengths: [slots] how many there are.
@@ -94,8 +94,8 @@ class Snapshot:
 class BudgetSlots:
     """The budgets of up to `count` requests, each in a slot.
 
-    Changes are staged on the host; `flush` sends them, in the order of the device's stream. `apply` neither waits for the
-    device nor sends it anything but its two launches.
+    Changes are staged on the host; `flush` sends them, in the order of the device's stream. `apply` neither waits for
+    the device nor sends it anything but its two launches.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class BudgetSlots:
         self._staged.add(slot)
 
     def steer(self, slot: int, cap: int | None, floor: int) -> None:
-        """Other bounds from the slot's next step on, in place of the plan's. A floor above the cap counts as the cap."""
+        """Other bounds from the slot's next step on, in place of the plan's; a floor above the cap is the cap."""
         cap = -1 if cap is None else min(cap, ENDLESS)
         self._settings[slot, Setting.STEERING] += 1
         self._settings[slot, Setting.CAP] = cap

@@ -2,19 +2,19 @@
 
 Offline use as on the V1 runner: `LLM(model, logits_processors=[ThinkingLogitsProcessor])`, with the class from here.
 
-State lies on the device, by request slot. Rows are rows of logits: under speculative decoding a request has one for each
-draft token and one behind them, and what a row must do follows from the drafts before it; so the distribution with drafts
-is the one without.
+State lies on the device, by request slot. Rows are rows of logits: under speculative decoding a request has one for
+each draft token and one behind them, and what a row must do follows from the drafts before it; so the distribution with
+drafts is the one without.
 
 Where vLLM puts a processor decides what it sees: penalties, logit bias, `min_tokens` and a grammar's mask come before,
 temperature and the filters after.
 - A redirect sees penalised logits, and takes from a source only what `min_tokens` and the like have left it.
-- Top-k, top-p and min-p count ranks and mass of the edited row, not of the model's. Without them, and at temperature 0,
-  the distribution is exact; with them, a row in which a source has weight may keep a token more or less at the edge of
-  what is kept: the kept set is the filter's of the redirected row. (On the V1 runner it is the model's. The device would
-  need the filter's thresholds for that, a second sort of the row.) A source is never drawn.
-- vLLM does not say which rows a grammar is at work in, it only masks. For a request with structured output an action whose
-  token the grammar has masked is left out entirely, so nothing masked ever comes back.
+- At temperature 0, and without top-k, top-p and min-p, the distribution is exact. With one of these, vLLM filters the
+  redirected row, where it should redirect the filtered one: in a step in which the model may stop, a token at the edge
+  of what the filter keeps may be in that would be out, or out that would be in. A source is never drawn. (Exact would
+  need the filter's thresholds before vLLM has them: a second sort of the row. The V1 runner's adapter does that.)
+- vLLM does not say in which rows a grammar is at work, it only masks. For a request with structured output an action
+  whose token the grammar has masked is left out entirely, so nothing masked ever comes back.
 """
 
 from collections import deque
@@ -47,7 +47,7 @@ def check_engine(config: VllmConfig) -> None:
     drafts = config.speculative_config.num_speculative_tokens if config.speculative_config else 0
     if drafts >= MAX_ROWS:
         raise UnsupportedEngine(
-            f"--speculative-config: num_speculative_tokens is {drafts}; budgets are enforced with at most {MAX_ROWS - 1}"
+            f"--speculative-config: num_speculative_tokens is {drafts}; budgets can be enforced up to {MAX_ROWS - 1}"
         )
     if config.model_config.is_diffusion:
         raise UnsupportedEngine("a diffusion model writes many tokens at once, by a sampler that takes no processors")
@@ -76,6 +76,18 @@ class _Life:
     def seen(self) -> int:
         return self.snapshot[State.SEEN]
 
+    @property
+    def reply(self) -> list[int]:
+        """The ids behind the prompt that the automaton has taken."""
+        ids: list[int] = self.ids[self.prompt : self.seen].tolist()
+        return ids
+
+    @property
+    def steered_at(self) -> int | None:
+        """Place in the reply from which on other bounds than the budget's hold."""
+        place = self.snapshot[State.STEERED_AT]
+        return None if place < 0 else place - self.prompt
+
     def is_earlier_than(self, ids: list[int]) -> bool:
         """Whether the sequence may have gone on as these ids."""
         return self.seen <= len(ids) and self.ids[: self.seen].tolist() == ids[: self.seen]
@@ -84,9 +96,9 @@ class _Life:
 class ThinkingLogitsProcessor(LogitsProcessor):
     """Enforces the budgets of the slots.
 
-    The engine says that a slot is filled, never that it is emptied, and brings a preempted request back as a new one. So
-    what the last occupant left is kept aside, on its way to the host, when the next one comes: for the report that is
-    asked for when a reply has ended, and for a request that comes back.
+    The engine says that a slot is filled, never that it is emptied, and brings a preempted request back as a new one.
+    So what the last occupant left is kept aside, on its way to the host, when the next one comes: for the report that
+    is asked for when a reply has ended, and for a request that comes back.
     """
 
     @classmethod
@@ -118,7 +130,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._occupants: dict[int, _Occupant] = {}
         self._is_ours = np.zeros(count, dtype=bool)
         self._bounds = np.zeros(count, dtype=np.int64)  # of the sequences' lengths
-        self._left: deque[_Life] = deque(maxlen=count)
+        self._left: deque[_Life] = deque(maxlen=4 * count)
         self._returning: list[int] = []
         self._warm_up()
 
@@ -134,7 +146,9 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             self._slots.occupy(req_idx, None)
             return False
         assert sampling_params.thinking_token_budget is None  # see validate_params
-        prompt, prefill = (int(length.np[req_idx]) for length in (self._requests.prompt_len, self._requests.prefill_len))
+        prompt, prefill = (
+            int(length.np[req_idx]) for length in (self._requests.prompt_len, self._requests.prefill_len)
+        )
         self._occupants[req_idx] = _Occupant(sampling_params, prompt, prefill)
         self._bounds[req_idx] = prefill
         self._slots.occupy(
@@ -182,19 +196,29 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             self._slots.steer(slot, max_thinking_tokens, min_thinking_tokens)
         return len(slots)
 
+    def steered_at(self, request: str) -> list[tuple[list[int], int | None]]:
+        """For every sequence of a request: the ids taken so far, and how many of them came before its present bounds.
+
+        None where those of the budget are still in force. Waits for the device.
+        """
+        return [(life.reply, life.steered_at) for life in self._begun(request)]
+
     def report(self, request: str) -> list[tuple[list[int], list[int]]]:
         """For every sequence of a request: the ids taken so far, and the positions at which a redirect took effect.
 
-        Waits for the device.
+        The tokens of the last step are not taken yet. With drafts or asynchronous scheduling there may be ids that the
+        reply does not have: what was sampled behind its end. Waits for the device.
         """
+        return [(life.reply, life.snapshot.fired(life.prompt)) for life in self._begun(request)]
+
+    def _begun(self, request: str) -> list[_Life]:
         lives = [life for life in self._lives() if _key(life.params) == request]
         self._wait()
-        begun = [life for life in lives if life.snapshot.has_begun]
-        return [(life.ids[life.prompt : life.seen].tolist(), life.snapshot.fired(life.prompt)) for life in begun]
+        return [life for life in lives if life.snapshot.has_begun]
 
     def _lives(self) -> Iterator[_Life]:
         yield from self._left
-        yield from (life for life in map(self._life, self._occupants) if life is not None)
+        yield from filter(None, map(self._life, self._occupants))
 
     def _life(self, slot: int) -> _Life | None:
         """What the device knows of a slot's occupant, on its way to the host."""
@@ -210,20 +234,18 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         """Let a request that was preempted go on where it was, if its earlier life is still known.
 
         Otherwise its tokens are read again, and the first token of a wait text is taken for a replaced attempt to end.
-        Siblings of a parallel sample are told apart by their ids: of those that fit, the one that came furthest. Waits for
-        the device, which a preempted request has long done.
+        Siblings of a parallel sample are told apart by their ids: of those that fit, the one that came furthest. Waits
+        for the device.
         """
         occupant = self._occupants[slot]
-        lives = [life for life in self._lives() if life.params == occupant.params and life.prompt == occupant.prompt]
-        if not lives:
-            return
+        alike = [life for life in self._lives() if life.params == occupant.params and life.prompt == occupant.prompt]
         own = to_host(self._requests.all_token_ids.gpu[slot, : occupant.prefill])
         self._wait()
-        ids = own.tolist()
-        earlier = [life for life in lives if life.snapshot.has_begun and life.is_earlier_than(ids)]
+        lives, ids = [life for life in alike if life.snapshot.has_begun], own.tolist()
+        earlier = [life for life in lives if life.is_earlier_than(ids)]
         if earlier:
             self._slots.restore(slot, max(earlier, key=lambda life: life.seen).snapshot)
-        else:
+        elif lives:
             self._slots.steer_again(slot, lives[-1].snapshot)
 
     def _wait(self) -> None:

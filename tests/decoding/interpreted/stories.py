@@ -14,9 +14,7 @@ WAIT_WORDS = (12, 13, 14)
 TEXT = (15, 16, 17, 18, 19)
 UNKNOWN = (30, 38, 39)
 LINE_ENDS, LANDINGS, BOUNDARIES = frozenset({NEWLINE, 19}), frozenset({NEWLINE, STOP, 19}), frozenset({TURN, LEAD, EOT})
-MARKS = mark_tokens(
-    VOCABULARY, line_ends=LINE_ENDS, landings=LANDINGS, boundaries=BOUNDARIES, unknown=UNKNOWN
-)
+MARKS = mark_tokens(VOCABULARY, line_ends=LINE_ENDS, landings=LANDINGS, boundaries=BOUNDARIES, unknown=UNKNOWN)
 
 Ids = tuple[int, ...]
 
@@ -65,7 +63,11 @@ def _ends(draw: st.DrawFn) -> Marker:
     if kind == "led":
         return Marker(ids=(LEAD, *draw(_words(1, 3))))
     a, b = MARKER_WORDS[:2]
-    ids = draw(_words(1, 5)) if kind == "spelt" else draw(st.sampled_from(((a, a, b), (a, b, a), (a, b, a, b, a), (a, a))))
+    ids = (
+        draw(_words(1, 5))
+        if kind == "spelt"
+        else draw(st.sampled_from(((a, a, b), (a, b, a), (a, b, a, b, a), (a, a))))
+    )
     return Marker(ids=ids, gate=len(ids) - 1)
 
 
@@ -104,7 +106,9 @@ def stories(draw: st.DrawFn) -> Story:
     if plan is not None and plan.landing_tokens == 0:
         plan = replace(plan, landings=frozenset())  # as compiled
     start, end = (plan.start.ids, plan.end.ids) if plan else ((OPEN,), (CLOSE,))
-    pieces = st.sampled_from(((15,), (16, 17), start, end, start[:-1], end[:-1], (TURN,), (EOT,), (NEWLINE,), (18,) * 40))
+    pieces = st.sampled_from(
+        ((15,), (16, 17), start, end, start[:-1], end[:-1], (TURN,), (EOT,), (NEWLINE,), (18,) * 40)
+    )
     prompt = tuple(token for piece in draw(st.lists(pieces, max_size=6)) for token in piece)
     return Story(
         plan=plan,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from tenuto_decoding import Force, Redirect, ThinkingAutomaton, ThinkingPlan
+from tenuto_decoding import Force, Redirect, ThinkingAutomaton
 from tenuto_decoding.automaton import Action, Phase
 from tenuto_decoding.packing import Ended, InPhase, State
 from tenuto_decoding.slots import BudgetSlots, Rows, Snapshot, Tiles
@@ -33,8 +33,7 @@ class Sequence:
     slot: int
     automaton: ThinkingAutomaton | None
     output: list[int] = field(default_factory=list)
-    steering: tuple[int | None, int] | None = None
-    certain: bool = True  # what is known of redirects has not been lost in a preemption
+    steered: bool = False
 
     @property
     def ids(self) -> list[int]:
@@ -89,12 +88,13 @@ class World:
                     self._admit(waiting.pop())
             self._slots.flush()
             self._step()
+            crowded = self.chance.random() < 0.1
             for sequence in list(self._live):
                 if len(sequence.output) >= sequence.story.length:
                     self._end(sequence)
-                elif self.chance.random() < 0.02:
+                elif crowded and self.chance.random() < 0.2:
                     self._preempt(sequence)
-                elif sequence.automaton and sequence.steering is None and self.chance.random() < 0.02:
+                elif sequence.automaton and not sequence.steered and self.chance.random() < 0.01:
                     self._steer(sequence)
 
     def _admit(self, story: Story) -> None:
@@ -127,8 +127,7 @@ class World:
         if automaton and story.plan and not snapshot:
             sequence.automaton = ThinkingAutomaton.after(story.plan, story.prompt)
             sequence.automaton.advance_all(sequence.output)
-            sequence.certain &= not sequence.output
-            sequence.steering = None
+            sequence.steered = False
         self._enter(sequence)
         if snapshot:
             self._slots.restore(sequence.slot, snapshot)
@@ -137,7 +136,7 @@ class World:
     def _steer(self, sequence: Sequence) -> None:
         cap = self.chance.choice((None, 0, 1, 5, 20))
         floor = self.chance.randint(0, 10 if cap is None else cap)
-        sequence.steering = (cap, floor)
+        sequence.steered = True
         self._slots.steer(sequence.slot, cap, floor)
         assert sequence.automaton
         # In force when all that was committed is taken, which is so here at any time.
@@ -154,7 +153,7 @@ class World:
         assert snapshot
         assert snapshot.has_begun
         fires = set(snapshot.fired(len(sequence.story.prompt)))
-        if sequence.steering is None:
+        if not sequence.steered:
             recount = ThinkingAutomaton.after(sequence.story.plan, sequence.story.prompt)
             for position, token in enumerate(sequence.output):
                 recount.advance(token, position in fires)
@@ -220,7 +219,11 @@ class World:
         """What the model says: mostly what obeys the action, and mostly what leads somewhere."""
         if isinstance(action, Force) and self.chance.random() < 0.97:
             return action.token
-        if isinstance(action, Redirect) and action.target is not None and self.chance.random() < (0.7 if fired else 0.2):
+        if (
+            isinstance(action, Redirect)
+            and action.target is not None
+            and self.chance.random() < (0.7 if fired else 0.2)
+        ):
             return action.target
         kind = self.chance.random()
         if kind < 0.5:
@@ -317,7 +320,7 @@ def check_row(row: Row, before: Logits, after: Logits) -> None:
     if isinstance(action, Force) and not stays_out(action, before, story):
         expected[:] = -np.inf
         expected[action.token] = 0.0
-    elif isinstance(action, Redirect) and action.sources and not _barred_only(row, before):
+    elif isinstance(action, Redirect) and action.sources and not stays_out(action, before, story):
         mass, own = _weights(action, before, story.temperature)
         expected[list(action.sources)] = -np.inf
         if action.target is not None:
@@ -325,12 +328,3 @@ def check_row(row: Row, before: Logits, after: Logits) -> None:
     if not isinstance(action, Force) or stays_out(action, before, story):
         expected[list(UNKNOWN)] = -np.inf
     np.testing.assert_allclose(after, expected, rtol=1e-6, atol=2e-6, err_msg=f"{row}")
-
-
-def _barred_only(row: Row, before: Logits) -> bool:
-    return stays_out(row.action, before, row.sequence.story)
-
-
-def plan_of(sequence: Sequence) -> ThinkingPlan:
-    assert sequence.story.plan
-    return sequence.story.plan

@@ -1,0 +1,198 @@
+"""The adapter in vLLM's own V2 model runner, on the built-in model: reports, steering, siblings, grammars, slots."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import torch
+
+from . import v2_engine  # noqa: F401  it must come before vLLM
+
+# isort: split
+from vllm import LLM, SamplingParams
+from vllm.sampling_params import StructuredOutputsParams
+from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcRequestState
+
+from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
+from tenuto_decoding.slots import Rows
+from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
+from tests.decoding.interpreter import ROOT
+from tests.engine.engines import in_this_process
+
+BUILT_IN_MODEL = ROOT / "server" / "tenuto_server" / "s1_tiny"
+EXTENSION = "tenuto_decoding.worker.ThinkingWorkerExtension"
+
+
+class Watched(ThinkingLogitsProcessor):
+    """Keeps what the engine handed over last, and counts the steps in which kernels were launched."""
+
+    launches = 0
+    context: LogitsContext
+    requests: LogitsProcRequestState
+
+    def __init__(self, vllm_config: Any, req_states: LogitsProcRequestState) -> None:
+        super().__init__(vllm_config, req_states)
+        Watched.requests = req_states
+
+    def apply(self, logits: torch.Tensor, ctx: LogitsContext) -> torch.Tensor:
+        Watched.context = ctx
+        return super().apply(logits, ctx)
+
+    def _rows(self, slots: torch.Tensor, places: torch.Tensor, inputs: torch.Tensor) -> Rows:
+        Watched.launches += 1
+        return super()._rows(slots, places, inputs)
+
+
+@pytest.fixture(scope="module")
+def llm() -> Iterator[LLM]:
+    with in_this_process() as engines:
+        settings = {"max_model_len": 256, "max_num_seqs": 4, "worker_extension_cls": EXTENSION}
+        engine = engines.start(BUILT_IN_MODEL, processor=Watched, **settings)  # type: ignore[arg-type]
+        yield engine.llm
+
+
+@pytest.fixture(scope="module")
+def prompt(llm: LLM) -> list[int]:
+    text = "<|im_start|>user\n12+34+56<|im_end|>\n<|im_start|>assistant\n"
+    ids: list[int] = llm.get_tokenizer().encode(text, add_special_tokens=False)
+    return ids
+
+
+def generate(llm: LLM, prompt: list[int], **given: Any) -> list[list[int]]:
+    """Replies to the prompt, as ids; what is no sampling parameter is the budget."""
+    names = set(SamplingParams.__struct_fields__)
+    budget = {name: value for name, value in given.items() if name not in names}
+    parameters = SamplingParams(
+        **{"temperature": 0.0, "max_tokens": 60, **{name: value for name, value in given.items() if name in names}},
+        extra_args=budget or None,
+    )
+    (output,) = llm.generate([{"prompt_token_ids": prompt}], parameters, use_tqdm=False)
+    return [list(choice.token_ids) for choice in output.outputs]
+
+
+def processor(llm: LLM) -> ThinkingLogitsProcessor:
+    (found,) = llm.collective_rpc(_processor)
+    return found  # type: ignore[no-any-return]
+
+
+def _processor(worker: Any) -> ThinkingLogitsProcessor:
+    processors = worker.model_runner.sampler.logits_processors
+    return next(each for each in processors if isinstance(each, ThinkingLogitsProcessor))
+
+
+def follow(llm: LLM, prompt: list[int], ids: list[int], fires: list[int], **budget: Any) -> ThinkingAutomaton:
+    found = processor(llm)
+    plan = compile_plan(ThinkingBudget(**budget), found._markers, found._tokenizer)
+    automaton = ThinkingAutomaton.after(plan, prompt)
+    for place, token in enumerate(ids):
+        automaton.advance(token, place in fires)
+    return automaton
+
+
+def reports(llm: LLM, request: str) -> list[tuple[list[int], list[int]]]:
+    """As a server asks for them: through the worker extension."""
+    (found,) = llm.collective_rpc("thinking_report", args=(request,))
+    return found  # type: ignore[no-any-return]
+
+
+def test_the_report_tells_waits_from_the_models_own_words(llm: LLM, prompt: list[int]) -> None:
+    (ids,) = generate(llm, prompt, num_waits=2, **{REQUEST_KEY: "waits"})
+    ((taken, fires),) = reports(llm, "waits")
+    assert taken == ids[: len(taken)]
+    assert len(taken) >= len(ids) - 1
+    assert follow(llm, prompt, ids, fires, num_waits=2).waits == 2
+    wait = llm.get_tokenizer().encode("Wait", add_special_tokens=False)[0]
+    assert [ids[place] for place in fires[:2]] == [wait, wait]
+
+
+def test_a_report_outlives_the_slot(llm: LLM, prompt: list[int]) -> None:
+    (ids,) = generate(llm, prompt, num_waits=1, **{REQUEST_KEY: "outlived"})
+    before = reports(llm, "outlived")
+    for _ in range(5):
+        generate(llm, prompt, max_tokens=2, max_thinking_tokens=9)
+        generate(llm, prompt, max_tokens=2)
+    assert reports(llm, "outlived") == before
+    assert before[0][0] == ids[: len(before[0][0])]
+
+
+def test_siblings_are_reported_one_by_one(llm: LLM, prompt: list[int]) -> None:
+    sampled = {"temperature": 1.0, "n": 3, "seed": 5}
+    replies = generate(llm, prompt, min_thinking_tokens=12, **sampled, **{REQUEST_KEY: "siblings"})
+    found = reports(llm, "siblings")
+    assert len(found) == 3
+    for ids in replies:
+        (fires,) = [fires for taken, fires in found if ids[: len(taken)] == taken]
+        automaton = follow(llm, prompt, ids, fires, min_thinking_tokens=12)
+        assert automaton.ended_by == "length" or automaton.tokens >= 12
+
+
+def test_an_unknown_request_has_no_report(llm: LLM) -> None:
+    assert reports(llm, "nobody") == []
+
+
+def test_without_a_budget_in_the_batch_nothing_is_launched(llm: LLM, prompt: list[int]) -> None:
+    launches = Watched.launches
+    generate(llm, prompt, temperature=0.7, seed=1, max_tokens=3)  # a processed batch: the processor is asked
+    assert Watched.launches == launches
+    generate(llm, prompt, max_thinking_tokens=3, max_tokens=5)
+    assert Watched.launches == launches + 5
+
+
+def test_a_running_reply_can_be_steered(llm: LLM, prompt: list[int]) -> None:
+    """A floor that the model cannot reach is lifted while it runs: it answers at once."""
+    engine, steered_at = llm.llm_engine, 30
+    params = SamplingParams(
+        temperature=0, max_tokens=80, extra_args={"min_thinking_tokens": 75, REQUEST_KEY: "steered"}
+    )
+    engine.add_request("steered", {"prompt_token_ids": prompt}, params)
+    ids: list[int] = []
+    while engine.has_unfinished_requests():
+        for output in engine.step():
+            ids = list(output.outputs[0].token_ids)
+        if len(ids) == steered_at:
+            assert processor(llm).steer("steered", max_thinking_tokens=0) == 1
+    answer = list(processor(llm)._slots._plans)[-1].end.ids
+    places = [place for place in range(len(ids)) if tuple(ids[place : place + len(answer)]) == answer]
+    assert places
+    assert steered_at <= places[0] <= steered_at + 1 + 1  # a newline may come first
+    ((taken, place),) = processor(llm).steered_at("steered")
+    assert taken == ids[: len(taken)]
+    assert place == steered_at
+    assert processor(llm).steer("nobody", max_thinking_tokens=0) == 0
+
+
+def test_a_grammar_has_the_word(llm: LLM, prompt: list[int]) -> None:
+    """It rules out from the first token on what the budget would force; the budget leaves it alone."""
+    either = StructuredOutputsParams(choice=["yes", "no"])
+    for budget in ({"max_thinking_tokens": 0}, {"num_waits": 2}, {"min_thinking_tokens": 9, "wait_text": ""}):
+        (ids,) = generate(llm, prompt, structured_outputs=either, **budget)
+        text = llm.get_tokenizer().decode(ids, skip_special_tokens=True)
+        assert text in ("yes", "no")
+
+
+def test_ids_without_a_token_are_never_drawn(llm: LLM, prompt: list[int]) -> None:
+    """The built-in model has padded rows; a logit bias that would have one drawn every time is in vain."""
+    found = processor(llm)
+    unknown = found._slots._unknown.tolist()[: found._slots._unknown_count]
+    if not unknown:  # then all rows have a token, and the mask must be empty
+        assert len(set(llm.get_tokenizer().get_vocab().values())) == Watched.requests.vocab_size
+        return
+    (ids,) = generate(llm, prompt, logit_bias={unknown[0]: 100.0}, max_thinking_tokens=5)
+    assert unknown[0] not in ids
+
+
+def test_the_engine_hands_over_what_the_adapter_reads(llm: LLM, prompt: list[int]) -> None:
+    """Types and shapes of the real buffers, which the simulated engine of the other tests has in plain tensors."""
+    generate(llm, prompt, max_thinking_tokens=3, max_tokens=5)
+    context, requests = Watched.context, Watched.requests
+    assert context.expanded_idx_mapping.dtype in (torch.int64, torch.int32)
+    assert context.expanded_local_pos.dtype == torch.int32
+    assert context.input_ids.dtype == torch.int32
+    assert requests.all_token_ids.gpu.dtype == torch.int32
+    assert requests.all_token_ids.gpu.shape == (4, 256)
+    for lengths in (requests.prompt_len, requests.prefill_len, requests.total_len):
+        assert lengths.gpu.dtype == torch.int32
+        assert lengths.gpu.shape == (4,)
+    assert {field.name for field in fields(context)} >= {"idx_mapping_np", "seq_lens_upper_bound_np"}

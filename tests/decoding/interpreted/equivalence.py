@@ -1,0 +1,202 @@
+"""The kernels are the automaton: run with TRITON_INTERPRET=1, in a process of its own (see test_kernels.py).
+
+TENUTO_KERNEL_CASES says how many requests live through the main test at least; the default is what the suite runs.
+"""
+
+import os
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tenuto_decoding import Marker, Redirect, ThinkingAutomaton, ThinkingPlan, initial_phase
+from tenuto_decoding.packing import MAX_MARKER, InPhase, State, mark_tokens
+from tenuto_decoding.slots import BudgetSlots, Rows, Tiles
+
+from .stories import BOUNDARIES, EOS, MARKS, OPEN, TURN, VOCABULARY, Story, stories
+from .world import LONGEST, Dtypes, World
+
+CASES = int(os.environ.get("TENUTO_KERNEL_CASES", "2000"))
+#: Requests in one world: a launch costs the interpreter the same for any number of lanes.
+CROWD, TWINS = 100, 4
+CPU = torch.device("cpu")
+#: What must happen in the course of the main test.
+EVENTS = {
+    "admitted",
+    "admitted without a budget",
+    "chunk of a prompt",
+    "drafts left",
+    "drafts taken",
+    "ended by cap",
+    "ended by length",
+    "ended by model",
+    "ended by none",
+    "ended by stop_token",
+    "resumed from a snapshot",
+    "resumed from its tokens",
+    "steered",
+    "waits",
+}
+
+crowds = st.lists(stories(), min_size=CROWD, max_size=CROWD)
+examples = settings(
+    deadline=None,
+    database=None,
+    derandomize="TENUTO_KERNEL_CASES" not in os.environ,
+    phases=(Phase.explicit, Phase.generate),  # a smaller world is no smaller failure: each names its story
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def live(crowd: Sequence[Story], seed: int, count: int, tiles: Tiles, dtypes: Dtypes | None = None) -> Counter[str]:
+    world = World(random.Random(seed), count, tiles, dtypes or Dtypes())
+    world.live_through(list(crowd))
+    return world.events
+
+
+def test_the_kernels_are_the_automaton() -> None:
+    """Rows, drafts, slots used again, preemption, steering: every row and every state, for thousands of requests."""
+    events: Counter[str] = Counter()
+
+    @settings(examples, max_examples=1 + -(-CASES // (CROWD * TWINS)))  # the first is as plain as can be
+    @given(crowds, st.integers(0, 2**32))
+    def world(crowd: list[Story], seed: int) -> None:
+        chance = random.Random(seed)
+        twins = [replace(story, length=chance.randint(1, 60)) for story in crowd for _ in range(TWINS)]
+        events.update(live(twins, seed, 300, Tiles(lanes=2048, width=64, fill_rows=2048, fill_width=64)))
+
+    world()
+    assert events["admitted"] + events["admitted without a budget"] >= CASES + CROWD * TWINS
+    assert set(events) >= EVENTS
+
+
+@pytest.mark.parametrize(
+    ("lanes", "dtypes"), [(1, Dtypes()), (4, Dtypes(torch.int32, torch.int64, torch.int64, torch.int64))]
+)
+def test_cut_up_as_on_a_gpu(lanes: int, dtypes: Dtypes) -> None:
+    tiles = Tiles(lanes=lanes, width=16, fill_width=8, fill_span=16)
+
+    @settings(examples, max_examples=3)
+    @given(st.lists(stories(), min_size=6, max_size=6), st.integers(0, 2**32))
+    def world(crowd: list[Story], seed: int) -> None:
+        live([replace(story, length=min(story.length, 12)) for story in crowd], seed, 4, tiles, dtypes)
+
+    world()
+
+
+def test_the_longest_markers() -> None:
+    chance = random.Random(1)
+
+    def long_one(size: int) -> Marker:
+        ids = tuple(chance.choices((9, 10), (6, 1), k=size))
+        return Marker(ids=ids, gate=size - 1)
+
+    crowd = []
+    for _ in range(40):
+        end = long_one(MAX_MARKER)
+        plan = ThinkingPlan(start=long_one(3), end=end, stops=(EOS,), num_waits=chance.randint(0, 2), waits=((12,),))
+        prompt = (*plan.start.ids, *end.ids[: chance.randint(0, MAX_MARKER - 1)], *chance.choices((9, 10), k=3))
+        crowd.append(Story(plan=plan, prompt=prompt, temperature=1.0, structured=False, length=12))
+    live(crowd, 1, 64, Tiles(lanes=64, width=64, fill_rows=64, fill_width=64))
+
+
+@settings(examples, max_examples=6)
+@given(st.lists(stories(), min_size=40, max_size=40), st.integers(0, 2**32))
+def test_prompts_are_scanned_from_their_end(crowd: list[Story], seed: int) -> None:
+    """Long prompts, made of the plan's own markers, their beginnings and control tokens, over many blocks."""
+    chance = random.Random(seed)
+    slots = BudgetSlots(len(crowd), LONGEST, MARKS, CPU, Tiles(lanes=64, width=32, fill_rows=64, fill_width=64))
+    history = torch.zeros(len(crowd), LONGEST, dtype=torch.int32)
+    plans, prompts = [], []
+    for slot, story in enumerate(crowd):
+        plan = story.plan or ThinkingPlan(start=Marker(ids=(OPEN,)), end=Marker(ids=(9, 9)), boundaries=BOUNDARIES)
+        pieces = [plan.start.ids, plan.end.ids, plan.start.ids[:-1], plan.end.ids[:-1], (TURN,)]
+        filler = [tuple(chance.choices(range(20, 29), k=chance.randint(1, 90))) for _ in range(8)]
+        prompt = [token for piece in chance.choices([*pieces, *filler], k=12) for token in piece][-LONGEST:] or [TURN]
+        slots.occupy(slot, plan)
+        history[slot, : len(prompt)] = torch.tensor(prompt, dtype=torch.int32)
+        plans.append(plan)
+        prompts.append(prompt)
+    slots.flush()
+    lengths = torch.tensor([len(prompt) for prompt in prompts], dtype=torch.int32)
+    number = torch.arange(len(crowd))
+    zeros = torch.zeros(len(crowd), dtype=torch.int32)
+    rows = Rows(slots=number, places=zeros, inputs=zeros, history=history, prompts=lengths, lengths=lengths)
+    slots.apply(torch.zeros(len(crowd), VOCABULARY), rows)
+    for slot, (plan, prompt) in enumerate(zip(plans, prompts, strict=True)):
+        snapshot = slots.snapshot(slot, LONGEST)
+        expected = ThinkingAutomaton.after(plan, prompt)
+        assert snapshot
+        assert snapshot[State.PHASE] == InPhase[expected.phase.name], (plan, prompt)
+        assert initial_phase(plan, prompt) in (expected.phase, initial_phase(plan, []))
+
+
+def test_a_real_vocabulary_is_wide() -> None:
+    """152,064 ids, as of Qwen2.5, of which the last 399 are no tokens: force, redirect, mask and suppress."""
+    wide, unknown, tail = 152_064, tuple(range(151_665, 152_064)), 151_643
+    slots = BudgetSlots(4, 8, mark_tokens(wide, unknown=unknown), CPU, Tiles(lanes=4, width=4096, fill_rows=4))
+    base = ThinkingPlan(start=Marker(ids=(7,)), end=Marker(ids=(151_668 - 5, 9)), stops=(tail,))
+    plans = [
+        replace(base, max_thinking_tokens=0),
+        replace(base, num_waits=1, waits=((14_190,),)),
+        base,
+        replace(base, num_waits=1, waits=((),)),
+    ]
+    for slot, plan in enumerate(plans):
+        slots.occupy(slot, plan, temperature=0.6)
+    slots.flush()
+    logits = torch.randn(4, wide, generator=torch.Generator().manual_seed(0))
+    logits[:, tail] = 9.0
+    logits[:, unknown[5]] = 99.0  # as untrained rows may be
+    before = logits.clone()
+    numbers, ones = torch.arange(4), torch.ones(4, dtype=torch.int32)
+    history = torch.full((4, 8), 7, dtype=torch.int32)
+    slots.apply(
+        logits,
+        Rows(slots=numbers, places=0 * ones, inputs=ones, history=history, prompts=ones, lengths=ones),
+    )
+    assert logits[0].isfinite().nonzero().flatten().tolist() == [base.end.ids[0]]
+    for row, plan in enumerate(plans[1:], 1):
+        action = ThinkingAutomaton.after(plan, (7,)).action()
+        assert isinstance(action, Redirect)
+        expected = before[row].double()
+        weights = expected[list(action.sources)].clone()
+        expected[[*action.sources, *unknown]] = -torch.inf
+        if action.target is not None:
+            moved = torch.logsumexp(torch.cat((weights, expected[[action.target]])) / 0.6, 0) * 0.6
+            expected[action.target] = moved
+        torch.testing.assert_close(logits[row].double(), expected, rtol=1e-6, atol=1e-6)
+    snapshot = slots.snapshot(3, 8)
+    assert snapshot
+    assert (
+        snapshot[State.ASKED_FIRED] == 1
+    )  # the stop weighed more than the likeliest token, though not than a void row
+
+
+def test_the_probability_moves_and_nothing_else_does() -> None:
+    """After a redirect the target is as likely as it and the sources were; every other token as likely as before."""
+    plan = ThinkingPlan(start=Marker(ids=(OPEN,)), end=Marker(ids=(9, 10)), stops=(EOS,), num_waits=99, waits=((12,),))
+    temperatures = (0.3, 0.6, 1.0, 1.7)
+    slots = BudgetSlots(4, 8, mark_tokens(VOCABULARY), CPU)
+    for slot, temperature in enumerate(temperatures):
+        slots.occupy(slot, plan, temperature)
+    slots.flush()
+    logits = torch.randn(4, VOCABULARY, generator=torch.Generator().manual_seed(1)) * 3
+    chances = [(row.double() / temperature).softmax(0) for row, temperature in zip(logits, temperatures, strict=True)]
+    numbers, ones = torch.arange(4), torch.ones(4, dtype=torch.int32)
+    history = torch.full((4, 8), OPEN, dtype=torch.int32)
+    slots.apply(
+        logits,
+        Rows(slots=numbers, places=0 * ones, inputs=ones, history=history, prompts=ones, lengths=ones),
+    )
+    for row, temperature, chance in zip(logits, temperatures, chances, strict=True):
+        moved = chance.clone()
+        moved[12] += moved[[EOS, 9]].sum()
+        moved[[EOS, 9]] = 0.0
+        np.testing.assert_allclose((row.double() / temperature).softmax(0), moved, rtol=0, atol=5e-7)
