@@ -38,7 +38,7 @@ _S_PLAN, _S_OCCUPANT, _S_TEMPERATURE, _S_STRUCTURED, _S_STEERING, _S_CAP, _S_FLO
     tl.constexpr(int(column)) for column in Setting
 )
 _OCCUPANT, _SEEN = tl.constexpr(int(State.OCCUPANT)), tl.constexpr(int(State.SEEN))
-_CAP_NOW, _FLOOR_NOW, _ASKED, _ASKED_ROWS, _ASKED_FIRED, _STEERING, _STEERED_AT = (
+_CAP_NOW, _FLOOR_NOW, _ASKED, _ASKED_ROWS, _ASKED_FIRED, _STEERING, _STEERED_AT, _PROMPT = (
     tl.constexpr(int(column)) for column in list(State)[14:]
 )
 _SETTINGS_WIDTH = tl.constexpr(len(Setting))
@@ -57,11 +57,11 @@ def _sum(large, small, scale):
 
 
 @triton.jit
-def _likeliest(line, marks_ptr, vocabulary, here, width: tl.constexpr):
+def _likeliest(line, marks_ptr, vocabulary, here, wide: tl.constexpr):
     """The largest logit of each row; ids without a token stand out."""
     best = tl.where(here, float("-inf"), float("-inf"))
-    for first in range(0, vocabulary, width):
-        ids = first + tl.arange(0, width)[None, :]
+    for first in range(0, vocabulary, wide):
+        ids = first + tl.arange(0, wide)[None, :]
         inside = (ids < vocabulary) & here[:, None]
         unknown = (marks_of(marks_ptr, vocabulary, ids, inside) & UNKNOWN) != 0
         values = tl.load(line[:, None] + ids, mask=inside & ~unknown, other=float("-inf"))
@@ -70,7 +70,7 @@ def _likeliest(line, marks_ptr, vocabulary, here, width: tl.constexpr):
 
 
 @triton.jit
-def _redirect(plan, bounds, run, line, here, temperature, structured, marks_ptr, vocabulary, width: tl.constexpr):
+def _redirect(plan, bounds, run, line, here, temperature, structured, marks_ptr, vocabulary, wide: tl.constexpr):
     """Move the sources' probability to the target, in place; returns the lanes in which it outweighed the target's.
 
     Where a grammar leaves nothing that the edit could bring in, the row stays as it is.
@@ -87,7 +87,7 @@ def _redirect(plan, bounds, run, line, here, temperature, structured, marks_ptr,
     own = tl.load(line + aim.target, mask=aimed, other=float("-inf"))
     if any_lane(here & ~aimed):
         tl.debug_barrier()  # the sources are gone for all threads
-        own = tl.where(aimed, own, _likeliest(line, marks_ptr, vocabulary, here & ~aimed, width))
+        own = tl.where(aimed, own, _likeliest(line, marks_ptr, vocabulary, here & ~aimed, wide))
         tl.debug_barrier()
     stays_out = here & structured & (own == float("-inf"))
     tl.store(line[:, None] + plan.sources, weights, mask=sources & stays_out[:, None])
@@ -106,7 +106,7 @@ def _redirect(plan, bounds, run, line, here, temperature, structured, marks_ptr,
 
 
 @triton.jit
-def _edit(plan, bounds, run, line, here, temperature, structured, marks_ptr, vocabulary, width: tl.constexpr):
+def _edit(plan, bounds, run, line, here, temperature, structured, marks_ptr, vocabulary, wide: tl.constexpr):
     """Carry out the action of one row for each lane; returns the token to force, or -1, and which redirects fired."""
     scripted = here & (run.script != NO_SCRIPT)
     token = tl.load(plan.ids + run.at, mask=scripted, other=-1)
@@ -123,7 +123,7 @@ def _edit(plan, bounds, run, line, here, temperature, structured, marks_ptr, voc
     inside = here & ~scripted & (run.phase == THINKING)
     fired = here & ~here
     if any_lane(inside):
-        fired = _redirect(plan, bounds, run, line, inside, temperature, structured, marks_ptr, vocabulary, width)
+        fired = _redirect(plan, bounds, run, line, inside, temperature, structured, marks_ptr, vocabulary, wide)
     return forced, fired
 
 
@@ -157,11 +157,13 @@ def step(
     marks_ptr,  # [vocabulary] uint8
     forced_ptr,  # [rows] int32, written: the token to force, NOT_FORCED or NOT_OURS
     lanes: tl.constexpr,
-    width: tl.constexpr,
+    width: tl.constexpr,  # tokens of a prompt that are looked at together
+    wide: tl.constexpr,  # logits of a row that are
 ):
     """Advance the state of every request of the batch by what was committed, and edit its rows.
 
-    A request is the lane of its first row; the lanes of its other rows are idle.
+    A request is the lane of its first row; the lanes of its other rows are idle. To be launched with one warp: what is
+    read here is written further down, and several warps would read it at different times.
     """
     row = tl.program_id(0) * lanes + tl.arange(0, lanes)
     inside = row < rows
@@ -175,7 +177,6 @@ def step(
         plan = load_plan(address, here)
         state = state_ptr + slot * _STATE_WIDTH
         history = history_ptr + slot * history_stride
-        prompt = tl.load(prompts_ptr + slot, mask=here, other=0).to(tl.int32)
         length = tl.load(lengths_ptr + slot, mask=here, other=0).to(tl.int32)
         run = load_run(state, here)
         cap = tl.load(state + _CAP_NOW, mask=here, other=-1)
@@ -187,10 +188,12 @@ def step(
         asked_fired = tl.load(state + _ASKED_FIRED, mask=here, other=0)
         steering = tl.load(state + _STEERING, mask=here, other=0)
         steered_at = tl.load(state + _STEERED_AT, mask=here, other=-1)
+        prompt = tl.load(state + _PROMPT, mask=here, other=0)
 
         occupant = tl.load(settings + _S_OCCUPANT, mask=here, other=0).to(tl.int32)
         fresh = here & (tl.load(state + _OCCUPANT, mask=here, other=0) != occupant)
         if any_lane(fresh):
+            prompt = tl.where(fresh, tl.load(prompts_ptr + slot, mask=fresh, other=0).to(tl.int32), prompt)
             phase = initial_phase(plan, history, prompt, fresh, marks_ptr, vocabulary, width)
             last = tl.load(history + prompt - 1, mask=fresh & (prompt > 0), other=-1)
             cap = tl.load(plan.ids + _CAP, mask=fresh, other=-1)
@@ -233,6 +236,7 @@ def step(
         tl.store(state + _SEEN, seen, mask=here)
         tl.store(state + _STEERING, steering, mask=here)
         tl.store(state + _STEERED_AT, steered_at, mask=here)
+        tl.store(state + _PROMPT, prompt, mask=here)
 
         bits = tl.load(settings + _S_TEMPERATURE, mask=here, other=0)
         temperature = bits.to(tl.int32).to(tl.float32, bitcast=True)
@@ -242,7 +246,7 @@ def step(
         ahead = here
         while any_lane(ahead):
             line = logits_ptr + (row + count).to(tl.int64) * logits_stride
-            forced, fired = _edit(plan, bounds, run, line, ahead, temperature, structured, marks_ptr, vocabulary, width)
+            forced, fired = _edit(plan, bounds, run, line, ahead, temperature, structured, marks_ptr, vocabulary, wide)
             tl.store(forced_ptr + row + count, forced, mask=ahead)
             fired_rows = fired_rows | tl.where(ahead & fired, 1 << count, 0)
             count = tl.where(ahead, count + 1, count)

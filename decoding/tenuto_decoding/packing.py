@@ -94,6 +94,7 @@ class State(IntEnum):
     ASKED_FIRED = 18  # bit i: the redirect of row i fired
     STEERING = 19
     STEERED_AT = 20  # sequence length at which the present bounds came into force; -1 for those of the plan
+    PROMPT = 21  # tokens of the prompt; the engine's own number lies in the host's memory
 
 
 STATE_WIDTH = 32

@@ -20,21 +20,22 @@ _KEPT_PLANS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles:
-    """How the kernels are cut up: requests and ids for each program of `step`, and the same of `fill`.
+    """How the kernels are cut up: for each program of `step` its requests, for each of `fill` its rows and ids.
 
     A lane for each program suits a GPU, which then has a program for each request; the interpreter runs one program
     after the other and wants many lanes in each.
     """
 
     lanes: int = 1
-    width: int = 1024
+    width: int = 256
+    wide: int = 1024
     fill_rows: int = 1
     fill_width: int = 4096
     fill_span: int = 32768
 
 
 COMPILED = Tiles()
-INTERPRETED = Tiles(lanes=64, width=64, fill_rows=64, fill_width=1024)
+INTERPRETED = Tiles(lanes=64, width=64, fill_rows=64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +193,8 @@ class BudgetSlots:
             self._forced,
             lanes=tiles.lanes,
             width=tiles.width,
+            wide=tiles.wide,
+            num_warps=1,
         )
         fill[(triton.cdiv(number, tiles.fill_rows), triton.cdiv(vocabulary, tiles.fill_span))](
             logits,

@@ -71,7 +71,7 @@ def test_the_kernels_compile_for_gpus(target: GPUTarget) -> None:
     """To machine code, with the compilers that come with Triton; no GPU is needed for that."""
     tiles = COMPILED
     kernels = (
-        (step, STEP, {"lanes": tiles.lanes, "width": tiles.width}, 4),
+        (step, STEP, {"lanes": tiles.lanes, "width": tiles.width, "wide": tiles.wide}, 1),
         (fill, FILL, {"rows_each": tiles.fill_rows, "width": tiles.fill_width, "span": tiles.fill_span}, 8),
     )
     for kernel, signature, constants, warps in kernels:

@@ -69,7 +69,7 @@ def test_the_kernels_are_the_automaton() -> None:
     def world(crowd: list[Story], seed: int) -> None:
         chance = random.Random(seed)
         twins = [replace(story, length=chance.randint(1, 60)) for story in crowd for _ in range(TWINS)]
-        events.update(live(twins, seed, 300, Tiles(lanes=2048, width=64, fill_rows=2048, fill_width=64)))
+        events.update(live(twins, seed, 300, Tiles(lanes=2048, width=64, wide=64, fill_rows=2048, fill_width=64)))
 
     world()
     assert events["admitted"] + events["admitted without a budget"] >= CASES + CROWD * TWINS
@@ -80,7 +80,7 @@ def test_the_kernels_are_the_automaton() -> None:
     ("lanes", "dtypes"), [(1, Dtypes()), (4, Dtypes(torch.int32, torch.int64, torch.int64, torch.int64))]
 )
 def test_cut_up_as_on_a_gpu(lanes: int, dtypes: Dtypes) -> None:
-    tiles = Tiles(lanes=lanes, width=16, fill_width=8, fill_span=16)
+    tiles = Tiles(lanes=lanes, width=16, wide=32, fill_width=8, fill_span=16)
 
     @settings(examples, max_examples=3)
     @given(st.lists(stories(), min_size=6, max_size=6), st.integers(0, 2**32))
@@ -103,7 +103,7 @@ def test_the_longest_markers() -> None:
         plan = ThinkingPlan(start=long_one(3), end=end, stops=(EOS,), num_waits=chance.randint(0, 2), waits=((12,),))
         prompt = (*plan.start.ids, *end.ids[: chance.randint(0, MAX_MARKER - 1)], *chance.choices((9, 10), k=3))
         crowd.append(Story(plan=plan, prompt=prompt, temperature=1.0, structured=False, length=12))
-    live(crowd, 1, 64, Tiles(lanes=64, width=64, fill_rows=64, fill_width=64))
+    live(crowd, 1, 64, Tiles(lanes=64, width=64, wide=64, fill_rows=64, fill_width=64))
 
 
 @settings(examples, max_examples=6)
@@ -111,7 +111,9 @@ def test_the_longest_markers() -> None:
 def test_prompts_are_scanned_from_their_end(crowd: list[Story], seed: int) -> None:
     """Long prompts, made of the plan's own markers, their beginnings and control tokens, over many blocks."""
     chance = random.Random(seed)
-    slots = BudgetSlots(len(crowd), LONGEST, MARKS, CPU, Tiles(lanes=64, width=32, fill_rows=64, fill_width=64))
+    slots = BudgetSlots(
+        len(crowd), LONGEST, MARKS, CPU, Tiles(lanes=64, width=32, wide=64, fill_rows=64, fill_width=64)
+    )
     history = torch.zeros(len(crowd), LONGEST, dtype=torch.int32)
     plans, prompts = [], []
     for slot, story in enumerate(crowd):
