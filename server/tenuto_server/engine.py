@@ -1,5 +1,6 @@
 """vLLM's engine with thinking budgets: the one place that every request passes, whatever its endpoint."""
 
+import logging
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
@@ -16,6 +17,8 @@ from tenuto_decoding.vllm_v1 import REQUEST_KEY
 
 from .accounting import Choice, Reply, hand_over
 from .policy import Room, ThinkingPolicy
+
+logger = logging.getLogger("vllm.tenuto")
 
 #: Per sequence of a request: ids that the engine's automaton has taken, positions at which a redirect fired.
 SequenceReport = tuple[list[int], list[int]]
@@ -46,7 +49,7 @@ class ThinkingEngine(AsyncLLM):
             Room(max_tokens=sampling_params.max_tokens or context, context=context),
         )
         key = uuid.uuid4().hex
-        params = _with_budget(sampling_params, budget, key)
+        params = with_budget(sampling_params, budget, key)
         outputs: Outputs = super().generate(prompt, params, request_id, **kwargs)
         if plan is None:
             return outputs
@@ -74,10 +77,14 @@ class ThinkingEngine(AsyncLLM):
         )
         sequences = [sequence for workers in engines for report in workers for sequence in report]
         for choice in unsettled:
-            choice.settle(_redirects(choice.ids, sequences))
+            fired = redirects_of(choice.ids, sequences)
+            if fired is None:
+                logger.error("The engine has no report of a reply's redirects: its waits are told from its tokens")
+            else:
+                choice.settle(fired)
 
 
-def _with_budget(params: SamplingParams, budget: ThinkingBudget | None, key: str) -> SamplingParams:
+def with_budget(params: SamplingParams, budget: ThinkingBudget | None, key: str) -> SamplingParams:
     """The parameters for the engine: our budget alone, never vLLM's own, which would count and force differently."""
     others = {name: value for name, value in (params.extra_args or {}).items() if name not in FIELDS}
     params = copy(params)
@@ -86,7 +93,12 @@ def _with_budget(params: SamplingParams, budget: ThinkingBudget | None, key: str
     return params
 
 
-def _redirects(ids: Sequence[int], sequences: Sequence[SequenceReport]) -> list[int]:
-    """The positions that belong to a choice: of the sequence whose ids, as far as it has come, are the choice's."""
-    own = [(taken, fired) for taken, fired in sequences if list(ids[: len(taken)]) == list(taken)]
-    return max(own, key=lambda sequence: len(sequence[0]), default=([], []))[1]
+def redirects_of(ids: Sequence[int], sequences: Sequence[SequenceReport]) -> list[int] | None:
+    """The positions at which redirects fired in the choice with these ids, or None where no report is the choice's.
+
+    A worker's automaton is a little behind the reply, or ahead of it where more was sampled than was kept; so the ids
+    are compared as far as both go, and among several sequences the one with the longest agreement is the choice's.
+    """
+    shared = [(min(len(ids), len(taken)), taken, fired) for taken, fired in sequences]
+    own = [(size, fired) for size, taken, fired in shared if list(ids[:size]) == list(taken[:size])]
+    return max(own)[1] if own else None

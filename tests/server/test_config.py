@@ -1,0 +1,116 @@
+"""The command line: ours beside vLLM's, what the built-in model brings along, and what is refused."""
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tenuto_decoding.budget import ThinkingBudget
+from tenuto_server.config import BUILT_IN_MODEL, ServeConfig, parse_command_line
+from tenuto_server.errors import StartupError
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The built-in model sets variables for the processes to come; here, they are taken back."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def parse(*argv: str) -> tuple[ServeConfig, Namespace]:
+    return parse_command_line(argv)
+
+
+def test_without_a_model_the_built_in_one_is_served_in_a_way_that_suits_a_laptop() -> None:
+    _, args = parse("--port", "9000")
+    assert args.model == str(BUILT_IN_MODEL)
+    assert args.served_model_name == ["s1-tiny"]
+    assert (args.host, args.port) == ("127.0.0.1", 9000)
+    assert (args.enforce_eager, args.dtype) == (True, "float32")
+    assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == "1"
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+def test_what_the_user_says_of_the_built_in_model_counts() -> None:
+    os.environ["VLLM_CPU_KVCACHE_SPACE"] = "2"
+    _, args = parse("--dtype", "bfloat16", "--no-enforce-eager", "--served-model-name", "mine", "--host", "0.0.0.0")
+    assert (args.dtype, args.enforce_eager, args.served_model_name) == ("bfloat16", False, ["mine"])
+    assert args.host == "0.0.0.0"
+    assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == "2"
+
+
+@pytest.mark.parametrize("argv", [("some/model",), ("--model", "some/model"), ("--port", "9000", "some/model")])
+def test_a_named_model_gets_vllms_defaults(argv: tuple[str, ...]) -> None:
+    _, args = parse(*argv)
+    assert (args.model, args.served_model_name, args.dtype) == ("some/model", None, "auto")
+    assert args.host == "127.0.0.1"
+    assert "HF_HUB_OFFLINE" not in os.environ
+
+
+def test_options_from_a_file(tmp_path: Path) -> None:
+    """vLLM's `--config` knows our options too, and the command line comes before it."""
+    file = tmp_path / "serve.yaml"
+    file.write_text("default-max-thinking-tokens: 99\ndrain-timeout: 7\nmodel: some/model\n")
+    config, args = parse("--config", str(file), "--drain-timeout", "8")
+    assert (config.default_max_thinking_tokens, config.drain_timeout, args.model) == (99, 8.0, "some/model")
+
+
+def test_the_defaults_make_a_budget() -> None:
+    assert parse()[0].default_budget is None
+    config, _ = parse("--default-max-thinking-tokens", "500", "--default-num-waits", "2")
+    assert config.default_budget == ThinkingBudget(max_thinking_tokens=500, num_waits=2)
+    assert parse("--default-max-thinking-tokens", "0")[0].default_budget == ThinkingBudget(max_thinking_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--default-max-thinking-tokens", "-1"), "max_thinking_tokens: -1 is not between 0"),
+        (
+            ("--default-max-thinking-tokens", "5", "--default-min-thinking-tokens", "6"),
+            "6 is above max_thinking_tokens",
+        ),
+        (("--drain-timeout", "-1"), "--drain-timeout: -1.0"),
+        (("--drain-timeout", "nan"), "--drain-timeout: nan"),
+        (("--headless",), "--headless is not supported"),
+        (("--api-server-count", "2"), "--api-server-count is not supported"),
+        (("--worker-extension-cls", "a.B"), "--worker-extension-cls is not supported"),
+        (("--trust-request-chat-template",), "--trust-request-chat-template is not supported"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(argv: tuple[str, ...], message: str) -> None:
+    with pytest.raises(StartupError) as refusal:
+        parse(*argv)
+    assert message in str(refusal.value)
+
+
+def test_the_help_shows_this_servers_options_before_the_groups_of_vllm(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        parse("--help")
+    assert exited.value.code == 0
+    text = capsys.readouterr().out
+    places = [
+        text.index(part) for part in ("usage: tenuto serve", "--drain-timeout", "--thinking-family", "ModelConfig")
+    ]
+    assert places == sorted(places)
+    assert "--max-model-len" not in text
+
+
+def run(*argv: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "tenuto", "serve", *argv]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def test_a_process_that_could_outlive_the_server_is_not_started() -> None:
+    result = run(VLLM_WORKER_MULTIPROC_METHOD="fork")
+    assert result.returncode == 2
+    assert "VLLM_WORKER_MULTIPROC_METHOD=fork" in result.stderr
+    assert "Traceback" not in result.stderr

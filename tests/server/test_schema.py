@@ -1,0 +1,51 @@
+"""The fields of a budget on their way from the body of a request into sampling parameters."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tenuto_decoding.budget import check_names
+from tenuto_server.schema import ChatCompletionRequest
+
+MESSAGES = [{"role": "user", "content": "x"}]
+
+
+def request(**fields: Any) -> ChatCompletionRequest:
+    return ChatCompletionRequest(messages=MESSAGES, **fields)
+
+
+def test_given_fields_reach_the_engine_beside_what_others_put_there() -> None:
+    given = {"max_thinking_tokens": 9, "wait_text": ["a", "b"], "scope": "block"}
+    params = request(**given, vllm_xargs={"else": 1}).to_sampling_params(10, {})
+    assert params.extra_args == {**given, "else": 1}
+
+
+def test_zero_is_given_and_null_is_not() -> None:
+    assert request(max_thinking_tokens=0, num_waits=None).budget_fields == {"max_thinking_tokens": 0}
+
+
+def test_without_fields_the_parameters_are_vllms() -> None:
+    assert request().to_sampling_params(10, {}).extra_args is None
+
+
+def test_the_names_that_vllm_knows_are_not_taken_for_slips() -> None:
+    """Any field of vLLM's own request may be sent, however much its name looks like one of ours."""
+    check_names(dict.fromkeys(ChatCompletionRequest.model_fields))
+
+
+@pytest.mark.parametrize(("ours", "native"), [(5, 6), (5, -1), (0, 1)])
+def test_two_caps_that_differ_are_refused(ours: int, native: int) -> None:
+    with pytest.raises(ValidationError, match="differs from max_thinking_tokens"):
+        request(max_thinking_tokens=ours, thinking_token_budget=native)
+
+
+def test_the_same_cap_under_both_names_is_one_cap() -> None:
+    assert request(max_thinking_tokens=5, thinking_token_budget=5).budget_fields == {"max_thinking_tokens": 5}
+
+
+def test_the_caller_decides_whether_control_tokens_are_shown_whatever_the_parser_needs() -> None:
+    asked = request()
+    asked.skip_special_tokens = False  # what our reasoning parser does for markers that are control tokens
+    assert not asked.shows_special_tokens
+    assert request(skip_special_tokens=False).shows_special_tokens
