@@ -19,8 +19,11 @@ from tenuto_decoding import Marker, Redirect, ThinkingAutomaton, ThinkingPlan, i
 from tenuto_decoding.packing import MAX_MARKER, InPhase, State, mark_tokens
 from tenuto_decoding.slots import BudgetSlots, Rows, Tiles
 
+from .faster import make_faster
 from .stories import BOUNDARIES, EOS, MARKS, OPEN, TURN, VOCABULARY, Story, stories
 from .world import LONGEST, Dtypes, World
+
+make_faster()
 
 CASES = int(os.environ.get("TENUTO_KERNEL_CASES", "2000"))
 #: Requests in one world: a launch costs the interpreter the same for any number of lanes.
@@ -68,7 +71,7 @@ def test_the_kernels_are_the_automaton() -> None:
     @given(crowds, st.integers(0, 2**32))
     def world(crowd: list[Story], seed: int) -> None:
         chance = random.Random(seed)
-        twins = [replace(story, length=chance.randint(1, 60)) for story in crowd for _ in range(TWINS)]
+        twins = [replace(story, length=chance.randint(1, 45)) for story in crowd for _ in range(TWINS)]
         events.update(live(twins, seed, 300, Tiles(lanes=2048, width=64, wide=64, fill_rows=2048, fill_width=64)))
 
     world()
