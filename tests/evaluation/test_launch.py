@@ -61,7 +61,7 @@ def test_the_server_is_ready_inside_and_gone_outside(place: Place) -> None:
     with serving(place.command(), place.log, progress) as url:
         assert httpx.get(f"{url}/readyz").status_code == 200
         assert all(map(alive, place.pids()))
-    assert not any(map(alive, place.pids()))
+    assert eventually(lambda: not any(map(alive, place.pids())))
     assert url in progress.getvalue()
 
 
@@ -69,14 +69,14 @@ def test_the_server_is_ready_inside_and_gone_outside(place: Place) -> None:
 def test_an_error_inside_ends_it_too(place: Place, error: type[BaseException]) -> None:
     with pytest.raises(error), serving(place.command(), place.log, io.StringIO()):
         raise error
-    assert not any(map(alive, place.pids()))
+    assert eventually(lambda: not any(map(alive, place.pids())))
 
 
 def test_one_that_does_not_obey_is_killed_with_its_children(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "STOP_SECONDS", 0.2)
     with serving(place.command("--stubborn"), place.log, io.StringIO()):
         pass
-    assert not any(map(alive, place.pids()))
+    assert eventually(lambda: not any(map(alive, place.pids())))
 
 
 def test_a_server_that_fails_is_an_error_with_its_last_words(place: Place) -> None:
@@ -94,7 +94,7 @@ def test_a_server_that_never_gets_ready_is_given_up(place: Place, monkeypatch: p
         serving(place.command("--never-ready"), place.log, io.StringIO()),
     ):
         pass
-    assert not any(map(alive, place.pids()))
+    assert eventually(lambda: not any(map(alive, place.pids())))
 
 
 EVALUATION = """
@@ -121,7 +121,7 @@ def test_the_server_does_not_outlive_the_evaluation(place: Place, number: int, s
         assert evaluation.wait(SECONDS) == status
     assert eventually(lambda: not alive(server))
     if number != signal.SIGKILL:  # then nobody is left to end the group: the server itself has to end its children
-        assert not alive(child)
+        assert eventually(lambda: not alive(child))
     else:
         os.kill(child, signal.SIGKILL)
 
