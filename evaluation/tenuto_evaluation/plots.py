@@ -33,7 +33,7 @@ def draw(sweep: Sweep, summaries: Sequence[Summary]) -> Figure:
     axes.errorbar(tokens, accuracies, yerr=list(zip(*errors, strict=True)), marker="o", capsize=3, linewidth=1.2)
     for (x, y), labels in places(summaries).items():
         text = f"{sweep.column} {', '.join(labels)}"
-        axes.annotate(text, (x, y), xytext=(-6, 6), textcoords="offset points", ha="right", fontsize=9)
+        axes.annotate(text, (x, y), xytext=(4, 3), textcoords="offset points", ha="right", fontsize=9)
     if min(tokens) > 0:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(LogLocator(base=2, subs=(1.0, 1.5)))
@@ -48,9 +48,12 @@ def draw(sweep: Sweep, summaries: Sequence[Summary]) -> Figure:
 
 
 def places(summaries: Sequence[Summary]) -> dict[tuple[float, float], list[str]]:
-    """The labels at each point. Runs that would overlap share one: a cap above what is needed changes nothing."""
+    """The labels, and where they stand: on top of the interval, clear of the curve.
+
+    Runs that would overlap share one: a cap above what is needed changes nothing.
+    """
     found: dict[tuple[float, float], list[str]] = {}
     for summary in summaries:
-        place = (round(summary.mean_thinking_tokens), round(summary.accuracy, 2))
+        place = (round(summary.mean_thinking_tokens), round(summary.interval[1], 2))
         found.setdefault(place, []).append(summary.method.label)
     return found

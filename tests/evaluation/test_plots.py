@@ -31,7 +31,7 @@ def test_points_are_where_the_runs_are_and_carry_their_labels() -> None:
 
 def test_runs_that_coincide_share_a_label() -> None:
     same = [Summary(Method(label, {}), 400, 0, 320, used, 0.0, {}) for label, used in (("192", 151.2), ("256", 151.4))]
-    assert places(same) == {(151, 0.8): ["192", "256"]}
+    assert places(same) == {(151, 0.84): ["192", "256"]}
 
 
 @pytest.mark.parametrize(("tokens", "scale"), [((25, 50, 100), "log"), ((0, 50, 100), "symlog"), ((0, 0, 0), "symlog")])
