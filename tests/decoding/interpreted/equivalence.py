@@ -20,7 +20,7 @@ from tenuto_decoding.packing import MAX_MARKER, InPhase, State, mark_tokens
 from tenuto_decoding.slots import BudgetSlots, Rows, Tiles
 
 from .faster import make_faster
-from .stories import BOUNDARIES, EOS, MARKS, OPEN, TURN, VOCABULARY, Story, draw_story
+from .stories import BOUNDARIES, EOS, MARKS, OPEN, TURN, VOCABULARY, Story, stories
 from .world import LONGEST, Dtypes, World
 
 make_faster()
@@ -47,11 +47,7 @@ EVENTS = {
     "waits",
 }
 
-
-def crowds(size: int) -> st.SearchStrategy[list[Story]]:
-    return st.lists(st.builds(draw_story, st.randoms(use_true_random=False)), min_size=size, max_size=size)
-
-
+crowds = st.lists(stories(), min_size=CROWD, max_size=CROWD)
 examples = settings(
     deadline=None,
     database=None,
@@ -72,7 +68,7 @@ def test_the_kernels_are_the_automaton() -> None:
     events: Counter[str] = Counter()
 
     @settings(examples, max_examples=1 + -(-CASES // (CROWD * TWINS)))  # the first is as plain as can be
-    @given(crowds(CROWD), st.integers(0, 2**32))
+    @given(crowds, st.integers(0, 2**32))
     def world(crowd: list[Story], seed: int) -> None:
         chance = random.Random(seed)
         twins = [replace(story, length=chance.randint(1, 45)) for story in crowd for _ in range(TWINS)]
@@ -90,7 +86,7 @@ def test_cut_up_as_on_a_gpu(lanes: int, dtypes: Dtypes) -> None:
     tiles = Tiles(lanes=lanes, width=16, wide=32, fill_width=8, fill_span=16)
 
     @settings(examples, max_examples=3)
-    @given(crowds(6), st.integers(0, 2**32))
+    @given(st.lists(stories(), min_size=6, max_size=6), st.integers(0, 2**32))
     def world(crowd: list[Story], seed: int) -> None:
         live([replace(story, length=min(story.length, 12)) for story in crowd], seed, 4, tiles, dtypes)
 
@@ -114,7 +110,7 @@ def test_the_longest_markers() -> None:
 
 
 @settings(examples, max_examples=6)
-@given(crowds(40), st.integers(0, 2**32))
+@given(st.lists(stories(), min_size=40, max_size=40), st.integers(0, 2**32))
 def test_prompts_are_scanned_from_their_end(crowd: list[Story], seed: int) -> None:
     """Long prompts, made of the plan's own markers, their beginnings and control tokens, over many blocks."""
     chance = random.Random(seed)
