@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.running_server import STOP_SECONDS, RunningServer, alive, serving, wait_until_ended
+from tests.integration.running_server import STOP_SECONDS, RunningServer, serving, wait_until_ended
 
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}]}
 
@@ -47,7 +47,7 @@ def test_it_answers_before_it_is_ready_and_finishes_what_runs_before_it_ends(tmp
         assert last["finish_reason"] in ("stop", "length")
         assert last["thinking"]["tokens"] >= 1500
         assert server.process.wait(STOP_SECONDS) == 0
-        assert not alive(started)
+        wait_until_ended(started)
 
 
 def test_nothing_is_left_when_the_server_is_killed(tmp_path: Path) -> None:
