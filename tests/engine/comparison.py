@@ -1,5 +1,6 @@
 """Random cases carried out twice on one engine: in one pass, and as stop-append-resume."""
 
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ def compare(engine: Engine, family: Family, cases: Sequence[Case]) -> Outcome:
 def one_pass(engine: Engine, family: Family, cases: Sequence[Case]) -> list[tuple[Ids, tuple[int, int, str]]]:
     """For each case the reply in one pass, and thinking tokens, waits and end as told by the engine's report."""
     engine.use(family.markers)
-    names = [f"{family.name} {number}" for number in range(len(cases))]
+    names = [uuid.uuid4().hex for _ in cases]  # the processor remembers requests of former tests for a while
     parameters = [
         SamplingParams(
             temperature=0, max_tokens=case.limit, detokenize=False, extra_args={**case.asked, REQUEST_KEY: name}
