@@ -125,6 +125,8 @@ _PLAIN_FIELDS = {name.replace("_", ""): name for name in FIELDS if name != "scop
     # What people call the two bounds elsewhere.
     "thinkingbudget": "max_thinking_tokens",
     "thinkingbudgettokens": "max_thinking_tokens",
+    "thinkingtokenbudget": "max_thinking_tokens",
+    "budgettokens": "max_thinking_tokens",
     "reasoningbudget": "max_thinking_tokens",
     "reasoningbudgettokens": "max_thinking_tokens",
     "reasoningmaxtokens": "max_thinking_tokens",

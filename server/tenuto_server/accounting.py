@@ -1,9 +1,10 @@
 """Counts the thinking of every reply, token by token, and says at its end what was enforced."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tenuto_decoding.automaton import EndedBy, ThinkingAutomaton
@@ -20,6 +21,8 @@ class ThinkingReport:
         waits: attempts to end thinking that were replaced.
         ended_by: why thinking ended; `length` where the reply ended first, `none` where there was no thinking.
         max_thinking_tokens, min_thinking_tokens: the bounds that were in force.
+        set_by: for each field of the budget that was set, by what: `request`, another server's name for the cap,
+            `reasoning_effort` or `default`.
     """
 
     tokens: int
@@ -27,6 +30,7 @@ class ThinkingReport:
     ended_by: EndedBy
     max_thinking_tokens: int | None
     min_thinking_tokens: int
+    set_by: Mapping[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -40,9 +44,15 @@ class Choice:
         report: what they amount to; final once `settle` was called.
     """
 
-    def __init__(self, plan: ThinkingPlan, budget: ThinkingBudget | None, prompt: Sequence[int]) -> None:
+    def __init__(
+        self,
+        plan: ThinkingPlan,
+        budget: ThinkingBudget | None,
+        prompt: Sequence[int],
+        set_by: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.ids: list[int] = []
-        self._plan, self._budget, self._prompt = plan, budget, prompt
+        self._plan, self._budget, self._prompt, self._set_by = plan, budget, prompt, set_by
         self._automaton = ThinkingAutomaton.after(plan, prompt)
 
     def take(self, ids: Iterable[int]) -> None:
@@ -76,14 +86,22 @@ class Choice:
             ended_by=automaton.ended_by,
             max_thinking_tokens=budget.max_thinking_tokens if budget else None,
             min_thinking_tokens=budget.min_thinking_tokens if budget else 0,
+            set_by=dict(self._set_by),
         )
 
 
 class Reply:
     """All sequences of one request to the engine, by their index."""
 
-    def __init__(self, plan: ThinkingPlan, budget: ThinkingBudget | None, prompt: Sequence[int], n: int) -> None:
-        self.choices = [Choice(plan, budget, prompt) for _ in range(n)]
+    def __init__(
+        self,
+        plan: ThinkingPlan,
+        budget: ThinkingBudget | None,
+        prompt: Sequence[int],
+        n: int,
+        set_by: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.choices = [Choice(plan, budget, prompt, set_by) for _ in range(n)]
 
     @property
     def reasoning_tokens(self) -> int:

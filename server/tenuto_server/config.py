@@ -1,8 +1,8 @@
 """What the command line says: our own options beside vLLM's."""
 
 import os
-from argparse import Namespace
-from collections.abc import Sequence
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed
 from vllm.platforms import current_platform
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
-from tenuto_decoding.budget import ThinkingBudget
-from tenuto_decoding.errors import ThinkingError
+from tenuto_decoding.budget import FIELDS
 from tenuto_decoding.markers import FAMILIES
 
+from .asked import AUTO, CAP, UNLIMITED
+from .defaults import EFFORT_CAPS, Defaults
 from .errors import StartupError
 from .policy import DEFAULT_ANSWER_RESERVE
 
@@ -27,8 +28,22 @@ QUIET_PATHS = "/livez,/readyz,/metrics"
 _GROUP = "Tenuto"
 
 
-def _option(default: Any, parse: type, metavar: str, text: str) -> Any:
-    return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text})
+def _option(default: Any, parse: Callable[[str], Any], metavar: str, text: str, **more: Any) -> Any:
+    return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text, **more})
+
+
+def _cap(text: str) -> int | str:
+    if text in (AUTO, UNLIMITED):
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is neither a number nor {AUTO} nor {UNLIMITED}") from None
+
+
+def _efforts(text: str) -> dict[str, int | str]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    return {name.strip(): _cap(cap.strip()) for name, _, cap in pairs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +60,47 @@ class ServeConfig:
         None, str, "TEXT", "Text that opens thinking, for a model of no known family; needs the end marker too."
     )
     thinking_end_marker: str | None = _option(None, str, "TEXT", "Text that closes thinking.")
-    default_max_thinking_tokens: int | None = _option(
-        None, int, "N", "Cap on thinking for requests that give none. Without it, only requests set caps."
+    default_max_thinking_tokens: int | str | None = _option(
+        None, _cap, "N", 'Cap on thinking for requests that give none: a number or "auto". Otherwise they have none.'
     )
-    default_min_thinking_tokens: int = _option(
-        0, int, "N", "Floor for requests that give none: below it, an attempt to stop thinking becomes a wait."
+    default_min_thinking_tokens: int | None = _option(
+        None, int, "N", "Floor for requests that give none: below it, an attempt to stop thinking becomes a wait."
     )
-    default_num_waits: int = _option(
-        0, int, "N", "For requests that give none: how many attempts to stop thinking become a wait, at any length."
+    default_num_waits: int | None = _option(
+        None, int, "N", "For requests that give none: how many attempts to stop thinking become a wait, at any length."
+    )
+    default_wait_text: tuple[str, ...] | None = _option(
+        None,
+        str,
+        "TEXT",
+        "What replaces an attempt to stop, for requests that do not say; several are used in turn.",
+        nargs="+",
+    )
+    default_cap_text: str | None = _option(
+        None, str, "TEXT", "What is written before thinking is closed at the cap, for requests that do not say."
+    )
+    default_landing_tokens: int | None = _option(
+        None,
+        int,
+        "N",
+        "In the last N tokens before the cap, close at a sentence's end; for requests that do not say.",
+    )
+    default_scope: str | None = _option(
+        None, str, "SCOPE", "`response`: one budget for all thinking of a reply; `block`: a fresh one for each block."
+    )
+    reasoning_effort_tokens: Mapping[str, int | str] | None = _option(
+        None,
+        _efforts,
+        "EFFORT=N,...",
+        "Caps that `reasoning_effort` stands for, such as low=1024,high=auto; efforts left out keep theirs: "
+        + ", ".join(f"{name}={fields[CAP]}" for name, fields in EFFORT_CAPS.items())
+        + ".",
+    )
+    thinking_defaults: str | None = _option(
+        None,
+        str,
+        "FILE",
+        "TOML file with defaults and efforts, for the server and for single models; see docs/budgets.md.",
     )
     answer_reserve_tokens: int = _option(
         DEFAULT_ANSWER_RESERVE,
@@ -69,20 +117,14 @@ class ServeConfig:
             raise StartupError(f"--drain-timeout: {self.drain_timeout} is not a number of seconds")
         if self.answer_reserve_tokens < 0:
             raise StartupError(f"--answer-reserve-tokens: {self.answer_reserve_tokens} is below 0")
-        try:
-            _ = self.default_budget
-        except ThinkingError as error:
-            raise StartupError(f"--default-...: {error}") from error
+        self.read_defaults()
 
-    @property
-    def default_budget(self) -> ThinkingBudget | None:
-        """The budget of requests that ask for none, or None."""
-        budget = ThinkingBudget(
-            max_thinking_tokens=self.default_max_thinking_tokens,
-            min_thinking_tokens=self.default_min_thinking_tokens,
-            num_waits=self.default_num_waits,
-        )
-        return budget if budget != ThinkingBudget() else None
+    def read_defaults(self) -> Defaults:
+        """The budgets that the server brings. Raises StartupError for what is wrong with them."""
+        given = {name: getattr(self, f"default_{name}") for name in FIELDS}
+        budget = {name: value for name, value in given.items() if value is not None}
+        file = Path(self.thinking_defaults) if self.thinking_defaults is not None else None
+        return Defaults.from_options(budget, self.reasoning_effort_tokens or {}, file)
 
 
 def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:

@@ -12,10 +12,11 @@ from vllm.renderers.inputs.preprocess import extract_prompt_components
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from tenuto_decoding.budget import FIELDS, ThinkingBudget
+from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.vllm_v1 import REQUEST_KEY
 
 from .accounting import Choice, Reply, hand_over
+from .asked import OWN_KEYS, Asked
 from .policy import Room, ThinkingPolicy
 
 logger = logging.getLogger("vllm.tenuto")
@@ -41,19 +42,15 @@ class ThinkingEngine(AsyncLLM):
         """
         ids: Sequence[int] = extract_prompt_components(self.model_config, prompt).token_ids or []
         context = self.model_config.max_model_len
-        budget, plan = self._policy.resolve(
-            sampling_params.extra_args or {},
-            sampling_params.thinking_token_budget,
-            ids,
-            self.get_tokenizer(),
-            Room(max_tokens=sampling_params.max_tokens or context, context=context),
-        )
+        asked = Asked.of_extra_args(sampling_params.extra_args or {}, sampling_params.thinking_token_budget)
+        room = Room(max_tokens=sampling_params.max_tokens or context, context=context)
+        resolution = self._policy.resolve(asked, ids, self.get_tokenizer(), room)
         key = uuid.uuid4().hex
-        params = with_budget(sampling_params, budget, key)
+        params = with_budget(sampling_params, resolution.budget, key)
         outputs: Outputs = super().generate(prompt, params, request_id, **kwargs)
-        if plan is None:
+        if resolution.plan is None:
             return outputs
-        reply = Reply(plan, budget, ids, params.n)
+        reply = Reply(resolution.plan, resolution.budget, ids, params.n, resolution.set_by)
         hand_over(reply)
         return self._accounted(outputs, reply, key, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
 
@@ -86,7 +83,7 @@ class ThinkingEngine(AsyncLLM):
 
 def with_budget(params: SamplingParams, budget: ThinkingBudget | None, key: str) -> SamplingParams:
     """The parameters for the engine: our budget alone, never vLLM's own, which would count and force differently."""
-    others = {name: value for name, value in (params.extra_args or {}).items() if name not in FIELDS}
+    others = {name: value for name, value in (params.extra_args or {}).items() if name not in OWN_KEYS}
     params = copy(params)
     params.thinking_token_budget = None
     params.extra_args = {**others, **budget.to_dict(), REQUEST_KEY: key} if budget is not None else others or None

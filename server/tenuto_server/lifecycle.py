@@ -55,7 +55,7 @@ def serve(config: ServeConfig, args: Namespace) -> Never:
 class _Server:
     def __init__(self, config: ServeConfig, args: Namespace, address: str, listener: socket.socket) -> None:
         self._config, self._args, self._address, self._listener = config, args, address, listener
-        self._service = Service(has_default_budget=config.default_budget is not None)
+        self._service = Service(has_default_budget=config.read_defaults().bounds_thinking)
         self._app = build_app(args, self._service)
         self._http = NoSignalServer(_uvicorn_config(args, self._app))
         self._app.state.server = self._http

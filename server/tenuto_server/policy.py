@@ -1,19 +1,21 @@
 """What a request gets of what it asks for: defaults, precedence, and what is refused because it could not be kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tenuto_decoding.automaton import Phase, initial_phase
-from tenuto_decoding.budget import FIELDS, MAX_TOKENS, ThinkingBudget, check_names
+from tenuto_decoding.budget import MAX_TOKENS, ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget, UnknownMarkers
 from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
 
+from .asked import AUTO, CAP, EFFORT, RESERVE, UNLIMITED, Asked
+from .defaults import Defaults, is_bounded
+
 DEFAULT_ANSWER_RESERVE = 1024
 
-#: The cap that leaves room for the answer, whatever `max_tokens` and the context are.
-AUTO = "auto"
+_FLOOR, _WAITS, _LANDING = "min_thinking_tokens", "num_waits", "landing_tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,122 +38,173 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Resolution:
+    """What is in force for a request.
+
+    Attributes:
+        budget: None where nothing is.
+        plan: of the budget; without a budget, one that only counts; None where the markers are not known.
+        set_by: for each field that was set, the name by which: `request`, another server's name for the cap,
+            `reasoning_effort` or `default`.
+    """
+
+    budget: ThinkingBudget | None = None
+    plan: ThinkingPlan | None = None
+    set_by: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ThinkingPolicy:
     """The server's side of a budget.
 
     Attributes:
         markers: how the served model marks its thinking; None if not known: then no budget can be asked for.
-        default: the budget of requests that ask for none.
-        answer_reserve: tokens that the cap "auto" leaves for the answer, but at most a quarter of the reply.
+        defaults: what requests get that ask for nothing, and what an effort stands for.
+        answer_reserve: tokens that are left for the answer by caps which the request has not given as a number, but at
+            most a quarter of the reply.
     """
 
     markers: ThinkingMarkers | None
-    default: ThinkingBudget | None
+    defaults: Defaults = field(default_factory=Defaults)
     answer_reserve: int = DEFAULT_ANSWER_RESERVE
 
-    def resolve(
-        self, asked: Mapping[str, Any], native_cap: int | None, prompt: Sequence[int], tokenizer: Tokenizer, room: Room
-    ) -> tuple[ThinkingBudget | None, ThinkingPlan | None]:
-        """The budget in force for a request and its plan; the plan of a request without a budget only counts.
+    def resolve(self, asked: Asked, prompt: Sequence[int], tokenizer: Tokenizer, room: Room) -> Resolution:
+        """The budget in force for a request to which the reply follows the ids of `prompt`.
 
-        Args:
-            asked: the request's own fields (others are ignored).
-            native_cap: vLLM's `thinking_token_budget`, which counts where the request has no cap of ours.
-            prompt: the token ids that the reply follows.
+        Explicit fields come before the fields that `reasoning_effort` stands for, and those before the defaults. What
+        is explicit is kept or refused; the others yield to it, to the room, and to where the prompt ends.
 
         Raises:
             InvalidBudget: for what is wrong in itself or cannot be kept in this request.
             UnknownMarkers: for a budget on a model whose markers are not known.
         """
-        given = _with_native_cap(asked, native_cap)
         if self.markers is None:
-            check_names(given)
-            if any(given.get(name) is not None for name in FIELDS):
+            if asked.fields:
                 raise UnknownMarkers(
                     "this model's thinking markers are not known, so no thinking budget can be enforced; "
                     "start the server with --thinking-family, or --thinking-start-marker and --thinking-end-marker"
                 )
-            return None, None
-        if given.get("max_thinking_tokens") == AUTO:
-            given = {**given, "max_thinking_tokens": self._auto(given, self.markers, prompt, tokenizer, room)}
-        explicit = ThinkingBudget.from_mapping(given)
+            return Resolution()
         counting = compile_plan(None, self.markers, tokenizer)
-        budget = self._in_force(given, explicit, initial_phase(counting, prompt))
-        if budget is None:
-            return None, counting
-        plan = compile_plan(budget, self.markers, tokenizer)
-        if explicit is not None:
-            _check_room(explicit, plan, prompt, room)
-        return budget, plan
+        phase = initial_phase(counting, prompt)
+        place = _Place(prompt, room, phase, _around(self.markers, tokenizer, phase))
+        explicit = self._explicit(asked, place)
+        effort = self.defaults.effort_of(asked.model, asked.effort)
+        default = self.defaults.budget_of(asked.model)
+        merged = _Merged()
+        merged.add(explicit, "request")
+        merged.add(self._fitted(effort, asked, place), EFFORT)
+        merged.add(self._fitted(default, asked, place), "default")
+        if asked.fields or is_bounded(merged.fields):
+            budget, set_by = merged.budget(asked.cap_name)
+            return Resolution(budget, compile_plan(budget, self.markers, tokenizer), set_by)
+        return Resolution(plan=counting)
 
-    def _auto(
-        self,
-        given: Mapping[str, Any],
-        markers: ThinkingMarkers,
-        prompt: Sequence[int],
-        tokenizer: Tokenizer,
-        room: Room,
-    ) -> int:
-        """The cap that "auto" stands for: what the markers and the answer's reserve leave of the reply."""
-        unbounded = ThinkingBudget.from_mapping({**given, "max_thinking_tokens": MAX_TOKENS})
-        around = _around(compile_plan(unbounded, markers, tokenizer), prompt)
-        return max(0, room.max_tokens - around - min(self.answer_reserve, room.max_tokens // 4))
+    def _explicit(self, asked: Asked, place: "_Place") -> Mapping[str, Any]:
+        """The request's own fields, with the number that "auto" comes to; refused where they cannot be kept."""
+        fields = dict(asked.fields)
+        if asked.reserve is not None:
+            place.check_reserve(asked.reserve)
+        if fields.get(CAP) == AUTO:
+            fields[CAP] = self._fitting(asked, place)
+            floor = fields.get(_FLOOR, 0)
+            if floor > fields[CAP]:
+                raise InvalidBudget(
+                    _FLOOR, f"{floor} is above {asked.cap_name}, which is {AUTO} and comes to {fields[CAP]}"
+                )
+        if place.phase is Phase.ANSWER:
+            for name in (_FLOOR, _WAITS):
+                if fields.get(name):
+                    raise InvalidBudget(
+                        name, "the prompt has closed the thinking already, so the reply cannot be made to think"
+                    )
+        for name, shown in ((_FLOOR, _FLOOR), (CAP, asked.cap_name)):
+            if isinstance(fields.get(name), int):
+                place.check_bound(shown, fields[name], asked.reserve)
+        return fields
 
-    def _in_force(
-        self, given: Mapping[str, Any], explicit: ThinkingBudget | None, phase: Phase
-    ) -> ThinkingBudget | None:
-        """Explicit fields, then the defaults as far as they agree with those and with where the prompt ends."""
-        if explicit is not None and explicit.extends and phase is Phase.ANSWER:
-            field = "min_thinking_tokens" if explicit.min_thinking_tokens else "num_waits"
-            raise InvalidBudget(
-                field, "the prompt has closed the thinking already, so the reply cannot be made to think"
-            )
-        default = self.default
-        if default is not None and phase is Phase.ANSWER:
-            default = replace(default, min_thinking_tokens=0, num_waits=0)
-        if default == ThinkingBudget():
-            default = None
-        if explicit is None or default is None:
-            return explicit or default
-        return _overlay({name: given[name] for name in FIELDS if given.get(name) is not None}, explicit, default)
+    def _fitted(self, fields: Mapping[str, Any], asked: Asked, place: "_Place") -> Mapping[str, Any]:
+        """Fields that the request has not given itself, as far as they agree with its room and its prompt."""
+        most = self._fitting(asked, place)
+        fitted = dict(fields)
+        if fitted.get(CAP) == AUTO:
+            fitted[CAP] = most
+        for name in (CAP, _FLOOR):
+            if isinstance(fitted.get(name), int):
+                fitted[name] = min(fitted[name], most)
+        if place.phase is Phase.ANSWER:
+            fitted = {name: value for name, value in fitted.items() if name not in (_FLOOR, _WAITS)}
+        return fitted
 
-
-def _with_native_cap(asked: Mapping[str, Any], native_cap: int | None) -> Mapping[str, Any]:
-    if native_cap is None or asked.get("max_thinking_tokens") is not None:
-        return asked
-    return {**asked, "max_thinking_tokens": native_cap}
-
-
-def _overlay(given: dict[str, Any], explicit: ThinkingBudget, default: ThinkingBudget) -> ThinkingBudget:
-    """The given fields over the defaults; a default that contradicts a given field yields to it."""
-    merged = {**default.to_dict(), **given}
-    cap = explicit.max_thinking_tokens
-    if cap is not None:
-        merged["min_thinking_tokens"] = min(merged["min_thinking_tokens"], cap)
-        if cap == 0:
-            merged["num_waits"] = explicit.num_waits
-    elif default.max_thinking_tokens is not None:
-        merged["max_thinking_tokens"] = max(default.max_thinking_tokens, explicit.min_thinking_tokens)
-    return ThinkingBudget(**merged)
+    def _fitting(self, asked: Asked, place: "_Place") -> int:
+        """The largest cap that leaves the answer its reserve."""
+        quarter = min(self.answer_reserve, place.room.max_tokens // 4)
+        return max(0, place.room.max_tokens - place.around - (quarter if asked.reserve is None else asked.reserve))
 
 
-def _check_room(explicit: ThinkingBudget, plan: ThinkingPlan, prompt: Sequence[int], room: Room) -> None:
-    """Refuse bounds that leave no room for an answer.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the reply stands.
 
-    Around the thinking stand its markers and what is forced with them; at least one token is left for the answer.
+    Attributes:
+        around: tokens around the thinking that a cap closes: markers, and what is forced with them.
     """
-    around = _around(plan, prompt)
-    for field in ("min_thinking_tokens", "max_thinking_tokens"):
-        bound = getattr(explicit, field)
-        if bound and bound + around + 1 > room.max_tokens:
+
+    prompt: Sequence[int]
+    room: Room
+    phase: Phase
+    around: int
+
+    def check_bound(self, name: str, bound: int, reserve: int | None) -> None:
+        """Refuse a bound that does not leave room for the answer: its reserve if one was asked for, else a token."""
+        answer = 1 if reserve is None else reserve
+        if bound and bound + self.around + answer > self.room.max_tokens:
             raise InvalidBudget(
-                field,
-                f"{bound} thinking tokens, {around} tokens of markers around them and at least 1 of an answer are more "
-                f"than {room.describe(len(prompt))}",
+                name,
+                f"{bound} thinking tokens, {self.around} tokens of markers around them and at least {answer} of an "
+                f"answer are more than {self.room.describe(len(self.prompt))}",
+            )
+
+    def check_reserve(self, reserve: int) -> None:
+        if reserve + self.around > self.room.max_tokens:
+            raise InvalidBudget(
+                RESERVE,
+                f"{reserve} tokens of an answer and {self.around} of markers before it are more than "
+                f"{self.room.describe(len(self.prompt))}",
             )
 
 
-def _around(plan: ThinkingPlan, prompt: Sequence[int]) -> int:
-    """How many tokens stand around the thinking that the cap closes: markers, and what is forced with them."""
-    opening = len(plan.start.ids) if plan.opens_itself and initial_phase(plan, prompt) is Phase.BEFORE else 0
+class _Merged:
+    """Fields laid one over the other, the first to come on top; a lower one that contradicts a higher one yields."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Any] = {}
+        self._origins: dict[str, str] = {}
+
+    def add(self, fields: Mapping[str, Any], origin: str) -> None:
+        new = {name: value for name, value in fields.items() if name not in self.fields}
+        given = {**self.fields, **new}
+        cap, floor = given.get(CAP), given.get(_FLOOR, 0)
+        if isinstance(cap, int) and floor > cap and self.fields:
+            new.update({_FLOOR: cap} if _FLOOR in new else {CAP: floor})
+        if cap == 0 and given.get(_WAITS) and self.fields:
+            del new[_WAITS if _WAITS in new else CAP]
+        self.fields.update(new)
+        self._origins.update(dict.fromkeys(new, origin))
+
+    def budget(self, cap_name: str) -> tuple[ThinkingBudget, dict[str, str]]:
+        """The budget, and what set each of its fields; the request's cap under the name that the request used."""
+        fields = {name: value for name, value in self.fields.items() if value != UNLIMITED}
+        origins = dict(self._origins)
+        if CAP not in fields and origins.get(_LANDING) not in (None, "request"):
+            del fields[_LANDING], origins[_LANDING]
+        if origins.get(CAP) == "request" and cap_name != CAP:
+            origins[CAP] = cap_name
+        return ThinkingBudget(**fields), origins
+
+
+def _around(markers: ThinkingMarkers, tokenizer: Tokenizer, phase: Phase) -> int:
+    """How many tokens stand around the thinking that a cap closes: markers, and what is forced with them."""
+    plan = compile_plan(ThinkingBudget(max_thinking_tokens=MAX_TOKENS), markers, tokenizer)
+    opening = len(plan.start.ids) if phase is Phase.BEFORE else 0
     return opening + len(plan.newline) + len(plan.end.ids) + len(plan.answer_prefix)

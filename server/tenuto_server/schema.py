@@ -2,15 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest as VllmChatCompletionRequest
 from vllm.entrypoints.serve.engine.protocol import OpenAIBaseModel
 from vllm.sampling_params import SamplingParams
 
-from tenuto_decoding.budget import FIELDS, MAX_TOKENS, MAX_WAITS, ThinkingBudget
+from tenuto_decoding.budget import MAX_TOKENS, MAX_WAITS
 from tenuto_decoding.errors import InvalidBudget
 
-from .policy import AUTO
+from .asked import Asked
 
 
 class BudgetFields(OpenAIBaseModel):
@@ -19,10 +19,11 @@ class BudgetFields(OpenAIBaseModel):
     Types and bounds here document the fields in OpenAPI; `ThinkingBudget` checks them, with the better messages.
     """
 
-    max_thinking_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] | Literal["auto"] | None = Field(
+    max_thinking_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] | Literal["auto", "unlimited"] | None = Field(
         default=None,
         description="Hard cap on thinking tokens. At the cap, the server closes the thinking and the answer follows. "
-        "0: no thinking. `auto`: what `max_tokens` and the context leave after a reserve for the answer.",
+        "0: no thinking. `auto`: what `max_tokens` and the context leave after a reserve for the answer. "
+        "`unlimited`: no cap, whatever the server's default is.",
     )
     min_thinking_tokens: int | None = Field(
         default=None,
@@ -56,25 +57,42 @@ class BudgetFields(OpenAIBaseModel):
         description="`response`: one budget for all thinking of the reply; `block`: a fresh one for each block.",
     )
 
-    @model_validator(mode="before")
+    answer_reserve_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_TOKENS,
+        description="Tokens that the thinking leaves for the answer, whatever its cap. Default: that of the server, "
+        "which holds for caps that the request does not give as a number.",
+    )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
+        default=None,
+        description="How much to think, as a word; what it comes to stands in the server's table. Explicit fields come "
+        "before it.",
+    )
+
+    _asked: Asked = PrivateAttr(default_factory=Asked)
+
+    @model_validator(mode="wrap")
     @classmethod
-    def check_budget(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            # What "auto" comes to is known when the prompt is; until then any cap stands for it.
-            auto = data.get("max_thinking_tokens") == AUTO
-            ThinkingBudget.from_mapping({**data, "max_thinking_tokens": MAX_TOKENS} if auto else data)
-            _check_caps_agree(data)
-        return data
+    def read_budget(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Read what the body asks for, under whatever name; vLLM does not see its own name for the cap."""
+        if not isinstance(data, dict):
+            return handler(data)
+        asked = Asked.of_body(data)
+        request = handler({name: value for name, value in data.items() if name != "thinking_token_budget"})
+        request._asked = asked
+        return request
 
     @property
-    def budget_fields(self) -> dict[str, Any]:
-        """The budget fields that were given."""
-        return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
+    def asked(self) -> Asked:
+        """What the body asks for."""
+        return self._asked
 
     def to_sampling_params(self, *args: Any, **kwargs: Any) -> SamplingParams:
         params = super().to_sampling_params(*args, **kwargs)
-        if self.budget_fields:
-            params.extra_args = {**(params.extra_args or {}), **self.budget_fields}
+        wishes = self._asked.to_extra_args()
+        if wishes:
+            params.extra_args = {**(params.extra_args or {}), **wishes}
         return params
 
 
@@ -91,13 +109,7 @@ class ChatCompletionRequest(BudgetFields, VllmChatCompletionRequest):
     @model_validator(mode="after")
     def note_and_check(self) -> Self:
         self._shows_special_tokens = not self.skip_special_tokens
-        if self.use_beam_search and self.budget_fields:
-            field = next(iter(self.budget_fields))
+        if self.use_beam_search and self.asked.fields:
+            field = next(iter(self.asked.fields))
             raise InvalidBudget(field, "beam search (use_beam_search) takes no thinking budget")
         return self
-
-
-def _check_caps_agree(data: dict[str, Any]) -> None:
-    ours, native = data.get("max_thinking_tokens"), data.get("thinking_token_budget")
-    if ours is not None and native is not None and ours != native:
-        raise InvalidBudget("thinking_token_budget", f"{native!r} differs from max_thinking_tokens, which is {ours}")

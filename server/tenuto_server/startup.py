@@ -10,7 +10,6 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.executor import Executor
 
-from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import ThinkingError, UnknownMarkers
 from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import compile_plan
@@ -18,6 +17,7 @@ from tenuto_decoding.vllm_v1 import CONFIG_KEY, markers_of
 
 from . import reasoning
 from .config import ServeConfig
+from .defaults import Defaults
 from .engine import ThinkingEngine
 from .errors import StartupError
 from .policy import ThinkingPolicy
@@ -39,7 +39,8 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
     engine_args = AsyncEngineArgs.from_cli_args(args)
     context = UsageContext.OPENAI_API_SERVER
     vllm_config = engine_args.create_engine_config(usage_context=context)
-    policy = ThinkingPolicy(_prepare(vllm_config, config), config.default_budget, config.answer_reserve_tokens)
+    defaults = config.read_defaults()
+    policy = ThinkingPolicy(_prepare(vllm_config, config, defaults), defaults, config.answer_reserve_tokens)
     if policy.markers is not None:
         _choose_reasoning_parser(vllm_config, args, policy.markers)
     return ThinkingEngine(
@@ -53,7 +54,7 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
     )
 
 
-def _prepare(vllm_config: VllmConfig, config: ServeConfig) -> ThinkingMarkers | None:
+def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -> ThinkingMarkers | None:
     """Put the budget's machinery into the engine's configuration; the markers, if they are known."""
     named = {
         "family": config.thinking_family,
@@ -63,9 +64,9 @@ def _prepare(vllm_config: VllmConfig, config: ServeConfig) -> ThinkingMarkers | 
     vllm_config.additional_config = {**vllm_config.additional_config, CONFIG_KEY: named}
     try:
         markers = markers_of(vllm_config)
-        _check_default(vllm_config, markers, config.default_budget)
+        _check_budgets(vllm_config, markers, defaults)
     except UnknownMarkers as error:
-        if config.default_budget is not None or any(named.values()):
+        if defaults.bounds_thinking or any(named.values()):
             raise StartupError(str(error)) from error
         logger.warning("No thinking budgets for this model: %s", error)
         return None
@@ -83,9 +84,11 @@ def _prepare(vllm_config: VllmConfig, config: ServeConfig) -> ThinkingMarkers | 
     return markers
 
 
-def _check_default(vllm_config: VllmConfig, markers: ThinkingMarkers, default: ThinkingBudget | None) -> None:
-    """Compile once what every request will use, so that a marker which cannot be encoded is found now."""
-    compile_plan(default, markers, cached_tokenizer_from_config(vllm_config.model_config))
+def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: Defaults) -> None:
+    """Compile once what requests will use, so that a text or marker which cannot be encoded is found now."""
+    tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
+    for budget in (None, *defaults.budgets()):
+        compile_plan(budget, markers, tokenizer)
 
 
 def _choose_reasoning_parser(vllm_config: VllmConfig, args: Namespace, markers: ThinkingMarkers) -> None:

@@ -28,7 +28,18 @@ BUDGETS: list[dict[str, Any]] = [
     {"max_thinking_tokens": 30, "landing_tokens": 20},
     {"max_thinking_tokens": 16, "scope": "block"},
     {"thinking_token_budget": 12},
+    {"thinking": {"type": "enabled", "budget_tokens": 12}},
+    {"thinking": {"type": "disabled"}},
+    {"nvext": {"max_thinking_tokens": 12}},
+    {"thinking_budget": 12, "num_waits": 2},
+    {"thinking_budget_tokens": 12},
+    {"chat_template_kwargs": {"thinking_budget": 12}},
+    {"reasoning": {"max_tokens": 12}},
+    {"reasoning_effort": "none"},
+    {"max_thinking_tokens": 5, "reasoning_effort": "high"},
 ]
+
+CAPS = {"none": 0, "disabled": 0, "high": 5}
 
 
 class ByHand:
@@ -70,7 +81,12 @@ def by_hand() -> ByHand:
 
 
 def cap_of(budget: dict[str, Any]) -> int | None:
-    return budget.get("max_thinking_tokens", budget.get("thinking_token_budget"))
+    """The cap that a table row asks for: the number 12 wherever it stands, or what the words above mean."""
+    if budget.get("max_thinking_tokens") is not None:
+        cap: int = budget["max_thinking_tokens"]
+        return cap
+    text = json.dumps(budget)
+    return 12 if "12" in text else next((cap for word, cap in CAPS.items() if f'"{word}"' in text), None)
 
 
 def ask(question: str, **more: Any) -> dict[str, Any]:
@@ -97,6 +113,25 @@ def test_a_reply_keeps_its_budget_and_its_figures_are_those_of_a_recount(
         if thinking["ended_by"] == "model":
             assert thinking["tokens"] >= budget.get("min_thinking_tokens", 0)
             assert thinking["waits"] >= budget.get("num_waits", 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "cap", "set_by"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 9}}, 9, {"max_thinking_tokens": "thinking.budget_tokens"}),
+        ({"thinking_token_budget": -1}, None, {"max_thinking_tokens": "thinking_token_budget"}),
+        ({"reasoning_effort": "low"}, 1024, {"max_thinking_tokens": "reasoning_effort"}),
+        ({"reasoning_effort": "low", "max_tokens": 100}, 66, {"max_thinking_tokens": "reasoning_effort"}),
+        ({"reasoning_effort": "low", "max_thinking_tokens": 9}, 9, {"max_thinking_tokens": "request"}),
+        ({}, None, {}),
+    ],
+    ids=str,
+)
+def test_the_report_says_where_a_bound_came_from(
+    client: OpenAI, questions: list[str], asked: dict[str, Any], cap: int | None, set_by: dict[str, str]
+) -> None:
+    thinking = client.chat.completions.create(**ask(questions[0]), extra_body=asked).choices[0].thinking
+    assert (thinking["max_thinking_tokens"], thinking["set_by"]) == (cap, set_by)
 
 
 def test_the_text_is_split_at_the_markers_and_shows_none_of_them(

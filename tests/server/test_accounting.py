@@ -44,6 +44,7 @@ def test_a_reply_without_a_budget_is_counted_and_needs_no_word_from_the_engine(
         "ended_by": ended_by,
         "max_thinking_tokens": None,
         "min_thinking_tokens": 0,
+        "set_by": {},
     }
 
 

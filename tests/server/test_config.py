@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tenuto_decoding.budget import ThinkingBudget
 from tenuto_server.config import BUILT_IN_MODEL, ServeConfig, parse_command_line
 from tenuto_server.errors import StartupError
 
@@ -62,10 +61,20 @@ def test_options_from_a_file(tmp_path: Path) -> None:
 
 
 def test_the_defaults_make_a_budget() -> None:
-    assert parse()[0].default_budget is None
-    config, _ = parse("--default-max-thinking-tokens", "500", "--default-num-waits", "2")
-    assert config.default_budget == ThinkingBudget(max_thinking_tokens=500, num_waits=2)
-    assert parse("--default-max-thinking-tokens", "0")[0].default_budget == ThinkingBudget(max_thinking_tokens=0)
+    assert not parse()[0].read_defaults().bounds_thinking
+    config, _ = parse(
+        "--default-max-thinking-tokens", "500", "--default-num-waits", "2", "--default-wait-text", "A", "B"
+    )
+    expected = {"max_thinking_tokens": 500, "num_waits": 2, "wait_text": ["A", "B"]}
+    assert config.read_defaults().budget == expected
+    assert parse("--default-max-thinking-tokens", "0")[0].read_defaults().bounds_thinking
+    assert parse("--default-max-thinking-tokens", "auto")[0].read_defaults().bounds_thinking
+
+
+def test_what_an_effort_stands_for_can_be_said_in_a_flag() -> None:
+    defaults = parse("--reasoning-effort-tokens", "low=100,high=unlimited")[0].read_defaults()
+    caps = {name: defaults.effort_of(None, name)["max_thinking_tokens"] for name in ("none", "low", "medium", "high")}
+    assert caps == {"none": 0, "low": 100, "medium": 4096, "high": "unlimited"}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +85,11 @@ def test_the_defaults_make_a_budget() -> None:
             ("--default-max-thinking-tokens", "5", "--default-min-thinking-tokens", "6"),
             "6 is above max_thinking_tokens",
         ),
+        (("--default-scope", "reply"), "scope: 'reply' is not one of"),
+        (("--default-wait-text", "<|im_end|>"), "wait_text: holds '<|im_end|>'"),
+        (("--reasoning-effort-tokens", "little=5"), "--reasoning-effort-tokens little: 'little' is not one of none"),
+        (("--reasoning-effort-tokens", "low=-5"), "--reasoning-effort-tokens low: max_thinking_tokens: -5 is not"),
+        (("--thinking-defaults", "nowhere.toml"), "--thinking-defaults nowhere.toml: No such file"),
         (("--drain-timeout", "-1"), "--drain-timeout: -1.0"),
         (("--drain-timeout", "nan"), "--drain-timeout: nan"),
         (("--headless",), "--headless is not supported"),

@@ -7,7 +7,9 @@ import pytest
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget, UnknownMarkers
 from tenuto_decoding.markers import FAMILIES
-from tenuto_server.policy import Room, ThinkingPolicy
+from tenuto_server.asked import Asked
+from tenuto_server.defaults import Defaults
+from tenuto_server.policy import Resolution, Room, ThinkingPolicy
 
 ROOMY = Room(max_tokens=900, context=1000)
 
@@ -21,11 +23,11 @@ def resolve(
     room: Room = ROOMY,
     **default: Any,
 ) -> ThinkingBudget | None:
-    policy = ThinkingPolicy(FAMILIES["s1"], ThinkingBudget(**default) if default else None)
-    budget, plan = policy.resolve(asked, native, tokenizer.encode(prompt), tokenizer, room)
-    assert plan is not None
-    assert plan.enforced == (budget is not None)
-    return budget
+    policy = ThinkingPolicy(FAMILIES["s1"], Defaults(budget=default))
+    resolution = policy.resolve(Asked.of_extra_args(asked, native), tokenizer.encode(prompt), tokenizer, room)
+    assert resolution.plan is not None
+    assert resolution.plan.enforced == (resolution.budget is not None)
+    return resolution.budget
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,9 @@ def test_auto_leaves_the_answer_its_reserve(chatml: Any) -> None:
 
 
 def test_a_floor_above_what_auto_comes_to_is_refused(chatml: Any) -> None:
-    with pytest.raises(InvalidBudget, match="min_thinking_tokens: 90 is above max_thinking_tokens"):
+    with pytest.raises(
+        InvalidBudget, match="min_thinking_tokens: 90 is above max_thinking_tokens, which is auto and comes to"
+    ):
         resolve(chatml, {"max_thinking_tokens": "auto", "min_thinking_tokens": 90}, room=Room(100, 9000))
 
 
@@ -124,12 +128,95 @@ def test_the_context_is_named_where_it_is_what_binds(chatml: Any) -> None:
         resolve(chatml, {"max_thinking_tokens": 200}, prompt=prompt, room=Room(200 - taken, 200))
 
 
-def test_a_default_that_does_not_fit_is_no_fault_of_the_request(chatml: Any) -> None:
-    assert resolve(chatml, {}, room=Room(10, 1000), max_thinking_tokens=500) is not None
+def test_what_the_request_has_not_given_yields_to_the_room(chatml: Any) -> None:
+    """Neither a default nor an effort may leave a reply without an answer, and neither is a fault of the request."""
+    around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
+    room = Room(100, 9000)
+    fitting = ThinkingBudget(max_thinking_tokens=100 - around - 25)
+    assert resolve(chatml, {}, room=room, max_thinking_tokens=500) == fitting
+    assert resolve(chatml, {}, room=room, max_thinking_tokens="auto") == fitting
+    assert resolve(chatml, {"reasoning_effort": "high"}, room=room) == fitting
+    assert resolve(chatml, {}, room=Room(5, 9000), max_thinking_tokens=500) == ThinkingBudget(max_thinking_tokens=0)
+    floor = resolve(chatml, {}, room=room, min_thinking_tokens=500)
+    assert floor == ThinkingBudget(min_thinking_tokens=100 - around - 25)
+
+
+@pytest.mark.parametrize(
+    ("asked", "default", "expected", "set_by"),
+    [
+        (
+            {"reasoning_effort": "low"},
+            {"max_thinking_tokens": 50, "num_waits": 1},
+            {"max_thinking_tokens": 1024, "num_waits": 1},
+            {"max_thinking_tokens": "reasoning_effort", "num_waits": "default"},
+        ),
+        (
+            {"reasoning_effort": "low", "max_thinking_tokens": 7},
+            {},
+            {"max_thinking_tokens": 7},
+            {"max_thinking_tokens": "request"},
+        ),
+        (
+            {"max_thinking_tokens": 7, "thinking_cap_name": "thinking.budget_tokens"},
+            {"cap_text": "So."},
+            {"max_thinking_tokens": 7, "cap_text": "So."},
+            {"max_thinking_tokens": "thinking.budget_tokens", "cap_text": "default"},
+        ),
+        ({"max_thinking_tokens": "unlimited"}, {"max_thinking_tokens": 5, "landing_tokens": 2}, {}, None),
+        ({"reasoning_effort": "max"}, {"max_thinking_tokens": 5}, None, {}),
+        ({"reasoning_effort": "none"}, {"num_waits": 3}, {"max_thinking_tokens": 0}, None),
+        ({"reasoning_effort": "none", "num_waits": 3}, {}, {"num_waits": 3}, {"num_waits": "request"}),
+        ({}, {"wait_text": ("Hmm",)}, None, {}),
+    ],
+    ids=str,
+)
+def test_explicit_fields_come_before_the_effort_and_that_before_the_default(
+    chatml: Any,
+    asked: dict[str, Any],
+    default: dict[str, Any],
+    expected: dict[str, Any] | None,
+    set_by: dict[str, str] | None,
+) -> None:
+    policy = ThinkingPolicy(FAMILIES["s1"], Defaults(budget=default))
+    wishes = Asked.of_extra_args(asked)
+    resolution = policy.resolve(wishes, chatml.encode("<|im_start|>assistant\n"), chatml, Room(60_000, 64_000))
+    assert resolution.budget == (None if expected is None else ThinkingBudget(**expected))
+    assert set_by is None or resolution.set_by == set_by
+
+
+def test_a_model_has_defaults_and_efforts_of_its_own(chatml: Any) -> None:
+    own = Defaults(budget={"max_thinking_tokens": 5}, efforts={"low": {"max_thinking_tokens": 3}})
+    policy = ThinkingPolicy(FAMILIES["s1"], Defaults(budget={"num_waits": 2}, models={"small": own}))
+
+    def cap(**asked: Any) -> int | None:
+        budget = policy.resolve(Asked(**asked), [1], chatml, Room(60_000, 64_000)).budget
+        assert budget is not None
+        assert budget.num_waits == 2
+        return budget.max_thinking_tokens
+
+    assert (cap(model="small"), cap(model="other"), cap()) == (5, None, None)
+    assert (cap(model="small", effort="low"), cap(model="other", effort="low")) == (3, 1024)
+    assert cap(model="small", effort="medium") == 4096
+
+
+def test_a_reserve_that_is_asked_for_is_kept_by_every_cap(chatml: Any) -> None:
+    around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
+    room = Room(100, 9000)
+    wish = {"max_thinking_tokens": "auto", "answer_reserve_tokens": 40}
+    assert resolve(chatml, wish, room=room) == ThinkingBudget(max_thinking_tokens=60 - around)
+    assert resolve(chatml, {"answer_reserve_tokens": 40}, room=room, max_thinking_tokens=90) == ThinkingBudget(
+        max_thinking_tokens=60 - around
+    )
+    with pytest.raises(InvalidBudget, match="at least 40 of an answer") as refusal:
+        resolve(chatml, {"max_thinking_tokens": 61 - around, "answer_reserve_tokens": 40}, room=room)
+    assert refusal.value.field == "max_thinking_tokens"
+    with pytest.raises(InvalidBudget, match="100 tokens of an answer") as refusal:
+        resolve(chatml, {"answer_reserve_tokens": 100}, room=room)
+    assert refusal.value.field == "answer_reserve_tokens"
 
 
 def test_without_known_markers_there_is_no_budget_and_no_count(chatml: Any) -> None:
-    policy = ThinkingPolicy(None, None)
-    assert policy.resolve({}, None, [1], chatml, ROOMY) == (None, None)
+    policy = ThinkingPolicy(None)
+    assert policy.resolve(Asked(effort="low"), [1], chatml, ROOMY) == Resolution()
     with pytest.raises(UnknownMarkers, match="--thinking-family"):
-        policy.resolve({"num_waits": 1}, None, [1], chatml, ROOMY)
+        policy.resolve(Asked({"num_waits": 1}), [1], chatml, ROOMY)

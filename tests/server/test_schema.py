@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import pytest
-from pydantic import ValidationError
-
-from tenuto_decoding.budget import check_names
+from tenuto_server.asked import CAP, Asked
 from tenuto_server.schema import ChatCompletionRequest
 
 MESSAGES = [{"role": "user", "content": "x"}]
@@ -22,7 +19,7 @@ def test_given_fields_reach_the_engine_beside_what_others_put_there() -> None:
 
 
 def test_zero_is_given_and_null_is_not() -> None:
-    assert request(max_thinking_tokens=0, num_waits=None).budget_fields == {"max_thinking_tokens": 0}
+    assert request(max_thinking_tokens=0, num_waits=None).asked.fields == {"max_thinking_tokens": 0}
 
 
 def test_without_fields_the_parameters_are_vllms() -> None:
@@ -31,17 +28,14 @@ def test_without_fields_the_parameters_are_vllms() -> None:
 
 def test_the_names_that_vllm_knows_are_not_taken_for_slips() -> None:
     """Any field of vLLM's own request may be sent, however much its name looks like one of ours."""
-    check_names(dict.fromkeys(ChatCompletionRequest.model_fields))
+    Asked.of_body(dict.fromkeys(ChatCompletionRequest.model_fields))
 
 
-@pytest.mark.parametrize(("ours", "native"), [(5, 6), (5, -1), (0, 1)])
-def test_two_caps_that_differ_are_refused(ours: int, native: int) -> None:
-    with pytest.raises(ValidationError, match="differs from max_thinking_tokens"):
-        request(max_thinking_tokens=ours, thinking_token_budget=native)
-
-
-def test_the_same_cap_under_both_names_is_one_cap() -> None:
-    assert request(max_thinking_tokens=5, thinking_token_budget=5).budget_fields == {"max_thinking_tokens": 5}
+def test_vllms_own_cap_is_lifted_and_never_reaches_its_machinery() -> None:
+    asked = request(thinking_token_budget=5)
+    params = asked.to_sampling_params(10, {})
+    assert (asked.thinking_token_budget, params.thinking_token_budget) == (None, None)
+    assert Asked.of_extra_args(params.extra_args or {}) == Asked({CAP: 5}, "thinking_token_budget")
 
 
 def test_the_caller_decides_whether_control_tokens_are_shown_whatever_the_parser_needs() -> None:
