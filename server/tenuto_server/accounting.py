@@ -113,9 +113,9 @@ _replies: ContextVar[list[Reply] | None] = ContextVar("replies", default=None)
 
 
 @contextmanager
-def collect_replies() -> Iterator[list[Reply]]:
+def collect_replies(into: list[Reply] | None = None) -> Iterator[list[Reply]]:
     """The accounts of what is generated on behalf of this context; they go on growing after it is left."""
-    replies: list[Reply] = []
+    replies: list[Reply] = [] if into is None else into
     token = _replies.set(replies)
     try:
         yield replies

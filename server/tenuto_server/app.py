@@ -8,7 +8,7 @@ from vllm.entrypoints.serve.instrumentator.metrics import attach_router as attac
 from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
 
 from .responses import install_error_handlers
-from .routes import chat, probes
+from .routes import chat, completions, probes
 from .service import Gate, Service
 
 
@@ -26,7 +26,7 @@ def build_app(args: Namespace, service: Service) -> FastAPI:
     app.state.args = args
     app.state.service = service
     app.state.engine_client = None
-    for router in (probes.router, models_router, chat.router):
+    for router in (probes.router, models_router, chat.router, completions.router):
         app.include_router(router)
     attach_metrics(app)
     install_error_handlers(app)

@@ -15,6 +15,14 @@ from tenuto_decoding.errors import InvalidBudget, ThinkingError
 
 from .errors import Unavailable
 
+#: What every endpoint may answer instead of a reply, for the API's own description.
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorResponse} for status in (400, 401, 404, 405, 413, 422, 429, 500, 501, 503)
+}
+
+#: The reply of an endpoint that streams it if asked to.
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
 
 def install_error_handlers(app: FastAPI) -> None:
     """vLLM's handlers for what the engine and its serving objects raise, ours for the rest."""

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest as VllmChatCompletionRequest
+from vllm.entrypoints.openai.completion.protocol import CompletionRequest as VllmCompletionRequest
 from vllm.entrypoints.serve.engine.protocol import OpenAIBaseModel
 from vllm.sampling_params import SamplingParams
 
@@ -109,7 +110,20 @@ class ChatCompletionRequest(BudgetFields, VllmChatCompletionRequest):
     @model_validator(mode="after")
     def note_and_check(self) -> Self:
         self._shows_special_tokens = not self.skip_special_tokens
-        if self.use_beam_search and self.asked.fields:
-            field = next(iter(self.asked.fields))
-            raise InvalidBudget(field, "beam search (use_beam_search) takes no thinking budget")
+        _check_beam_search(self)
         return self
+
+
+class CompletionRequest(BudgetFields, VllmCompletionRequest):
+    """Body of `POST /v1/completions`."""
+
+    @model_validator(mode="after")
+    def check_beam_search(self) -> Self:
+        _check_beam_search(self)
+        return self
+
+
+def _check_beam_search(request: Any) -> None:
+    if request.use_beam_search and request.asked.fields:
+        field = next(iter(request.asked.fields))
+        raise InvalidBudget(field, "beam search (use_beam_search) takes no thinking budget")

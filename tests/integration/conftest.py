@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from tests.integration.by_hand import ByHand
 from tests.integration.running_server import MODEL_FOLDER, RunningServer, serving
 
 _started = pytest.StashKey[RunningServer]()
@@ -37,6 +38,11 @@ def questions() -> list[str]:
     """Problems that the built-in model was made for."""
     lines = (MODEL_FOLDER / "problems.jsonl").read_text().splitlines()
     return [json.loads(line)["question"] for line in lines]
+
+
+@pytest.fixture(scope="session")
+def by_hand() -> ByHand:
+    return ByHand()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -38,12 +38,13 @@ class RunningServer:
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path, timeout=30)
 
-    def chat(self, **body: object) -> httpx.Response:
-        """POST a chat completion as it stands; Python's NaN becomes the literal that JSON does not know."""
+    def post(self, path: str, **body: object) -> httpx.Response:
+        """POST a body as it stands; Python's NaN becomes the literal that JSON does not know."""
         headers = {"Content-Type": "application/json"}
-        return httpx.post(
-            f"{self.url}/v1/chat/completions", content=json.dumps(body), headers=headers, timeout=START_SECONDS
-        )
+        return httpx.post(self.url + path, content=json.dumps(body), headers=headers, timeout=START_SECONDS)
+
+    def chat(self, **body: object) -> httpx.Response:
+        return self.post("/v1/chat/completions", **body)
 
     def listening(self) -> bool:
         try:

@@ -42,9 +42,23 @@ def test_the_ready_line_says_what_to_try(server: RunningServer) -> None:
     assert f"curl {server.url}/v1/chat/completions" in lines[0]
 
 
-def test_budget_fields_are_described_in_the_api_document(server: RunningServer) -> None:
-    schema = server.get("/openapi.json").json()["components"]["schemas"]["ChatCompletionRequest"]["properties"]
-    assert all(schema[name]["description"] for name in FIELDS)
+#: The endpoints that generate: the name of their request, and whether they stream.
+GENERATING = {
+    "/v1/chat/completions": ("ChatCompletionRequest", True),
+    "/v1/completions": ("CompletionRequest", True),
+}
+
+
+def test_the_api_document_describes_budget_fields_streams_and_errors(server: RunningServer) -> None:
+    document = server.get("/openapi.json").json()
+    for path, (request, streams) in GENERATING.items():
+        operation = document["paths"][path]["post"]
+        body = operation["requestBody"]["content"]["application/json"]["schema"]
+        assert body == {"$ref": f"#/components/schemas/{request}"}
+        fields = document["components"]["schemas"][request]["properties"]
+        assert all(fields[name]["description"] for name in FIELDS)
+        assert ("text/event-stream" in operation["responses"]["200"]["content"]) == streams
+        assert operation["responses"].keys() >= {"400", "401", "404", "405", "413", "429", "500", "501", "503"}
 
 
 def running(server: RunningServer) -> float:

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+from pydantic import ValidationError
+
 from tenuto_server.asked import CAP, Asked
-from tenuto_server.schema import ChatCompletionRequest
+from tenuto_server.schema import BudgetFields, ChatCompletionRequest, CompletionRequest
 
 MESSAGES = [{"role": "user", "content": "x"}]
 
@@ -12,10 +15,25 @@ def request(**fields: Any) -> ChatCompletionRequest:
     return ChatCompletionRequest(messages=MESSAGES, **fields)
 
 
-def test_given_fields_reach_the_engine_beside_what_others_put_there() -> None:
+BODIES: dict[type[BudgetFields], dict[str, Any]] = {
+    ChatCompletionRequest: {"messages": MESSAGES},
+    CompletionRequest: {"prompt": "x"},
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), BODIES.items())
+def test_given_fields_reach_the_engine_beside_what_others_put_there(
+    kind: type[BudgetFields], body: dict[str, Any]
+) -> None:
     given = {"max_thinking_tokens": 9, "wait_text": ["a", "b"], "scope": "block"}
-    params = request(**given, vllm_xargs={"else": 1}).to_sampling_params(10, {})
+    params = kind(**body, **given, vllm_xargs={"else": 1}).to_sampling_params(10, {})
     assert params.extra_args == {**given, "else": 1}
+
+
+@pytest.mark.parametrize(("kind", "body"), BODIES.items())
+def test_beam_search_takes_no_budget(kind: type[BudgetFields], body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="beam search"):
+        kind(**body, use_beam_search=True, num_waits=1)
 
 
 def test_zero_is_given_and_null_is_not() -> None:

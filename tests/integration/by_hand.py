@@ -1,0 +1,40 @@
+"""A count of thinking that shares nothing with the server's."""
+
+from collections.abc import Sequence
+
+from transformers import AutoTokenizer
+
+from tests.integration.running_server import MODEL_FOLDER
+
+
+class ByHand:
+    """Counts thinking the plain way: the tokens between the two markers, as they stand in the reply."""
+
+    def __init__(self) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(MODEL_FOLDER)
+        self.start = self.encode("<|im_start|>think")
+        self.end = self.encode("<|im_start|>answer")
+        self.newline = self.encode("\n")
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def find(self, ids: Sequence[int], marker: Sequence[int]) -> int:
+        """Index of the marker, or -1."""
+        places = range(len(ids) - len(marker) + 1)
+        return next((place for place in places if list(ids[place : place + len(marker)]) == list(marker)), -1)
+
+    def thinking(self, ids: Sequence[int], *, opened: bool = False) -> list[int]:
+        """The ids of the first block of thinking; `opened` where the prompt ends within it."""
+        begin = 0 if opened else self.find(ids, self.start) + len(self.start)
+        if not opened and self.find(ids, self.start) < 0:
+            return []
+        end = self.find(ids[begin:], self.end)
+        return list(ids[begin : begin + end] if end >= 0 else ids[begin:])
+
+    def count(self, ids: Sequence[int], cap: int | None, *, opened: bool = False) -> int:
+        """Thinking tokens; at the cap, the newline that the server puts before the end marker is not one."""
+        thinking = self.thinking(ids, opened=opened)
+        forced = cap is not None and len(thinking) == cap + 1 and thinking[-1:] == self.newline
+        return len(thinking) - forced
