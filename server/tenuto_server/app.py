@@ -7,12 +7,14 @@ from vllm.entrypoints.openai.models.api_router import router as models_router
 from vllm.entrypoints.serve.instrumentator.metrics import attach_router as attach_metrics
 from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
 
+from .options import OperatingOptions
 from .responses import install_error_handlers
 from .routes import chat, completions, probes
+from .security import DOCS, METRICS, PROBES, KeyRing, Keys
 from .service import Gate, Service
 
 
-def build_app(args: Namespace, service: Service) -> FastAPI:
+def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service: Service) -> FastAPI:
     """The application before the model is loaded; the serving objects join its state when they exist."""
     documented = not args.disable_fastapi_docs
     app = FastAPI(
@@ -28,8 +30,23 @@ def build_app(args: Namespace, service: Service) -> FastAPI:
     app.state.engine_client = None
     for router in (probes.router, models_router, chat.router, completions.router):
         app.include_router(router)
-    attach_metrics(app)
     install_error_handlers(app)
+    # From the innermost to the outermost.
     app.add_middleware(Gate, service=service)
-    init_entrypoints_middleware(args, app, ("generate",))  # outermost, so that keys are checked first
+    app.add_middleware(Keys, ring=keys, public=_public_paths(options))
+    attach_metrics(app)
+    _add_middleware_of_vllm(app, args)
     return app
+
+
+def _public_paths(options: OperatingOptions) -> frozenset[str]:
+    return (
+        PROBES | (METRICS if options.public_metrics else frozenset()) | (DOCS if options.public_docs else frozenset())
+    )
+
+
+def _add_middleware_of_vllm(app: FastAPI, args: Namespace) -> None:
+    """CORS, which answers a browser's preflight requests, and what `--middleware` names; the keys are ours to check."""
+    args = Namespace(**vars(args))
+    args.api_key = [""]  # no key, and the environment is not asked for one either
+    init_entrypoints_middleware(args, app, ("generate",))

@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from vllm import envs
 from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
 from vllm.platforms import current_platform
 from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -17,6 +18,7 @@ from tenuto_decoding.markers import FAMILIES
 from .asked import AUTO, CAP, UNLIMITED
 from .defaults import EFFORT_CAPS, Defaults
 from .errors import StartupError
+from .options import OperatingOptions
 from .policy import DEFAULT_ANSWER_RESERVE
 
 BUILT_IN_MODEL = Path(__file__).parent / "s1_tiny"
@@ -26,6 +28,10 @@ DEFAULT_HOST = "127.0.0.1"
 QUIET_PATHS = "/livez,/readyz,/metrics"
 
 _GROUP = "Tenuto"
+_API_KEY = (
+    "Keys of which requests have to bring one; may be given several times. Others can read it in the process list: "
+    "rather use --api-key-file, or VLLM_API_KEY or TENUTO_API_KEYS (with commas between) in the environment."
+)
 
 
 def _option(default: Any, parse: Callable[[str], Any], metavar: str, text: str, **more: Any) -> Any:
@@ -47,7 +53,7 @@ def _efforts(text: str) -> dict[str, int | str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServeConfig:
+class ServeConfig(OperatingOptions):
     """Our options. Each field is a flag of the same name; help, type and default are read from here."""
 
     thinking_family: str | None = _option(
@@ -141,6 +147,7 @@ def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
         _prepare_for_built_in()
     args.model = args.model_tag or args.model
     _refuse_other_launchers(args)
+    _refuse_open_doors()
     validate_parsed_serve_args(args)
     return ServeConfig(**{option.name: getattr(args, option.name) for option in fields(ServeConfig)}), args
 
@@ -173,6 +180,8 @@ def _parser() -> FlexibleArgumentParser:
     for option in fields(ServeConfig):
         _add(group, option)
     make_arg_parser(parser)
+    group.conflict_handler = "resolve"  # vLLM's --api-key keeps only the last of several
+    group.add_argument("--api-key", nargs="+", action="extend", metavar="KEY", help=_API_KEY)
     parser.set_defaults(model=None, host=DEFAULT_HOST, disable_access_log_for_endpoints=QUIET_PATHS)
     return parser
 
@@ -206,7 +215,16 @@ def _refuse_other_launchers(args: Namespace) -> None:
         "--data-parallel-multi-port-external-lb": args.data_parallel_multi_port_external_lb,
         "--worker-extension-cls": bool(args.worker_extension_cls),
         "--trust-request-chat-template": args.trust_request_chat_template,
+        "--enable-prompt-embeds": args.enable_prompt_embeds,
     }
     for option, given in refused.items():
         if given:
             raise StartupError(f"{option} is not supported by tenuto serve")
+
+
+def _refuse_open_doors() -> None:
+    """Variables with which whoever reaches the server, or its engine's sockets, may run what he likes."""
+    if envs.VLLM_SERVER_DEV_MODE:
+        raise StartupError("VLLM_SERVER_DEV_MODE is set: it is for developers of vLLM and lets clients call any method")
+    if envs.VLLM_ALLOW_INSECURE_SERIALIZATION:
+        raise StartupError("VLLM_ALLOW_INSECURE_SERIALIZATION is set: messages between processes could carry code")

@@ -1,6 +1,7 @@
 """A server's life: it listens, loads the model, serves, lets running replies finish, and ends with all it started."""
 
 import asyncio
+import ipaddress
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ from .config import BUILT_IN_NAME, ServeConfig
 from .engine import ThinkingEngine
 from .errors import StartupError
 from .reasoning import with_both_names
+from .security import KEY_VARIABLES, KeyRing, read_keys
 from .service import Service, Stage
 from .startup import start_engine
 
@@ -43,20 +45,41 @@ def serve(config: ServeConfig, args: Namespace) -> Never:
     Raises:
         StartupError: for options that cannot work and for a port that is taken.
     """
+    keys = _take_keys(config, args)
     try:
         address, listener = setup_server(args, reuse_port=False)
     except OSError as error:
         raise StartupError(f"cannot listen on {args.host}:{args.port}: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise StartupError(str(error)) from error
-    _leave(uvloop.run(_Server(config, args, address, listener).run()))
+    if not keys and not _is_loopback(args.host):
+        logger.warning("No API key is set: whoever reaches %s may use this server", address)
+    _leave(uvloop.run(_Server(config, args, keys, address, listener).run()))
+
+
+def _take_keys(config: ServeConfig, args: Namespace) -> KeyRing:
+    """The keys, of which neither the options nor the environment of processes to come keep a copy."""
+    keys = read_keys(args.api_key or (), config.api_key_file, os.environ)
+    args.api_key = None
+    for name in KEY_VARIABLES:
+        os.environ.pop(name, None)
+    return keys
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(host or "0.0.0.0").is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _Server:
-    def __init__(self, config: ServeConfig, args: Namespace, address: str, listener: socket.socket) -> None:
+    def __init__(
+        self, config: ServeConfig, args: Namespace, keys: KeyRing, address: str, listener: socket.socket
+    ) -> None:
         self._config, self._args, self._address, self._listener = config, args, address, listener
         self._service = Service(has_default_budget=config.read_defaults().bounds_thinking)
-        self._app = build_app(args, self._service)
+        self._app = build_app(args, config, keys, self._service)
         self._http = NoSignalServer(_uvicorn_config(args, self._app))
         self._app.state.server = self._http
         self._signals = 0

@@ -13,8 +13,6 @@ from vllm.entrypoints.serve.exception_handling.register import init_exception_ha
 
 from tenuto_decoding.errors import InvalidBudget, ThinkingError
 
-from .errors import Unavailable
-
 #: What every endpoint may answer instead of a reply, for the API's own description.
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorResponse} for status in (400, 401, 404, 405, 413, 422, 429, 500, 501, 503)
@@ -34,9 +32,6 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def error_response(error: Exception) -> JSONResponse:
     """The response to one of our errors."""
-    if isinstance(error, Unavailable):
-        headers = {"Retry-After": str(error.retry_after)}
-        return _response(HTTPStatus.SERVICE_UNAVAILABLE, str(error), "ServiceUnavailableError", headers=headers)
     param = error.field if isinstance(error, InvalidBudget) else None
     return _response(HTTPStatus.BAD_REQUEST, str(error), "BadRequestError", param=param)
 

@@ -6,7 +6,7 @@ from enum import Enum
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import Unavailable
-from .responses import error_response
+from .refusals import refuse
 
 #: Seconds that a refused client is asked to wait.
 _WHILE_LOADING, _WHILE_DRAINING = 5, 10
@@ -76,7 +76,7 @@ class Gate:
         try:
             self._service.admit()
         except Unavailable as refusal:
-            await error_response(refusal)(scope, receive, send)
+            await refuse(refusal, scope, receive, send)
             return
         self._service.begin()
         try:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ class RunningServer:
 
 
 @contextmanager
-def serving(log: Path, *options: str) -> Iterator[RunningServer]:
+def serving(log: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
     """Start `tenuto serve` with the built-in model on a free port; in the end, nothing of it is left running."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -86,7 +86,12 @@ def serving(log: Path, *options: str) -> Iterator[RunningServer]:
     command = [sys.executable, "-m", "tenuto", "serve", "--port", str(port), *options]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
     try:
         yield RunningServer(f"http://127.0.0.1:{port}", process, log)

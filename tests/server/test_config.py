@@ -96,12 +96,27 @@ def test_what_an_effort_stands_for_can_be_said_in_a_flag() -> None:
         (("--api-server-count", "2"), "--api-server-count is not supported"),
         (("--worker-extension-cls", "a.B"), "--worker-extension-cls is not supported"),
         (("--trust-request-chat-template",), "--trust-request-chat-template is not supported"),
+        (("--enable-prompt-embeds",), "--enable-prompt-embeds is not supported"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(argv: tuple[str, ...], message: str) -> None:
     with pytest.raises(StartupError) as refusal:
         parse(*argv)
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("variable", ["VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION"])
+def test_variables_that_open_a_door_are_refused_by_name(variable: str) -> None:
+    os.environ[variable] = "1"
+    with pytest.raises(StartupError, match=f"{variable} is set"):
+        parse()
+    os.environ[variable] = "0"
+    parse()
+
+
+def test_api_keys_may_be_given_several_times() -> None:
+    assert parse("--api-key", "a", "b", "--api-key", "c")[1].api_key == ["a", "b", "c"]
+    assert parse()[1].api_key is None
 
 
 def test_the_help_shows_this_servers_options_before_the_groups_of_vllm(capsys: pytest.CaptureFixture[str]) -> None:
