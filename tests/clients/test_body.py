@@ -20,6 +20,8 @@ def test_every_field_is_sent_under_its_own_name() -> None:
         "cap_text": "",
         "landing_tokens": 8,
         "scope": "block",
+        "answer_reserve_tokens": 9,
+        "reasoning_effort": "low",
         "temperature": 0.0,
         "max_tokens": 64,
         "n": 3,

@@ -10,7 +10,9 @@ import pytest
 import tenuto
 from tests.clients.conftest import EVENT_STREAM, Answer, Sync, Wire
 
-THINKING = {"tokens": 5, "waits": 1, "ended_by": "cap", "max_thinking_tokens": 8, "min_thinking_tokens": None}
+THINKING = {"tokens": 5, "waits": 1, "ended_by": "cap", "max_thinking_tokens": 8, "min_thinking_tokens": None} | {
+    "set_by": {"max_thinking_tokens": "request"}
+}
 REPORT = tenuto.ThinkingReport(5, 1, "cap", 8, None)
 USAGE = {
     "prompt_tokens": 3,

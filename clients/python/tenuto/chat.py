@@ -13,10 +13,10 @@ from tenuto.client import DEFAULT_URL, Client
 from tenuto.errors import TenutoError
 from tenuto.terminal import Terminal
 
-Cap = int | Literal["auto"] | None
+Cap = int | Literal["auto", "unlimited"] | None
 
 HELP = """\
-/max N      at most N thinking tokens ("auto": what leaves room for an answer)
+/max N      at most N thinking tokens ("auto": what leaves room for an answer; "unlimited")
 /min N      at least N thinking tokens
 /waits N    turn the first N attempts to stop thinking into "Wait"
             (each without N: no longer)
@@ -109,7 +109,11 @@ def count(text: str) -> int | None:
 
 
 def cap(text: str) -> Cap:
-    return "auto" if text.strip() == "auto" else count(text)
+    match text.strip():
+        case "auto" | "unlimited" as word:
+            return word
+        case _:
+            return count(text)
 
 
 def command(argv: Sequence[str]) -> int:

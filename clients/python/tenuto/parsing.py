@@ -98,6 +98,7 @@ def thinking(value: Json) -> ThinkingReport | None:
         ended_by=str(report["ended_by"]),
         max_thinking_tokens=optional_int(report.get("max_thinking_tokens")),
         min_thinking_tokens=optional_int(report.get("min_thinking_tokens")),
+        set_by=dict(report.get("set_by") or {}),
     )
 
 

@@ -1,7 +1,7 @@
 """What a server answers, as immutable values. Fields that have no name here are kept in `Reply.raw`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Json = Mapping[str, Any]
@@ -13,7 +13,8 @@ class ThinkingReport:
 
     `ended_by` says what closed the thinking: "model", "cap", "stop_token" (an end of reply that was turned into an end
     of thinking), "length" (the token limit came first) or "none" (there was no thinking). A bound that was not
-    asked for is None.
+    asked for is None. `set_by` says for each field of the budget what set it: "request", another server's name for the
+    cap, "reasoning_effort" or "default".
     """
 
     tokens: int
@@ -21,6 +22,7 @@ class ThinkingReport:
     ended_by: str
     max_thinking_tokens: int | None
     min_thinking_tokens: int | None
+    set_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
