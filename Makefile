@@ -13,6 +13,8 @@ PLATFORM ?= $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 SET      := requirements/$(PLATFORM).txt
 STAMP    := $(VENV)/.installed-$(PLATFORM)
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Clients whose requirements clash with vLLM's have an environment of their own; only tests use it.
+CLIENTS  := $(VENV)/clients
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo chat test check format lock tiny-model clean
@@ -29,6 +31,12 @@ $(STAMP): $(SET) pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(CLIENTS)/.installed: requirements/clients.txt | $(STAMP)
+	@echo "Installing the clients to test with into $(CLIENTS) (a minute, once)"
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
+	@touch $@
+
 setup: $(STAMP)  ## install everything into .venv
 
 serve: setup  ## start the server: MODEL= (default: the built-in model), HOST=, PORT=, ARGS= (any vLLM flag)
@@ -40,7 +48,7 @@ demo: setup  ## budget forcing on the built-in model, through a running server: 
 chat: setup  ## talk to a running server
 	@$(BIN)/tenuto chat --url http://$(HOST):$(PORT) $(ARGS)
 
-test: setup  ## the whole suite
+test: setup $(CLIENTS)/.installed  ## the whole suite
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: setup  ## ruff, mypy, import directions, lock freshness

@@ -1,6 +1,6 @@
 """Write the lock files, or check that they belong to the requirements beside them.
 
-    python scripts/lock.py            # resolve again: requirements/cpu.txt and requirements/gpu.txt
+    python scripts/lock.py            # resolve again: cpu.txt, gpu.txt and clients.txt in requirements/
     python scripts/lock.py --check    # exit 1, with the file's name, where a lock is older than what it was made from
 
 A lock's first line holds a digest of its inputs, so the check needs no network. Resolving keeps the versions that a
@@ -23,11 +23,12 @@ PYTHON = "3.11"
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock file: its name and the requirement files that are added to pyproject.toml."""
+    """One lock file: its name, the requirement files it is made from, and whether pyproject.toml is one of them."""
 
     name: str
     extra_inputs: tuple[str, ...] = ()
     overrides: str | None = None
+    of_project: bool = True
 
     @property
     def path(self) -> Path:
@@ -35,12 +36,7 @@ class Lock:
 
     def digest(self) -> str:
         """SHA-256 over the project's declared requirements and this lock's own input files."""
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-        declared = [
-            repr(project["build-system"]["requires"]),
-            repr(project["project"]["dependencies"]),
-            repr(sorted(project["project"]["optional-dependencies"].items())),
-        ]
+        declared = _declared_requirements() if self.of_project else []
         files = [*self.extra_inputs, *([self.overrides] if self.overrides else [])]
         text = "\n".join([PLATFORM, PYTHON, *declared, *((REQUIREMENTS / name).read_text() for name in files)])
         return hashlib.sha256(text.encode()).hexdigest()
@@ -54,8 +50,8 @@ class Lock:
     def write(self) -> None:
         """Resolve with uv and write the lock with the digest of its inputs on the first line."""
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--generate-hashes"]
-        command += ["--all-extras", "--python-version", PYTHON, "--python-platform", PLATFORM]
-        command += ["--output-file", str(self.path), "pyproject.toml"]
+        command += ["--python-version", PYTHON, "--python-platform", PLATFORM, "--output-file", str(self.path)]
+        command += ["--all-extras", "pyproject.toml"] if self.of_project else []
         command += [f"requirements/{name}" for name in self.extra_inputs]
         if self.overrides:
             command += ["--overrides", f"requirements/{self.overrides}"]
@@ -63,7 +59,20 @@ class Lock:
         self.path.write_text(f"{self.header()}\n{self.path.read_text()}")
 
 
-LOCKS = (Lock("cpu.txt", ("cpu.in",), "cpu.overrides"), Lock("gpu.txt"))
+def _declared_requirements() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    return [
+        repr(project["build-system"]["requires"]),
+        repr(project["project"]["dependencies"]),
+        repr(sorted(project["project"]["optional-dependencies"].items())),
+    ]
+
+
+LOCKS = (
+    Lock("cpu.txt", ("cpu.in",), "cpu.overrides"),
+    Lock("gpu.txt"),
+    Lock("clients.txt", ("clients.in",), of_project=False),
+)
 
 
 def main() -> int:

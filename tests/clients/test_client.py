@@ -10,10 +10,9 @@ import pytest
 import tenuto
 from tests.clients.conftest import EVENT_STREAM, Answer, Sync, Wire
 
-THINKING = {"tokens": 5, "waits": 1, "ended_by": "cap", "max_thinking_tokens": 8, "min_thinking_tokens": None} | {
-    "set_by": {"max_thinking_tokens": "request"}
-}
-REPORT = tenuto.ThinkingReport(5, 1, "cap", 8, None)
+SET_BY = {"max_thinking_tokens": "request"}
+THINKING = {"tokens": 5, "waits": 1, "ended_by": "cap", "max_thinking_tokens": 8, "set_by": SET_BY}
+REPORT = tenuto.ThinkingReport(5, 1, "cap", 8, None, SET_BY)
 USAGE = {
     "prompt_tokens": 3,
     "completion_tokens": 7,

@@ -1,0 +1,20 @@
+"""Clients whose requirements clash with vLLM's: their tests run in an environment of their own, against this server."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.running_server import RunningServer
+
+PYTHON = Path(sys.prefix) / "clients/bin/python"
+FOLDER = Path(__file__).parent.parent / "other_clients"
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(FOLDER.glob("test_*.py"))])
+def test_a_client_gets_what_it_asks_for(server: RunningServer, name: str) -> None:
+    assert PYTHON.exists(), "the clients are installed by `make test`"
+    command = [str(PYTHON), "-m", "pytest", "-c", str(FOLDER / "pytest.ini"), str(FOLDER / name), "--url", server.url]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, cwd=FOLDER)
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]

@@ -1,0 +1,50 @@
+"""LiteLLM, by the routes that its users take to a server like this one."""
+
+from typing import Any
+
+import litellm
+import pytest
+
+from .conftest import MODEL, QUESTION
+
+litellm.suppress_debug_info = True
+
+
+def complete(url: str, provider: str, **more: Any) -> Any:
+    messages = [{"role": "user", "content": QUESTION}]
+    return litellm.completion(
+        model=f"{provider}/{MODEL}", api_base=f"{url}/v1", api_key="none", messages=messages, temperature=0, **more
+    )
+
+
+def reasoning_tokens(reply: Any) -> int:
+    found: int = reply.usage.completion_tokens_details.reasoning_tokens
+    return found
+
+
+@pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
+def test_a_cap_is_kept_and_counted_and_the_thinking_is_told(url: str, provider: str) -> None:
+    reply = complete(url, provider, extra_body={"max_thinking_tokens": 12})
+    assert reasoning_tokens(reply) == 12
+    message = reply.choices[0].message
+    assert message.reasoning_content.startswith("\nFirst comes soup")
+    assert message.content.startswith("\nFinal Answer:")
+
+
+@pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
+def test_a_stream_has_the_thinking_apart(url: str, provider: str) -> None:
+    chunks = list(complete(url, provider, extra_body={"max_thinking_tokens": 12}, stream=True))
+    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
+    assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas).startswith("\nFirst comes soup")
+    assert "".join(delta.content or "" for delta in deltas).startswith("\nFinal Answer:")
+
+
+def test_the_thinking_object_becomes_an_effort_on_its_way(url: str) -> None:
+    """LiteLLM turns `budget_tokens` into a word for this provider; the word stands for a cap in the server's table."""
+    reply = complete(url, "hosted_vllm", thinking={"type": "enabled", "budget_tokens": 1024})
+    assert 0 < reasoning_tokens(reply) <= 1024
+
+
+def test_a_wrong_budget_is_a_bad_request(url: str) -> None:
+    with pytest.raises(litellm.BadRequestError, match="max_thinking_tokens: -1 is not between"):
+        complete(url, "openai", extra_body={"max_thinking_tokens": -1})
