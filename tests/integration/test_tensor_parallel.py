@@ -1,0 +1,45 @@
+"""Two ranks on two cores: the same tokens as one, and budgets kept to the token."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.running_server import MODEL, RunningServer, serving
+
+BUDGETS: list[dict[str, Any]] = [
+    {},
+    {"max_thinking_tokens": 0},
+    {"max_thinking_tokens": 17},
+    {"num_waits": 3},
+    {"min_thinking_tokens": 70, "max_thinking_tokens": 90},
+    {"num_waits": 2, "wait_text": ["Hmm", ""], "landing_tokens": 30, "max_thinking_tokens": 80},
+]
+
+
+def test_two_ranks_write_what_one_writes(
+    server: RunningServer, questions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0|1")
+    asked = [
+        {
+            "model": MODEL,
+            "messages": [{"role": "user", "content": question}],
+            "return_token_ids": True,
+            **budget,
+            **draw,
+        }
+        for budget in BUDGETS
+        for question, draw in ((questions[0], {"temperature": 0}), (questions[1], {"temperature": 1, "seed": 7}))
+    ]
+    alone = [server.chat(**body).json()["choices"][0] for body in asked]
+    with serving(tmp_path / "log", "--tensor-parallel-size", "2") as pair:
+        pair.wait_until(pair.ready)
+        together = [pair.chat(**body).json()["choices"][0] for body in asked]
+        several = pair.chat(**asked[6] | {"n": 4, "temperature": 1}).json()["choices"]
+    for body, one, two in zip(asked, alone, together, strict=True):
+        assert two["token_ids"] == one["token_ids"], body
+        assert two["thinking"] == one["thinking"], body
+        cap = body.get("max_thinking_tokens")
+        assert cap is None or two["thinking"]["tokens"] <= cap
+    assert all(choice["thinking"]["waits"] == 3 for choice in several if choice["thinking"]["ended_by"] == "model")
