@@ -32,7 +32,7 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service
         app.include_router(router)
     install_error_handlers(app)
     # From the innermost to the outermost.
-    app.add_middleware(Gate, service=service)
+    app.add_middleware(Gate, service=service, limits=options.limits(fetches_media=bool(args.allowed_media_domains)))
     app.add_middleware(Keys, ring=keys, public=_public_paths(options))
     attach_metrics(app)
     _add_middleware_of_vllm(app, args)

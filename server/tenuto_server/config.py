@@ -18,6 +18,7 @@ from tenuto_decoding.markers import FAMILIES
 from .asked import AUTO, CAP, UNLIMITED
 from .defaults import EFFORT_CAPS, Defaults
 from .errors import StartupError
+from .headers import DEFAULT_HEAD_BYTES
 from .options import OperatingOptions
 from .policy import DEFAULT_ANSWER_RESERVE
 
@@ -119,6 +120,7 @@ class ServeConfig(OperatingOptions):
     )
 
     def __post_init__(self) -> None:
+        OperatingOptions.__post_init__(self)
         if not 0 <= self.drain_timeout < float("inf"):
             raise StartupError(f"--drain-timeout: {self.drain_timeout} is not a number of seconds")
         if self.answer_reserve_tokens < 0:
@@ -149,7 +151,16 @@ def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
     _refuse_other_launchers(args)
     _refuse_open_doors()
     validate_parsed_serve_args(args)
-    return ServeConfig(**{option.name: getattr(args, option.name) for option in fields(ServeConfig)}), args
+    config = ServeConfig(**{option.name: getattr(args, option.name) for option in fields(ServeConfig)})
+    if config.max_output_tokens is not None:
+        _bound_by_default(args, config.max_output_tokens)
+    return config, args
+
+
+def _bound_by_default(args: Namespace, tokens: int) -> None:
+    """Bound replies to requests that do not say; those that do are checked as they come in."""
+    name, settings = "max_new_tokens", args.override_generation_config
+    args.override_generation_config = {**settings, name: min(tokens, settings.get(name, tokens))}
 
 
 class _Parser(FlexibleArgumentParser):
@@ -183,6 +194,7 @@ def _parser() -> FlexibleArgumentParser:
     group.conflict_handler = "resolve"  # vLLM's --api-key keeps only the last of several
     group.add_argument("--api-key", nargs="+", action="extend", metavar="KEY", help=_API_KEY)
     parser.set_defaults(model=None, host=DEFAULT_HOST, disable_access_log_for_endpoints=QUIET_PATHS)
+    parser.set_defaults(h11_max_incomplete_event_size=DEFAULT_HEAD_BYTES)
     return parser
 
 

@@ -5,7 +5,9 @@ Our exceptions:
   x StartupError       the server cannot start as asked; the message says what to change
   x Refusal            a request that reaches no endpoint
     + Unauthorized     without a key that is known; 401
-    + Unavailable      not now: still loading, or shutting down; 503 with Retry-After
+    + InvalidRequest   asks too much, or for what no request may say; 400
+    + TooLarge         a body that is larger than the server takes; 413
+    + Unavailable      not now: still loading, shutting down, or too much to do; 503 with Retry-After
 """
 
 
@@ -48,6 +50,37 @@ class Unauthorized(Refusal):
     @property
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
+
+
+class InvalidRequest(Refusal):
+    """A request that asks for more than the server gives for one, or says what is not for requests to say.
+
+    Args:
+        field: of the body, as the caller wrote it.
+        reason: what is wrong with it: the value and the bound.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.param = field
+
+
+class TooLarge(Refusal):
+    """The body is larger than the server takes.
+
+    Args:
+        limit: in bytes.
+    """
+
+    status = 413
+    kind = "RequestTooLargeError"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes, the most that this server takes (--max-body-bytes)")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Connection": "close"}  # what is left of the body is not worth reading
 
 
 class Unavailable(Refusal):

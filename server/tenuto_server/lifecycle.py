@@ -26,6 +26,7 @@ from .app import build_app
 from .config import BUILT_IN_NAME, ServeConfig
 from .engine import ThinkingEngine
 from .errors import StartupError
+from .headers import LimitedHead
 from .reasoning import with_both_names
 from .security import KEY_VARIABLES, KeyRing, read_keys
 from .service import Service, Stage
@@ -129,6 +130,7 @@ class _Server:
         if state.openai_serving_chat.parser_cls is not None:
             state.openai_serving_chat.parser_cls = with_both_names(state.openai_serving_chat.parser_cls)
         freeze_gc_heap()
+        self._service.capacity = self._config.capacity(_can_run(engine))
         self._service.stage = Stage.READY
         sys.stdout.write(f"Tenuto is ready. Try: {_example(self._address, self._args)}\n")
         sys.stdout.flush()
@@ -169,6 +171,12 @@ class _Server:
             task.cancel()
 
 
+def _can_run(engine: ThinkingEngine) -> int:
+    """How many sequences the engine runs at once."""
+    config = engine.vllm_config
+    return int(config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size)
+
+
 def _in_thread(work: Callable[[], ThinkingEngine]) -> "asyncio.Future[ThinkingEngine]":
     """Run it in a daemon thread: unlike an executor's, it does not keep the process from ending."""
     loop = asyncio.get_running_loop()
@@ -197,6 +205,7 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
     log_config = get_uvicorn_log_config(args)
     config = uvicorn.Config(
         app,
+        http=LimitedHead,
         log_level=args.uvicorn_log_level,
         access_log=not args.disable_uvicorn_access_log,
         timeout_keep_alive=envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE,
@@ -208,7 +217,7 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
         **({"ssl_ciphers": args.ssl_ciphers} if args.ssl_ciphers else {}),
         **({"log_config": log_config} if log_config is not None else {}),
     )
-    # Read by vLLM's HTTP protocol class where it limits headers.
+    # Where `LimitedHead` reads them.
     config.h11_max_incomplete_event_size = args.h11_max_incomplete_event_size
     config.h11_max_header_count = args.h11_max_header_count  # type: ignore[attr-defined]
     return config

@@ -4,6 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tenuto_decoding.budget import MAX_WAITS
+
+from .errors import StartupError
+from .limits import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_N, Limits
+
+#: Sequences that may wait for each one that the engine can run at once, unless an option says otherwise.
+_WAITING_PER_RUNNING = 4
+_UNBOUNDED = -1
+
 
 def _option(default: Any, parse: Callable[[str], Any], metavar: str, text: str) -> Any:
     return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text})
@@ -25,3 +34,47 @@ class OperatingOptions:
     )
     public_metrics: bool = _switch("Give /metrics without an API key.")
     public_docs: bool = _switch("Give /docs and /openapi.json without an API key.")
+    max_queued_requests: int | None = _option(
+        None,
+        int,
+        "N",
+        "How many requests may wait beyond those that run (--max-num-seqs); one with n replies counts n times. More "
+        f"get a 503. {_UNBOUNDED}: any number. Without it, {_WAITING_PER_RUNNING} for each that can run.",
+    )
+    max_body_bytes: int = _option(DEFAULT_MAX_BODY_BYTES, int, "BYTES", "The largest body of a request.")
+    max_n: int = _option(DEFAULT_MAX_N, int, "N", "The most replies (n) to one prompt.")
+    max_num_waits: int = _option(MAX_WAITS, int, "N", "The most waits (num_waits) in one reply.")
+    max_output_tokens: int | None = _option(
+        None,
+        int,
+        "N",
+        "The most tokens that a request may ask for, and what one gets that does not say. Without it, what the context "
+        "leaves.",
+    )
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_body_bytes", 1), ("max_n", 1), ("max_num_waits", 0), ("max_output_tokens", 1)):
+            _check_least(name, getattr(self, name), least)
+        _check_least("max_queued_requests", self.max_queued_requests, _UNBOUNDED)
+
+    def limits(self, *, fetches_media: bool) -> Limits:
+        """What one request may ask for."""
+        return Limits(
+            body_bytes=self.max_body_bytes,
+            n=self.max_n,
+            num_waits=self.max_num_waits,
+            output_tokens=self.max_output_tokens,
+            fetches_media=fetches_media,
+        )
+
+    def capacity(self, running: int) -> int | None:
+        """How many sequences are taken at once where so many can run; None for any number."""
+        if self.max_queued_requests == _UNBOUNDED:
+            return None
+        waiting = _WAITING_PER_RUNNING * running if self.max_queued_requests is None else self.max_queued_requests
+        return running + waiting
+
+
+def _check_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise StartupError(f"--{name.replace('_', '-')}: {value} is below {least}")

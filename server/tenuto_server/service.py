@@ -1,15 +1,22 @@
 """What the server is up to: whether it takes work, and how much of it is running."""
 
 import asyncio
+import json
 from enum import Enum
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .errors import Unavailable
+from .bodies import Disconnected, read_body, replay
+from .errors import InvalidRequest, Refusal, Unavailable
+from .limits import MAX_DEPTH, Limits, check_body, count_sequences
 from .refusals import refuse
+from .scopes import path_of
 
 #: Seconds that a refused client is asked to wait.
-_WHILE_LOADING, _WHILE_DRAINING = 5, 10
+_WHILE_LOADING, _WHILE_DRAINING, _WHILE_FULL = 5, 10, 5
+
+_GUARDED = ("/v1/", "/tokenize", "/detokenize")
 
 
 class Stage(Enum):
@@ -26,29 +33,45 @@ class Service:
     Attributes:
         stage: what `/readyz` tells.
         running: requests that are being answered.
+        sequences: what they give the engine: a request with `n` replies, or with several prompts, counts for each.
+        capacity: how many sequences are taken at once, running and waiting; None for any number.
         has_default_budget: whether requests that ask for no budget get one.
     """
 
     def __init__(self, *, has_default_budget: bool = False) -> None:
         self.stage = Stage.LOADING
         self.running = 0
+        self.sequences = 0
+        self.capacity: int | None = None
         self.has_default_budget = has_default_budget
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def admit(self) -> None:
-        """Raises Unavailable unless requests are taken."""
+    def admit(self, sequences: int = 0) -> None:
+        """Whether a request is taken that comes to so many sequences. `begin` it before anything else is awaited.
+
+        Raises:
+            Unavailable: not now.
+            InvalidRequest: never, as it is more than the server takes at once.
+        """
         if self.stage is Stage.LOADING:
             raise Unavailable("the model is still being loaded", _WHILE_LOADING)
         if self.stage is Stage.DRAINING:
             raise Unavailable("the server is shutting down", _WHILE_DRAINING)
+        if self.capacity is None or self.sequences + sequences <= self.capacity:
+            return
+        if sequences > self.capacity:
+            raise InvalidRequest("n", f"{sequences} sequences are more than the {self.capacity} taken at once")
+        raise Unavailable(f"{self.sequences} sequences are running and waiting already", _WHILE_FULL)
 
-    def begin(self) -> None:
+    def begin(self, sequences: int = 0) -> None:
         self.running += 1
+        self.sequences += sequences
         self._idle.clear()
 
-    def end(self) -> None:
+    def end(self, sequences: int = 0) -> None:
         self.running -= 1
+        self.sequences -= sequences
         if not self.running:
             self._idle.set()
 
@@ -63,23 +86,46 @@ class Service:
 
 
 class Gate:
-    """ASGI middleware: lets requests to `/v1` in while the server takes them, and counts them to their last byte."""
+    """ASGI middleware: lets requests in while the server takes them, and counts them to their last byte.
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app = app
-        self._service = service
+    Whatever the server is not willing to do is refused here, before the body is made into anything.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, limits: Limits) -> None:
+        self._app, self._service, self._limits = app, service, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        if scope["type"] != "http" or not path_of(scope).startswith(_GUARDED):
             await self._app(scope, receive, send)
             return
         try:
             self._service.admit()
-        except Unavailable as refusal:
+            body = await read_body(scope, receive, self._limits.body_bytes)
+            sequences = self._look_at(body, path_of(scope))
+            self._service.admit(sequences)
+        except Refusal as refusal:
             await refuse(refusal, scope, receive, send)
             return
-        self._service.begin()
+        except Disconnected:
+            return
+        self._service.begin(sequences)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, replay(body, receive), send)
         finally:
-            self._service.end()
+            self._service.end(sequences)
+
+    def _look_at(self, body: bytes, path: str) -> int:
+        """Check what the body says; how many sequences it asks for."""
+        parsed = _parse(body)
+        check_body(parsed, self._limits)
+        return count_sequences(path, parsed)
+
+
+def _parse(body: bytes) -> Any:
+    """The body's JSON; None for what is none, which the endpoint says better."""
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise InvalidRequest("body", f"is nested more than {MAX_DEPTH} levels deep") from None
+    except ValueError:
+        return None

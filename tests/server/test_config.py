@@ -90,6 +90,11 @@ def test_what_an_effort_stands_for_can_be_said_in_a_flag() -> None:
         (("--reasoning-effort-tokens", "little=5"), "--reasoning-effort-tokens little: 'little' is not one of none"),
         (("--reasoning-effort-tokens", "low=-5"), "--reasoning-effort-tokens low: max_thinking_tokens: -5 is not"),
         (("--thinking-defaults", "nowhere.toml"), "--thinking-defaults nowhere.toml: No such file"),
+        (("--max-n", "0"), "--max-n: 0 is below 1"),
+        (("--max-body-bytes", "0"), "--max-body-bytes: 0 is below 1"),
+        (("--max-num-waits", "-1"), "--max-num-waits: -1 is below 0"),
+        (("--max-output-tokens", "0"), "--max-output-tokens: 0 is below 1"),
+        (("--max-queued-requests", "-2"), "--max-queued-requests: -2 is below -1"),
         (("--drain-timeout", "-1"), "--drain-timeout: -1.0"),
         (("--drain-timeout", "nan"), "--drain-timeout: nan"),
         (("--headless",), "--headless is not supported"),
@@ -117,6 +122,27 @@ def test_variables_that_open_a_door_are_refused_by_name(variable: str) -> None:
 def test_api_keys_may_be_given_several_times() -> None:
     assert parse("--api-key", "a", "b", "--api-key", "c")[1].api_key == ["a", "b", "c"]
     assert parse()[1].api_key is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "capacity"),
+    [((), 50), (("0",), 10), (("7",), 17), (("-1",), None)],
+)
+def test_so_many_sequences_are_taken_where_ten_can_run(argv: tuple[str, ...], capacity: int | None) -> None:
+    assert parse(*(("--max-queued-requests", *argv) if argv else ()))[0].capacity(10) == capacity
+
+
+def test_the_bound_on_output_also_counts_for_requests_that_do_not_say() -> None:
+    assert parse()[1].override_generation_config == {}
+    config, args = parse(
+        "--max-output-tokens", "9", "--override-generation-config", '{"max_new_tokens": 20, "top_k": 3}'
+    )
+    assert args.override_generation_config == {"max_new_tokens": 9, "top_k": 3}
+    assert config.limits(fetches_media=False).output_tokens == 9
+
+
+def test_heads_of_requests_are_limited_more_tightly_than_vllm_does() -> None:
+    assert parse()[1].h11_max_incomplete_event_size == 65536
 
 
 def test_the_help_shows_this_servers_options_before_the_groups_of_vllm(capsys: pytest.CaptureFixture[str]) -> None:

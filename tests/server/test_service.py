@@ -1,15 +1,22 @@
 """The gate before the endpoints: who is let in when, and when the last reply has gone out."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
+from tenuto_server.errors import InvalidRequest, Unavailable
+from tenuto_server.limits import Limits
 from tenuto_server.routes import probes
 from tenuto_server.service import Gate, Service, Stage
+
+LIMITS = Limits(body_bytes=1000, n=8)
+CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
@@ -18,7 +25,15 @@ def service() -> Service:
 
 
 @pytest.fixture
-async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+def going_on() -> asyncio.Event:
+    """Replies wait for it."""
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
+@pytest.fixture
+async def client(service: Service, going_on: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
     app.state.service = service
     app.include_router(probes.router)
@@ -39,7 +54,13 @@ async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     async def fail() -> None:
         raise RuntimeError
 
-    app.add_middleware(Gate, service=service)
+    @app.post(CHAT)
+    async def echo(request: Request) -> dict[str, Any]:
+        body = await request.body()
+        await going_on.wait()
+        return {"size": len(body), "sequences": service.sequences}
+
+    app.add_middleware(Gate, service=service, limits=LIMITS)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
         yield http
@@ -84,3 +105,143 @@ async def test_waiting_for_the_end_of_what_runs(service: Service) -> None:
     assert not waiting.done()
     service.end()
     assert await waiting
+
+
+async def test_a_body_above_the_limit_is_a_413_before_it_is_read(client: httpx.AsyncClient, service: Service) -> None:
+    service.stage = Stage.READY
+
+    async def pieces(size: int) -> AsyncIterator[bytes]:
+        for _ in range(size // 100):
+            yield b"x" * 100
+            sent.append(100)
+
+    sent: list[int] = []
+    assert (await client.post(CHAT, content=b"x" * 1000)).json()["size"] == 1000
+    assert (await client.post(CHAT, content=pieces(1000))).json()["size"] == 1000
+    sent.clear()
+    for content in (b"x" * 1001, pieces(100_000)):
+        response = await client.post(CHAT, content=content)
+        assert response.status_code == response.json()["error"]["code"] == 413
+        assert "larger than 1000 bytes, the most that this server takes (--max-body-bytes)" in response.text
+        assert response.headers["connection"] == "close"
+    assert sum(sent) < 2000
+    assert service.running == service.sequences == 0
+
+
+@pytest.mark.parametrize("body", ["[" * 200_000, "[" * 200_000 + "]" * 200_000, '{"a":' * 100 + "1" + "}" * 100])
+async def test_no_nesting_brings_the_server_down(service: Service, body: str) -> None:
+    service.stage = Stage.READY
+    app = FastAPI()
+    app.add_middleware(Gate, service=service, limits=Limits(body_bytes=10**6))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
+        response = await http.post(CHAT, content=body)
+    assert response.status_code == 400
+    assert response.json()["error"]["param"] == "body"
+
+
+async def test_what_is_no_json_is_left_to_the_endpoint(client: httpx.AsyncClient, service: Service) -> None:
+    service.stage = Stage.READY
+    for body in (b"", b"{", b"\xff\xfe", b"9" * 900):
+        assert (await client.post(CHAT, content=body)).json()["size"] == len(body)
+
+
+async def test_limits_are_checked_at_the_gate(client: httpx.AsyncClient, service: Service) -> None:
+    service.stage = Stage.READY
+    error = (await client.post(CHAT, json={"n": 9})).json()["error"]
+    assert (error["code"], error["param"], error["type"]) == (400, "n", "BadRequestError")
+    said = (await client.post("/v1/messages", json={"n": 9})).json()
+    assert (said["type"], said["error"]["type"]) == ("error", "invalid_request_error")
+
+
+async def test_the_queue_is_exact_whatever_comes_at_once(
+    client: httpx.AsyncClient, service: Service, going_on: asyncio.Event
+) -> None:
+    """Fifty requests with n replies each: so many are taken as fit, to the last place, and then all places are free."""
+    service.stage, service.capacity = Stage.READY, 10
+    going_on.clear()
+    asked = [1 + place % 4 for place in range(50)]
+    requests = [asyncio.create_task(client.post(CHAT, json={"n": n})) for n in asked]
+    while sum(request.done() for request in requests) + service.running < len(asked):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert service.sequences == 10
+    going_on.set()
+    responses = await asyncio.gather(*requests)
+    assert sum(n for n, response in zip(asked, responses, strict=True) if response.status_code == 200) == 10
+    refused = [response for response in responses if response.status_code != 200]
+    assert {response.status_code for response in refused} == {503}
+    assert all(0 < int(response.headers["retry-after"]) <= 120 for response in refused)
+    assert "running and waiting already" in refused[0].text
+    assert service.running == service.sequences == 0
+
+
+async def test_more_than_ever_fits_is_no_matter_of_waiting(service: Service) -> None:
+    service.stage, service.capacity, service.sequences = Stage.READY, 3, 3
+    with pytest.raises(InvalidRequest, match="4 sequences are more than the 3 taken at once"):
+        service.admit(4)
+    with pytest.raises(Unavailable):
+        service.admit(1)
+    service.admit(0)
+    service.capacity = None
+    service.admit(10**6)
+
+
+async def call(gate: Gate, messages: list[dict[str, Any]]) -> list[Any]:
+    """What a gate sends to a client that says these things and then nothing more."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await gate({"type": "http", "method": "POST", "path": CHAT, "headers": []}, receive, send)
+    return sent
+
+
+def piece(body: bytes, *, more: bool) -> dict[str, Any]:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+async def test_a_client_that_goes_before_its_body_has_come_takes_no_place(service: Service) -> None:
+    async def never(*_: object) -> None:
+        raise AssertionError
+
+    service.stage = Stage.READY
+    gate = Gate(never, service, LIMITS)
+    assert await call(gate, [piece(b"{", more=True), {"type": "http.disconnect"}]) == []
+    assert service.running == service.sequences == 0
+
+
+async def test_the_place_is_free_again_when_the_endpoint_is_cancelled(service: Service) -> None:
+    async def forever(*_: object) -> None:
+        assert service.sequences == 3
+        started.set()
+        await asyncio.Event().wait()
+
+    started = asyncio.Event()
+    service.stage = Stage.READY
+    task = asyncio.create_task(call(Gate(forever, service, LIMITS), [piece(json.dumps({"n": 3}).encode(), more=False)]))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert service.running == service.sequences == 0
+
+
+async def test_a_body_that_comes_while_the_server_begins_to_shut_down_is_refused(service: Service) -> None:
+    async def never(*_: object) -> None:
+        raise AssertionError
+
+    service.stage = Stage.READY
+    first = piece(b"{", more=True)
+
+    class Messages(list[dict[str, Any]]):
+        def pop(self, place: Any = 0) -> dict[str, Any]:
+            service.stage = Stage.DRAINING
+            return super().pop(place)
+
+    sent = await call(Gate(never, service, LIMITS), Messages([first, piece(b"}", more=False)]))
+    assert sent[0]["status"] == 503

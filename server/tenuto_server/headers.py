@@ -1,0 +1,60 @@
+"""An HTTP protocol that limits what stands before a body: uvicorn's fast parser takes heads of any size.
+
+The limits are vLLM's options, which are named after the slower parser that knows them.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+#: For the request line and all headers together.
+DEFAULT_HEAD_BYTES = 64 * 2**10
+
+
+class LimitedHead(HttpToolsProtocol):
+    """Answers 431 and closes the connection where the head of a request grows too large.
+
+    Reads `h11_max_incomplete_event_size` (bytes) and `h11_max_header_count` off uvicorn's configuration.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._max_bytes: int = self.config.h11_max_incomplete_event_size or DEFAULT_HEAD_BYTES
+        self._max_count: int = self.config.h11_max_header_count  # type: ignore[attr-defined]
+        self._in_head, self._received = True, 0  # bytes of this head so far, as they came
+        self._too_large = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head and self._received > self._max_bytes:  # a header that does not end: the parser would gather it
+            self._too_large = True
+            self.send_400_response("")
+            return
+        self._received += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._received = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        self._too_large = size > self._max_bytes or len(self.headers) > self._max_count
+        if self._too_large:
+            raise ValueError  # stops the parser, which then calls `send_400_response`
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._too_large:
+            super().send_400_response(msg)
+            return
+        if self.cycle is None or self.cycle.response_complete:  # else it would stand in the middle of that response
+            self.transport.write(self._refusal())
+        self.transport.close()
+
+    def _refusal(self) -> bytes:
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        body = f"The request line and headers are limited to {self._max_bytes} bytes and {self._max_count} headers.\n"
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+        return f"{head}Connection: close\r\n\r\n{body}".encode()

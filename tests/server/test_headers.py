@@ -1,0 +1,106 @@
+"""What stands before a body, on a real uvicorn."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from tenuto_server.headers import LimitedHead
+
+LIMIT, COUNT = 2000, 20
+
+
+async def answer(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(f"{len(await request.body())} bytes")
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
+    config = uvicorn.Config(app, http=LimitedHead, log_level="critical", lifespan="off")
+    config.h11_max_incomplete_event_size = LIMIT
+    config.h11_max_header_count = COUNT  # type: ignore[attr-defined]
+    server = uvicorn.Server(config)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        serving = asyncio.create_task(server._serve(sockets=[listener]))
+        async with asyncio.timeout(10):
+            while not server.started:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+async def exchange(port: int, *pieces: bytes) -> bytes:
+    """Send pieces one by one until the server has had enough; all that it answers."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.write_eof()
+    except ConnectionError:
+        pass
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        return b"reset"
+    finally:
+        writer.close()
+
+
+def request(headers: bytes, body: bytes = b"", path: bytes = b"/") -> bytes:
+    head = b"POST %s HTTP/1.1\r\nHost: server\r\nContent-Length: %d\r\n" % (path, len(body))
+    return head + headers + b"\r\n" + body
+
+
+async def test_usual_requests_pass_one_after_the_other_on_one_connection(port: int) -> None:
+    usual = request(b"X-Padding: " + b"x" * 1500 + b"\r\n", b"b" * 100_000)
+    answers = await exchange(port, usual, usual, usual[:700], usual[700:])
+    assert answers.count(b"100000 bytes") == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        request(b"X-Padding: " + b"x" * LIMIT + b"\r\n", b"body"),
+        request(b"X: y\r\n" * 400),
+        request(b"X: y\r\n" * (COUNT + 1)),
+        request(b"", path=b"/" + b"x" * LIMIT),
+    ],
+    ids=["long", "many", "count", "path"],
+)
+async def test_a_head_above_a_limit_is_a_431(port: int, wrong: bytes) -> None:
+    answered = await exchange(port, wrong)
+    assert answered.startswith(b"HTTP/1.1 431 ")
+    assert answered.count(b"HTTP/1.1") == 1
+    assert b"limited to 2000 bytes and 20 headers" in answered
+
+
+async def test_the_second_request_of_a_connection_is_limited_too(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request(b"", b"abc"))
+    assert (await reader.readuntil(b"3 bytes")).startswith(b"HTTP/1.1 200 ")
+    writer.write(request(b"X: " + b"x" * 5000 + b"\r\n"))
+    assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
+    writer.close()
+
+
+async def test_a_header_without_an_end_is_not_gathered(port: int) -> None:
+    """A megabyte and more in small pieces: the server ends it soon after the limit, and serves others on."""
+    start = b"GET / HTTP/1.1\r\nX-Endless: "
+    answered = await exchange(port, start, *[b"x" * 1000] * 20_000)
+    assert answered.startswith((b"HTTP/1.1 431 ", b"reset"))
+    assert b"0 bytes" in await exchange(port, request(b""))
+
+
+async def test_what_is_no_http_is_still_a_400(port: int) -> None:
+    assert (await exchange(port, b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
