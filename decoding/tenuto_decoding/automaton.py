@@ -1,7 +1,7 @@
 """Budget forcing as an automaton: a state for each sequence, a transition for each token, an action for each step.
 
 The state is a function of the prompt's phase, of the generated tokens and, for each of them, of whether it came from a
-redirect; nothing else. So it can be replayed, from whatever place the tokens are known.
+redirect and of how the sequence was steered before it; nothing else. So it can be replayed wherever these are known.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Self
 
+from .loops import LoopWatch
 from .plan import Ids, ThinkingPlan
 
 
@@ -45,7 +46,7 @@ class Redirect:
 
 
 Action = Free | Force | Redirect
-EndedBy = Literal["model", "cap", "stop_token", "length", "none"]
+EndedBy = Literal["model", "cap", "loop", "stop_token", "length", "none"]
 
 FREE = Free()
 
@@ -57,7 +58,11 @@ class _Script:
     tokens: Ids
     counted_from: int = 0
     counted_to: int = 0
-    closes: bool = False
+    closes: Literal["cap", "loop"] | None = None
+
+    @property
+    def is_wait(self) -> bool:
+        return self.closes is None and self.counted_to > 0
 
 
 class ThinkingAutomaton:
@@ -76,8 +81,11 @@ class ThinkingAutomaton:
     __slots__ = (
         "_at",
         "_base",
+        "_cap",
         "_ended",
+        "_floor",
         "_last",
+        "_loop",
         "_matched",
         "_script",
         "_waits_base",
@@ -92,6 +100,8 @@ class ThinkingAutomaton:
         self.phase = phase
         self.tokens = 0
         self.waits = 0
+        self._cap, self._floor = plan.max_thinking_tokens, plan.min_thinking_tokens  # in force; steering changes them
+        self._loop = LoopWatch(plan.loop_tokens)
         self._base = self._waits_base = 0  # where the current block's budget starts to count
         self._matched = 0  # ids of the marker that is looked for which the text ends in
         self._last = last  # last token of the text so far
@@ -102,7 +112,7 @@ class ThinkingAutomaton:
             self._force(_Script(plan.start.ids))
         elif phase is Phase.BEFORE and plan.enforced and plan.force_start and plan.max_thinking_tokens == 0:
             self.phase, self._ended = Phase.ANSWER, "cap"
-            self._force(_Script(plan.end.ids + plan.answer_prefix, closes=True))
+            self._force(_Script(plan.end.ids + plan.answer_prefix, closes="cap"))
         self._arm()
 
     @classmethod
@@ -116,6 +126,23 @@ class ThinkingAutomaton:
         return "length" if self.phase is Phase.THINKING else self._ended
 
     @property
+    def max_thinking_tokens(self) -> int | None:
+        """The cap in force; where nothing may be thought any more, what has been."""
+        return self.tokens if self._cap == 0 else self._cap
+
+    @property
+    def min_thinking_tokens(self) -> int:
+        """The floor in force."""
+        return self._floor
+
+    @property
+    def is_steerable(self) -> bool:
+        """Whether the thinking can still be made longer: it goes on, or is being opened, and no end of it has begun."""
+        if self.phase is Phase.BEFORE:
+            return self._script is not None
+        return self.phase is Phase.THINKING and (self._script is None or self._script.is_wait)
+
+    @property
     def count(self) -> int:
         """Thinking tokens that the budget in force has seen: of this block or of the reply, by the plan's scope."""
         return self.tokens - self._base
@@ -125,7 +152,7 @@ class ThinkingAutomaton:
         """Whether an attempt to end thinking now would be replaced."""
         plan = self.plan
         # The ids of a spelt-out end marker were counted as text; were it completed now they would not have been.
-        return self.count - self._matched < plan.min_thinking_tokens or self.waits - self._waits_base < plan.num_waits
+        return self.count - self._matched < self._floor or self.waits - self._waits_base < plan.num_waits
 
     def action(self) -> Action:
         """What to do to the logits of the next step."""
@@ -164,6 +191,28 @@ class ThinkingAutomaton:
         for token in tokens:
             self.advance(token)
 
+    def steer(self, until: int | None) -> bool:
+        """Change the bounds from the next token on.
+
+        Args:
+            until: the new floor ("think on until"): a lower cap is raised to it. None for "answer now": thinking that
+                goes on is closed as at the cap, but without the cap text, for which there is no room; thinking that has
+                not begun is never opened. No floor, no wait and no further block of thinking follows.
+
+        Returns:
+            Whether that was possible. Where thinking has ended, or its end is being written, nothing changes; where it
+            has not begun, and is not being opened by force, it can only be kept from beginning.
+        """
+        if not self.plan.enforced or not (self.is_steerable or (until is None and self.phase is Phase.BEFORE)):
+            return False
+        if until is None:
+            self._cap = self._floor = 0
+        else:
+            self._floor = until
+            self._cap = None if self._cap is None else max(self._cap, until)
+        self._arm()
+        return True
+
     def _thinking_action(self) -> Action:
         plan, gate = self.plan, self.plan.end.gate
         if self.extends:
@@ -186,10 +235,15 @@ class ThinkingAutomaton:
     @property
     def _exhausted(self) -> bool:
         """Whether no thinking may be opened (again)."""
-        cap = self.plan.max_thinking_tokens
-        if cap is None or cap == 0 or self.plan.scope == "block":
-            return cap == 0
-        return self._ended == "cap" or self.count >= (self.plan.closing_at or 0)
+        if self._cap == 0 or self.plan.scope == "block":
+            return self._cap == 0
+        closing_at = self._closing_at
+        return self._ended in ("cap", "loop") or (closing_at is not None and self.count >= closing_at)
+
+    @property
+    def _closing_at(self) -> int | None:
+        """Count of thinking tokens at which the closing begins: the cap less the cap text; None without a cap."""
+        return None if self._cap is None else self._cap - len(self.plan.cap_text)
 
     def _redirected(self, token: int, fired: bool | None) -> _Script | None:
         """What a redirect that gave `token` begins: a wait, or the end marker in place of a stop token."""
@@ -217,6 +271,7 @@ class ThinkingAutomaton:
             if complete:
                 self._open()
             return
+        self._loop.take(token)
         if complete or token in self.plan.also_ends:
             self._close(script, spelt=self._matched - 1 if complete else 0)
         elif counted and self._matched <= marker.gate and token not in self.plan.stops:
@@ -225,6 +280,7 @@ class ThinkingAutomaton:
     def _open(self) -> None:
         self.phase = Phase.THINKING
         self._matched, self._last = 0, None
+        self._loop.begin()
         if self.plan.scope == "block":
             self._base, self._waits_base = self.tokens, self.waits
 
@@ -235,10 +291,10 @@ class ThinkingAutomaton:
             self._ended = "model"
             self.tokens -= min(spelt, self.plan.end.gate)  # counted as text while the marker was being spelt
         elif script.closes:
-            self._ended = "cap"
+            self._ended = script.closes
 
     def _arm(self) -> None:
-        """Start what must follow from the state: the closing at the cap, or the rest of an end marker."""
+        """Start what must follow from the state: the closing at the cap or in a loop, or the rest of an end marker."""
         script, plan = self._script, self.plan
         if not plan.enforced or self.phase is not Phase.THINKING or (script is not None and script.closes):
             return
@@ -246,25 +302,29 @@ class ThinkingAutomaton:
             if script is None:
                 self._ended = "model"
                 self._force(_Script(plan.end.ids[self._matched :]))
-        elif self._must_close() and not (script is not None and script.counted_to == 0):
-            self._force(self._closing())
+        elif script is None or script.counted_to > 0:
+            if self._must_close():
+                self._force(self._closing("cap"))
+            elif self._loop.found:
+                self._force(self._closing("loop"))
 
     def _must_close(self) -> bool:
-        closing_at = self.plan.closing_at
+        closing_at = self._closing_at
         if closing_at is None:
             return False
-        window = max(closing_at - self.plan.landing_tokens + 1, self.plan.min_thinking_tokens, 1)
+        window = max(closing_at - self.plan.landing_tokens + 1, self._floor, 1)
         return self.count >= closing_at or (self.count >= window and self._last in self.plan.landings)
 
-    def _closing(self) -> _Script:
+    def _closing(self, reason: Literal["cap", "loop"]) -> _Script:
         plan = self.plan
         newline = () if self._last in plan.line_ends else plan.newline
-        cap_text = plan.cap_text if self.count + len(plan.cap_text) <= (plan.max_thinking_tokens or 0) else ()
+        fits = self._cap is None or self.count + len(plan.cap_text) <= self._cap
+        cap_text = plan.cap_text if fits else ()
         return _Script(
             newline + cap_text + plan.end.ids + plan.answer_prefix,
             counted_from=len(newline),
             counted_to=len(newline) + len(cap_text),
-            closes=True,
+            closes=reason,
         )
 
     def _force(self, script: _Script, at: int = 0) -> None:

@@ -14,6 +14,8 @@ Scope = Literal["response", "block"]
 #: Largest bound and longest text that are taken for a wish rather than a slip: beyond any context window.
 MAX_TOKENS = 2**31 - 1
 MAX_WAITS = 1024
+#: Fewer tokens than these repeat in many a good text.
+MIN_LOOP_TOKENS = 8
 MAX_TEXT_LENGTH = 1024
 MAX_WAIT_TEXTS = 16
 
@@ -34,9 +36,11 @@ class ThinkingBudget:
             (s1 "ignores" the end that often: paper section 3.1).
         wait_text: text that replaces an attempt to end; several are used in turn; "" only suppresses the attempt;
             None for the model family's.
-        cap_text: text put before the end marker when the cap closes the thinking, within the cap; left out where the
-            cap is shorter than it; None for the model family's.
+        cap_text: text put before the end marker when the cap (or a loop) closes the thinking, within the cap; left out
+            where the cap is shorter than it; None for the model family's.
         landing_tokens: in the last so many tokens before the cap, close at the first end of a sentence or line.
+        loop_tokens: close the thinking when its last so many tokens are one pattern, of at most a third of them and at
+            most 128 tokens, again and again, whatever the floor and the waits; 0 to let it go on.
         scope: `response` for one budget over all thinking blocks of the reply, `block` for a fresh one in each.
 
     Raises:
@@ -49,6 +53,7 @@ class ThinkingBudget:
     wait_text: str | tuple[str, ...] | None = None
     cap_text: str | None = None
     landing_tokens: int = 0
+    loop_tokens: int = 0
     scope: Scope = "response"
 
     def __post_init__(self) -> None:
@@ -57,6 +62,12 @@ class ThinkingBudget:
         _check_count("min_thinking_tokens", self.min_thinking_tokens, MAX_TOKENS)
         _check_count("num_waits", self.num_waits, MAX_WAITS)
         _check_count("landing_tokens", self.landing_tokens, MAX_TOKENS)
+        _check_count("loop_tokens", self.loop_tokens, MAX_TOKENS)
+        if 0 < self.loop_tokens < MIN_LOOP_TOKENS:
+            raise InvalidBudget(
+                "loop_tokens",
+                f"{self.loop_tokens} tokens may repeat in a good text; give at least {MIN_LOOP_TOKENS}, or 0 for off",
+            )
         cap = self.max_thinking_tokens
         if cap is not None and self.min_thinking_tokens > cap:
             raise InvalidBudget(
@@ -73,6 +84,11 @@ class ThinkingBudget:
             _check_text("cap_text", self.cap_text)
         if self.scope not in get_args(Scope):
             raise InvalidBudget("scope", f"{_show(self.scope)} is not one of {', '.join(map(repr, get_args(Scope)))}")
+
+    @property
+    def closes(self) -> bool:
+        """Whether thinking may be closed by force."""
+        return self.max_thinking_tokens is not None or self.loop_tokens > 0
 
     @property
     def extends(self) -> bool:

@@ -14,7 +14,10 @@ import triton
 import triton.language as tl
 
 from .lanes import (
+    BEFORE,
     BY_CAP,
+    BY_LOOP,
+    IN_WAIT,
     NO_SCRIPT,
     THINKING,
     UNKNOWN,
@@ -25,23 +28,24 @@ from .lanes import (
     arm,
     begin,
     choose,
+    earlier_tokens,
     initial_phase,
     load_plan,
     load_run,
     marks_of,
     store_run,
 )
-from .packing import STATE_WIDTH, Header, Setting, State
+from .packing import SETTINGS_WIDTH, STATE_WIDTH, Header, Setting, State
 
 _CAP, _FLOOR = tl.constexpr(int(Header.CAP)), tl.constexpr(int(Header.FLOOR))
-_S_PLAN, _S_OCCUPANT, _S_TEMPERATURE, _S_STRUCTURED, _S_STEERING, _S_CAP, _S_FLOOR = (
+_S_PLAN, _S_OCCUPANT, _S_TEMPERATURE, _S_STRUCTURED, _S_STEERING, _S_UNTIL = (
     tl.constexpr(int(column)) for column in Setting
 )
 _OCCUPANT, _SEEN = tl.constexpr(int(State.OCCUPANT)), tl.constexpr(int(State.SEEN))
-_CAP_NOW, _FLOOR_NOW, _ASKED, _ASKED_ROWS, _ASKED_FIRED, _STEERING, _STEERED_AT, _PROMPT = (
+_CAP_NOW, _FLOOR_NOW, _ASKED, _ASKED_ROWS, _ASKED_FIRED, _PROMPT, _STEERING, _STEERED_AT = (
     tl.constexpr(int(column)) for column in list(State)[14:]
 )
-_SETTINGS_WIDTH = tl.constexpr(len(Setting))
+_SETTINGS_WIDTH = tl.constexpr(SETTINGS_WIDTH)
 _STATE_WIDTH = tl.constexpr(STATE_WIDTH)
 _GREEDY = tl.constexpr(1e-5)  # as in `logits.GREEDY`
 
@@ -114,7 +118,8 @@ def _edit(plan, bounds, run, line, here, temperature, structured, marks_ptr, voc
     forced = tl.where(logit == float("-inf"), NOT_FORCED, token)
 
     cap, count = bounds.cap, run.tokens - run.base
-    spent = (cap > 0) & ~plan.per_block & ((run.ended == BY_CAP) | (count >= cap - plan.cap_text))
+    reached = (run.ended == BY_CAP) | (run.ended == BY_LOOP) | ((cap >= 0) & (count >= cap - plan.cap_text))
+    spent = ~plan.per_block & reached
     outside = here & ~scripted & (run.phase != THINKING)
     bars = outside & ((cap == 0) | spent) & (run.matched == plan.start_gate)
     opener = tl.load(plan.ids + plan.start + plan.start_gate, mask=bars, other=0)
@@ -150,8 +155,9 @@ def step(
     history_stride,
     prompts_ptr,  # [slots] tokens of the prompt
     lengths_ptr,  # [slots] committed tokens
-    settings_ptr,  # [slots, len(Setting)] int64
+    settings_ptr,  # [slots, SETTINGS_WIDTH] int64
     state_ptr,  # [slots, STATE_WIDTH] int32
+    runs_ptr,  # [slots, patterns] int32: `LoopWatch.runs`
     fires_ptr,  # [slots, fires_stride] int32: bit p: the token at p came from a redirect
     fires_stride,
     marks_ptr,  # [vocabulary] uint8
@@ -159,6 +165,7 @@ def step(
     lanes: tl.constexpr,
     width: tl.constexpr,  # tokens of a prompt that are looked at together
     wide: tl.constexpr,  # logits of a row that are
+    patterns: tl.constexpr,  # the longest pattern of a loop
 ):
     """Advance the state of every request of the batch by what was committed, and edit its rows.
 
@@ -178,7 +185,8 @@ def step(
         state = state_ptr + slot * _STATE_WIDTH
         history = history_ptr + slot * history_stride
         length = tl.load(lengths_ptr + slot, mask=here, other=0).to(tl.int32)
-        run = load_run(state, here)
+        runs, loops = runs_ptr + slot * patterns, here & (plan.loop > 0)
+        run = load_run(state, runs, here, loops, patterns)
         cap = tl.load(state + _CAP_NOW, mask=here, other=-1)
         floor = tl.load(state + _FLOOR_NOW, mask=here, other=0)
         bounds = Bounds(cap, floor)
@@ -187,7 +195,6 @@ def step(
         asked_rows = tl.load(state + _ASKED_ROWS, mask=here, other=0)
         asked_fired = tl.load(state + _ASKED_FIRED, mask=here, other=0)
         steering = tl.load(state + _STEERING, mask=here, other=0)
-        steered_at = tl.load(state + _STEERED_AT, mask=here, other=-1)
         prompt = tl.load(state + _PROMPT, mask=here, other=0)
 
         occupant = tl.load(settings + _S_OCCUPANT, mask=here, other=0).to(tl.int32)
@@ -199,11 +206,10 @@ def step(
             cap = tl.load(plan.ids + _CAP, mask=fresh, other=-1)
             floor = tl.load(plan.ids + _FLOOR, mask=fresh, other=0)
             bounds = Bounds(tl.where(fresh, cap, bounds.cap), tl.where(fresh, floor, bounds.floor))
-            run = choose(fresh, arm(plan, bounds, begin(plan, phase, last), marks_ptr, vocabulary), run)
+            run = choose(fresh, arm(plan, bounds, begin(plan, phase, last, patterns), marks_ptr, vocabulary), run)
             seen = tl.where(fresh, prompt, seen)
             asked_rows = tl.where(fresh, 0, asked_rows)
             steering = tl.where(fresh, 0, steering)
-            steered_at = tl.where(fresh, -1, steered_at)
 
         left = here & (seen < length)
         while any_lane(left):
@@ -211,7 +217,8 @@ def step(
             since = seen - asked
             known = (since >= 0) & (since < asked_rows)
             fired = ((asked_fired >> tl.where(known, since, 0)) & 1) == 1
-            advanced, begun = advance(plan, bounds, run, token, known, fired, marks_ptr, vocabulary)
+            earlier = earlier_tokens(plan, history, length, inputs_ptr + row, seen, patterns)
+            advanced, begun = advance(plan, bounds, run, token, earlier, known, fired, marks_ptr, vocabulary)
             run = choose(left, advanced, run)
             word = fires_ptr + slot * fires_stride + seen // 32
             opened = left & ((seen % 32 == 0) | (seen == prompt))  # the word still holds an earlier occupant's bits
@@ -220,22 +227,28 @@ def step(
             seen = tl.where(left, seen + 1, seen)
             left = here & (seen < length)
 
-        steers = here & (tl.load(settings + _S_STEERING, mask=here, other=0).to(tl.int32) != steering)
-        if any_lane(steers):
-            cap = tl.load(settings + _S_CAP, mask=steers, other=-1).to(tl.int32)
-            floor = tl.load(settings + _S_FLOOR, mask=steers, other=0).to(tl.int32)
-            bounds = Bounds(tl.where(steers, cap, bounds.cap), tl.where(steers, floor, bounds.floor))
-            run = choose(steers, arm(plan, bounds, run, marks_ptr, vocabulary), run)
-            steering = tl.where(steers, tl.load(settings + _S_STEERING, mask=here, other=0).to(tl.int32), steering)
-            steered_at = tl.where(steers, seen, steered_at)
+        asked_steers = tl.load(settings + _S_STEERING, mask=here, other=0).to(tl.int32)
+        steers = here & (steering < asked_steers)
+        while any_lane(steers):
+            until = tl.load(settings + _S_UNTIL + steering, mask=steers, other=0).to(tl.int32)
+            before = run.phase == BEFORE
+            goes_on = (run.phase == THINKING) & ((run.script == NO_SCRIPT) | (run.script == IN_WAIT))
+            longer = steers & (until >= 0) & (goes_on | (before & (run.script != NO_SCRIPT)))
+            now = steers & (until < 0) & (goes_on | before)
+            cap = tl.where(longer & (bounds.cap >= 0), tl.maximum(bounds.cap, until), bounds.cap)
+            floor = tl.where(longer, until, bounds.floor)
+            bounds = Bounds(tl.where(now, 0, cap), tl.where(now, 0, floor))
+            run = choose(longer | now, arm(plan, bounds, run, marks_ptr, vocabulary), run)
+            tl.store(state + _STEERED_AT + steering, seen, mask=steers)
+            steering = tl.where(steers, steering + 1, steering)
+            steers = here & (steering < asked_steers)
 
-        store_run(state, run, here)
+        store_run(state, runs, run, here, loops, patterns)
         tl.store(state + _CAP_NOW, bounds.cap, mask=here)
         tl.store(state + _FLOOR_NOW, bounds.floor, mask=here)
         tl.store(state + _OCCUPANT, occupant, mask=here)
         tl.store(state + _SEEN, seen, mask=here)
         tl.store(state + _STEERING, steering, mask=here)
-        tl.store(state + _STEERED_AT, steered_at, mask=here)
         tl.store(state + _PROMPT, prompt, mask=here)
 
         bits = tl.load(settings + _S_TEMPERATURE, mask=here, other=0)
@@ -254,7 +267,9 @@ def step(
             ahead = more & (tl.load(places_ptr + row + count, mask=more, other=0) == count)
             if any_lane(ahead):
                 token = tl.load(inputs_ptr + row + count, mask=ahead, other=-1).to(tl.int32)
-                run, begun = advance(plan, bounds, run, token, ahead, fired, marks_ptr, vocabulary)
+                at = length - 1 + count
+                earlier = earlier_tokens(plan, history, length, inputs_ptr + row, at, patterns)
+                run, begun = advance(plan, bounds, run, token, earlier, ahead, fired, marks_ptr, vocabulary)
         tl.store(state + _ASKED, seen, mask=here)
         tl.store(state + _ASKED_ROWS, count, mask=here)
         tl.store(state + _ASKED_FIRED, fired_rows, mask=here)

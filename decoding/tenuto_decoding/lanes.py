@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
+from .loops import MIN_REPEATS
 from .packing import MAX_SOURCES, Ended, Header, InPhase, Mark, Opening, ScriptKind, State
 
 # Triton takes globals that are constexpr, and keeps compiled kernels by their values.
@@ -22,12 +23,13 @@ _CLOSING, _SHORT_CLOSING, _NEWLINE_SIZE, _CAP_TEXT_SIZE, _TAIL_SIZE, _WAITS, _WA
     tl.constexpr(int(word)) for word in list(Header)[9:17]
 )
 _LANDING, _PER_BLOCK, _OPENING = (tl.constexpr(int(word)) for word in list(Header)[17:20])
+_LOOP, _MIN_REPEATS = tl.constexpr(int(Header.LOOP)), tl.constexpr(MIN_REPEATS)
 _PHASE, _TOKENS, _WAITED, _BASE, _WAITS_BASE, _MATCHED, _PREFIXES, _LAST, _ENDED, _SCRIPT, _AT, _STOP = (
     tl.constexpr(int(column)) for column in list(State)[2:14]
 )
 BEFORE, THINKING, ANSWER = (tl.constexpr(int(phase)) for phase in InPhase)
-BY_NOTHING, BY_MODEL, BY_CAP, BY_STOP_TOKEN = (tl.constexpr(int(reason)) for reason in Ended)
-NO_SCRIPT, IN_MARKER, IN_WAIT, IN_CLOSING = (tl.constexpr(int(kind)) for kind in ScriptKind)
+BY_NOTHING, BY_MODEL, BY_CAP, BY_STOP_TOKEN, BY_LOOP = (tl.constexpr(int(reason)) for reason in Ended)
+NO_SCRIPT, IN_MARKER, IN_WAIT, IN_CLOSING, IN_LOOP_CLOSING = (tl.constexpr(int(kind)) for kind in ScriptKind)
 _OPENS_NOTHING, _OPENS_START, _OPENS_ANSWER = (tl.constexpr(int(opening)) for opening in Opening)
 LINE_END, LANDS, BOUNDARY, UNKNOWN = (tl.constexpr(int(mark)) for mark in Mark)
 _MAX_SOURCES = tl.constexpr(MAX_SOURCES)
@@ -57,6 +59,7 @@ class Plan(NamedTuple):
     num_waits: Any
     landing: Any
     per_block: Any
+    loop: Any
 
 
 class Run(NamedTuple):
@@ -74,6 +77,7 @@ class Run(NamedTuple):
     script: Any
     at: Any
     stop: Any
+    runs: Any  # (lanes, patterns): `LoopWatch.runs`; below 0 while a block of thinking is shorter than the pattern
 
 
 class Bounds(NamedTuple):
@@ -130,11 +134,18 @@ def load_plan(address, here):
         num_waits=tl.load(ids + _NUM_WAITS, mask=here, other=0),
         landing=tl.load(ids + _LANDING, mask=here, other=0),
         per_block=tl.load(ids + _PER_BLOCK, mask=here, other=0) != 0,
+        loop=tl.load(ids + _LOOP, mask=here, other=0),
     )
 
 
 @triton.jit
-def load_run(state, here):
+def no_runs(patterns: tl.constexpr):
+    """[1, patterns] what a block of thinking begins with: so many tokens until there is one that a pattern earlier."""
+    return -1 - tl.arange(0, patterns)[None, :]
+
+
+@triton.jit
+def load_run(state, runs, here, loops, patterns: tl.constexpr):
     return Run(
         phase=tl.load(state + _PHASE, mask=here, other=0),
         tokens=tl.load(state + _TOKENS, mask=here, other=0),
@@ -148,11 +159,12 @@ def load_run(state, here):
         script=tl.load(state + _SCRIPT, mask=here, other=0),
         at=tl.load(state + _AT, mask=here, other=0),
         stop=tl.load(state + _STOP, mask=here, other=0),
+        runs=tl.load(runs[:, None] + tl.arange(0, patterns)[None, :], mask=loops[:, None], other=0),
     )
 
 
 @triton.jit
-def store_run(state, run, here):
+def store_run(state, runs, run, here, loops, patterns: tl.constexpr):
     tl.store(state + _PHASE, run.phase, mask=here)
     tl.store(state + _TOKENS, run.tokens, mask=here)
     tl.store(state + _WAITED, run.waits, mask=here)
@@ -165,6 +177,7 @@ def store_run(state, run, here):
     tl.store(state + _SCRIPT, run.script, mask=here)
     tl.store(state + _AT, run.at, mask=here)
     tl.store(state + _STOP, run.stop, mask=here)
+    tl.store(runs[:, None] + tl.arange(0, patterns)[None, :], run.runs, mask=loops[:, None])
 
 
 @triton.jit
@@ -182,6 +195,7 @@ def choose(new_ones, new, old):
         script=tl.where(new_ones, new.script, old.script),
         at=tl.where(new_ones, new.at, old.at),
         stop=tl.where(new_ones, new.stop, old.stop),
+        runs=tl.where(new_ones[:, None], new.runs, old.runs),
     )
 
 
@@ -201,6 +215,7 @@ def _with_script(run, lanes, kind, at, stop, ended):
         script=tl.where(lanes, kind, run.script),
         at=tl.where(lanes, at, run.at),
         stop=tl.where(lanes, stop, run.stop),
+        runs=run.runs,
     )
 
 
@@ -242,7 +257,7 @@ def initial_phase(plan, history, length, fresh, marks_ptr, vocabulary, width: tl
 
 
 @triton.jit
-def begin(plan, phase, last):
+def begin(plan, phase, last, patterns: tl.constexpr):
     """The automata of replies that begin in `phase`; `last` is the prompt's last token."""
     opening = tl.load(plan.ids + _OPENING, mask=plan.here, other=0)
     nothing = tl.where(phase == phase, 0, 0)
@@ -262,6 +277,7 @@ def begin(plan, phase, last):
         script=nothing,
         at=nothing,
         stop=nothing,
+        runs=nothing[:, None] + no_runs(patterns),
     )
     run = _with_script(run, opens, IN_MARKER, plan.start, plan.start + plan.start_size, BY_NOTHING)
     return _with_script(run, answers, IN_CLOSING, tail, tail + plan.tail, BY_CAP)
@@ -269,24 +285,47 @@ def begin(plan, phase, last):
 
 @triton.jit
 def arm(plan, bounds, run, marks_ptr, vocabulary):
-    """Start what must follow from the state: the rest of an end marker, or the closing at the cap."""
-    thinking = plan.here & (run.phase == THINKING) & (run.script != IN_CLOSING)
+    """Start what must follow from the state: the rest of an end marker, or the closing at the cap or in a loop."""
+    thinking = plan.here & (run.phase == THINKING) & (run.script < IN_CLOSING)
     spelt = thinking & (run.matched > plan.end_gate)
     count = run.tokens - run.base
     closing_at = bounds.cap - plan.cap_text
     window = tl.maximum(tl.maximum(closing_at - plan.landing + 1, bounds.floor), 1)
-    capped = (
-        thinking & ~spelt & (bounds.cap >= 0) & (run.script != IN_MARKER) & (count >= tl.minimum(window, closing_at))
-    )
-    marks = marks_of(marks_ptr, vocabulary, run.last, capped)
+    may_close = thinking & ~spelt & (run.script != IN_MARKER)
+    capped = may_close & (bounds.cap >= 0) & (count >= tl.minimum(window, closing_at))
+    loops = may_close & _loops(plan, run)
+    marks = marks_of(marks_ptr, vocabulary, run.last, capped | loops)
     closes = capped & ((count >= closing_at) | ((count >= window) & ((marks & LANDS) != 0)))
-    short = count + plan.cap_text > bounds.cap
+    short = (bounds.cap >= 0) & (count + plan.cap_text > bounds.cap)
     first = tl.where(short, plan.short_closing, plan.closing)
     stop = first + plan.newline + tl.where(short, 0, plan.cap_text) + plan.tail
     at = tl.where((marks & LINE_END) != 0, first + plan.newline, first)
     rest = spelt & (run.script == NO_SCRIPT)
     run = _with_script(run, rest, IN_MARKER, plan.end + run.matched, plan.end + plan.end_size, BY_MODEL)
-    return _with_script(run, closes, IN_CLOSING, at, stop, run.ended)
+    kind = tl.where(closes, IN_CLOSING, IN_LOOP_CLOSING)
+    return _with_script(run, closes | loops, kind, at, stop, run.ended)
+
+
+@triton.jit
+def _loops(plan, run):
+    """`LoopWatch.found`."""
+    length = 1 + tl.arange(0, run.runs.shape[1])[None, :]
+    looked_for = length <= (plan.loop // _MIN_REPEATS)[:, None]
+    return tl.max((looked_for & (run.runs + length >= plan.loop[:, None])).to(tl.int32), axis=1) > 0
+
+
+@triton.jit
+def earlier_tokens(plan, history, length, inputs, at, patterns: tl.constexpr):
+    """(lanes, patterns) what stands 1, 2, ... tokens before place `at`: committed up to `length`, then drafts.
+
+    `inputs` points to what was fed in at the lanes' first rows: the last committed token, behind it the drafts.
+    """
+    places = at[:, None] - 1 - tl.arange(0, patterns)[None, :]
+    wanted = (plan.here & (plan.loop > 0))[:, None] & (places >= 0)
+    drafted = places >= length[:, None]
+    draft = tl.load(inputs[:, None] + places - length[:, None] + 1, mask=wanted & drafted, other=-1).to(tl.int32)
+    token = tl.load(history[:, None] + places, mask=wanted & ~drafted, other=-1)
+    return tl.where(drafted, draft, token)
 
 
 @triton.jit
@@ -329,9 +368,10 @@ def _follow(plan, run, token):
 
 
 @triton.jit
-def advance(plan, bounds, run, token, known, fired, marks_ptr, vocabulary):
+def advance(plan, bounds, run, token, earlier, known, fired, marks_ptr, vocabulary):
     """`ThinkingAutomaton.advance` for all lanes, and whether a redirect took effect.
 
+    `earlier` is what `earlier_tokens` says of the token.
     `fired` counts where it is `known`; elsewhere the first token of a wait text is taken for a replaced attempt to end.
     """
     scripted = run.script != NO_SCRIPT
@@ -349,7 +389,7 @@ def advance(plan, bounds, run, token, known, fired, marks_ptr, vocabulary):
     at = tl.where(on, run.at, tl.where(ends, plan.end + run.matched, aim.wait)) + 1
     stop = tl.where(on, run.stop, tl.where(ends, plan.end + plan.end_size, aim.wait + aim.wait_size))
     cap_text = plan.closing + plan.newline
-    counted = tl.where(kind == IN_CLOSING, (at > cap_text) & (at <= cap_text + plan.cap_text), kind != IN_MARKER)
+    counted = tl.where(kind >= IN_CLOSING, (at > cap_text) & (at <= cap_text + plan.cap_text), kind != IN_MARKER)
     # `_take`
     prefixes, matched, complete = _follow(plan, run, token)
     hits = plan.sources == token[:, None]
@@ -366,7 +406,10 @@ def advance(plan, bounds, run, token, known, fired, marks_ptr, vocabulary):
     all_waits = run.waits + tl.where(waits, 1, 0)
     anew = opens & plan.per_block
     reason = tl.where(ends, BY_STOP_TOKEN, run.ended)
-    reason = tl.where(by_itself, BY_MODEL, tl.where(closes & (kind == IN_CLOSING), BY_CAP, reason))
+    forced = tl.where(kind == IN_LOOP_CLOSING, BY_LOOP, BY_CAP)
+    reason = tl.where(by_itself, BY_MODEL, tl.where(closes & (kind >= IN_CLOSING), forced, reason))
+    again = (run.runs < 0) | (earlier == token[:, None])
+    runs = tl.where(thinking[:, None], tl.where(again, run.runs + 1, 0), run.runs)
     run = Run(
         phase=tl.where(opens, THINKING, tl.where(closes, ANSWER, run.phase)),
         tokens=tokens,
@@ -380,5 +423,6 @@ def advance(plan, bounds, run, token, known, fired, marks_ptr, vocabulary):
         script=tl.where(at < stop, kind, NO_SCRIPT),
         at=at,
         stop=stop,
+        runs=tl.where(opens[:, None], no_runs(run.runs.shape[1]), runs),
     )
     return arm(plan, bounds, run, marks_ptr, vocabulary), begun

@@ -8,6 +8,7 @@ from enum import IntEnum, IntFlag
 
 from .errors import UnsupportedEngine
 from .plan import Ids, ThinkingPlan
+from .steering import MAX_STEERS
 
 #: Longest marker: the ids of one that the text ends in are a bit each of an int32.
 MAX_MARKER = 31
@@ -48,6 +49,7 @@ class Header(IntEnum):
     OPENING = 19  # how a reply begins that the prompt has not begun to think: an Opening
     CAP = 20  # -1 for none
     FLOOR = 21
+    LOOP = 22
 
 
 class Opening(IntEnum):
@@ -65,9 +67,12 @@ class Setting(IntEnum):
     OCCUPANT = 1  # number of the request in the slot; the state of another one is void
     TEMPERATURE = 2  # bits of a float32
     STRUCTURED = 3  # whether a grammar may rule tokens out
-    STEERING = 4  # how often the bounds were changed; then the new ones:
-    CAP = 5
-    FLOOR = 6
+    STEERING = 4  # how often it was steered
+    UNTIL = 5  # the first of MAX_STEERS columns: the new floor, or ANSWER_NOW
+
+
+SETTINGS_WIDTH = Setting.UNTIL + MAX_STEERS
+ANSWER_NOW = -1
 
 
 class State(IntEnum):
@@ -92,12 +97,12 @@ class State(IntEnum):
     ASKED = 16  # sequence length of the last step: a redirect of its row i decides the token at ASKED + i
     ASKED_ROWS = 17
     ASKED_FIRED = 18  # bit i: the redirect of row i fired
-    STEERING = 19
-    STEERED_AT = 20  # sequence length at which the present bounds came into force; -1 for those of the plan
-    PROMPT = 21  # tokens of the prompt; the engine's own number lies in the host's memory
+    PROMPT = 19  # tokens of the prompt; the engine's own number lies in the host's memory
+    STEERING = 20  # how many steers were carried out
+    STEERED_AT = 21  # the first of MAX_STEERS columns: sequence length at which each of them was
 
 
-STATE_WIDTH = 32
+STATE_WIDTH = State.STEERED_AT + MAX_STEERS
 
 
 class InPhase(IntEnum):
@@ -115,6 +120,7 @@ class Ended(IntEnum):
     MODEL = 1
     CAP = 2
     STOP_TOKEN = 3
+    LOOP = 4
 
 
 class ScriptKind(IntEnum):
@@ -123,7 +129,8 @@ class ScriptKind(IntEnum):
     NONE = 0
     MARKER = 1  # a marker or the rest of one: not counted
     WAIT = 2  # counted
-    CLOSING = 3  # closes the thinking; its cap text is counted
+    CLOSING = 3  # closes the thinking at the cap; its cap text is counted
+    LOOP_CLOSING = 4  # the same, in a loop; the kernels rely on the order
 
 
 class Mark(IntFlag):
@@ -184,6 +191,7 @@ def _numbers(plan: ThinkingPlan) -> dict[Header, int]:
         Header.OPENING: Opening.START if plan.opens_itself else Opening.ANSWER if answers else Opening.NOTHING,
         Header.CAP: -1 if cap is None else min(cap, ENDLESS),
         Header.FLOOR: min(plan.min_thinking_tokens, ENDLESS),
+        Header.LOOP: min(plan.loop_tokens, ENDLESS),
     }
 
 

@@ -48,11 +48,11 @@ class ThinkingPlan:
         also_ends: single ids that leave thinking beside the end marker.
         stops: single ids that end the reply; within thinking they are turned into the end marker.
         waits: replacements of an attempt to end, in turn; an empty one only suppresses the attempt.
-        cap_text: forced before the end marker at the cap; counted.
+        cap_text: forced before the end marker at the cap and in a loop; counted.
         newline: forced before that where the thinking does not end in one; not counted; empty where not wanted.
         answer_prefix: forced after the end marker at the cap.
         force_start: the plan opens thinking itself.
-        max_thinking_tokens, min_thinking_tokens, num_waits, landing_tokens, scope: as in ThinkingBudget.
+        max_thinking_tokens, min_thinking_tokens, num_waits, landing_tokens, loop_tokens, scope: as in ThinkingBudget.
         enforced: False for a plan that only counts: nothing is forced, redirected or masked.
         line_ends: ids after which no newline is needed.
         landings: ids at which the thinking may land; empty without `landing_tokens`.
@@ -72,16 +72,12 @@ class ThinkingPlan:
     min_thinking_tokens: int = 0
     num_waits: int = 0
     landing_tokens: int = 0
+    loop_tokens: int = 0
     scope: Scope = "response"
     enforced: bool = True
     line_ends: frozenset[int] = frozenset()
     landings: frozenset[int] = frozenset()
     boundaries: frozenset[int] = frozenset()
-
-    @property
-    def closing_at(self) -> int | None:
-        """Count of thinking tokens at which the closing begins: the cap less the cap text; None without a cap."""
-        return None if self.max_thinking_tokens is None else self.max_thinking_tokens - len(self.cap_text)
 
     @property
     def opens_itself(self) -> bool:
@@ -123,7 +119,7 @@ def _compile(budget: ThinkingBudget | None, markers: ThinkingMarkers, vocabulary
         also_ends=also_ends,
         stops=stops,
         waits=tuple(_plain("wait_text", text, counting, vocabulary) for text in wait_texts),
-        cap_text=cap_ids if cap is not None and len(cap_ids) <= cap else (),
+        cap_text=cap_ids if budget.closes and (cap is None or len(cap_ids) <= cap) else (),
         newline=vocabulary.encode("\n") if markers.newline_before_end else (),
         answer_prefix=vocabulary.encode(markers.answer_prefix),
         force_start=markers.force_start,
@@ -131,6 +127,7 @@ def _compile(budget: ThinkingBudget | None, markers: ThinkingMarkers, vocabulary
         min_thinking_tokens=budget.min_thinking_tokens,
         num_waits=budget.num_waits,
         landing_tokens=budget.landing_tokens,
+        loop_tokens=budget.loop_tokens,
         scope=budget.scope,
         line_ends=vocabulary.line_ends if markers.newline_before_end else frozenset(),
         landings=vocabulary.landings if budget.landing_tokens else frozenset(),

@@ -11,8 +11,10 @@ import torch
 import triton
 
 from .kernels import fill, step
-from .packing import ENDLESS, STATE_WIDTH, Mark, Setting, State, pack_plan
+from .loops import MAX_PATTERN
+from .packing import ANSWER_NOW, ENDLESS, SETTINGS_WIDTH, STATE_WIDTH, Mark, Setting, State, pack_plan
 from .plan import ThinkingPlan
+from .steering import MAX_STEERS
 
 #: Plans that stay on the device although no slot has them.
 _KEPT_PLANS = 256
@@ -32,6 +34,7 @@ class Tiles:
     fill_rows: int = 1
     fill_width: int = 4096
     fill_span: int = 32768
+    patterns: int = MAX_PATTERN
 
 
 COMPILED = Tiles()
@@ -65,11 +68,12 @@ class Snapshot:
 
     Attributes:
         settings: the host's, int64.
-        state, fires: the device's, int32.
+        state, runs, fires: the device's, int32.
     """
 
     settings: torch.Tensor
     state: torch.Tensor
+    runs: torch.Tensor
     fires: torch.Tensor
 
     @property
@@ -79,6 +83,16 @@ class Snapshot:
 
     def __getitem__(self, column: State) -> int:
         return int(self.state[column])
+
+    def steered(self, prompt: int) -> list[tuple[int | None, int | None]]:
+        """For each steer: the position in the reply where it was carried out, None if it was not yet; and `until`."""
+        asked, done = int(self.settings[Setting.STEERING]), self[State.STEERING]
+        places = self.state[State.STEERED_AT :].tolist()
+        untils = self.settings[Setting.UNTIL :].tolist()
+        return [
+            (places[k] - prompt if k < done else None, None if untils[k] == ANSWER_NOW else untils[k])
+            for k in range(asked)
+        ]
 
     def fired(self, prompt: int) -> list[int]:
         """Positions in the reply at which a redirect fired, behind a prompt of that many tokens.
@@ -106,7 +120,7 @@ class BudgetSlots:
         self._device = device
         interpreted = not isinstance(step, triton.runtime.JITFunction)
         self._tiles = tiles or (INTERPRETED if interpreted else COMPILED)
-        self._settings = torch.zeros(count, len(Setting), dtype=torch.int64)
+        self._settings = torch.zeros(count, SETTINGS_WIDTH, dtype=torch.int64)
         self._staged: set[int] = set()
         self._occupants = 0
         self._plans: OrderedDict[ThinkingPlan, torch.Tensor] = OrderedDict()
@@ -115,8 +129,9 @@ class BudgetSlots:
         self._marks = torch.frombuffer(bytearray(marks), dtype=torch.uint8).to(device)
         self._unknown = torch.tensor(unknown or [0], dtype=torch.int32, device=device)
         self._unknown_count = len(unknown)
-        self._on_device = torch.zeros(count, len(Setting), dtype=torch.int64, device=device)
+        self._on_device = torch.zeros(count, SETTINGS_WIDTH, dtype=torch.int64, device=device)
         self._state = torch.zeros(count, STATE_WIDTH, dtype=torch.int32, device=device)
+        self._runs = torch.zeros(count, self._tiles.patterns, dtype=torch.int32, device=device)
         self._fires = torch.zeros(count, -(-longest // 32), dtype=torch.int32, device=device)
         self._forced = torch.empty(count, dtype=torch.int32, device=device)
 
@@ -142,12 +157,17 @@ class BudgetSlots:
         self._settings[slot, Setting.STRUCTURED] = int(structured)
         self._staged.add(slot)
 
-    def steer(self, slot: int, cap: int | None, floor: int) -> None:
-        """Other bounds from the slot's next step on, in place of the plan's; a floor above the cap is the cap."""
-        cap = -1 if cap is None else min(cap, ENDLESS)
-        self._settings[slot, Setting.STEERING] += 1
-        self._settings[slot, Setting.CAP] = cap
-        self._settings[slot, Setting.FLOOR] = floor if cap < 0 else min(floor, cap)
+    def steer(self, slot: int, until: int | None) -> None:
+        """Steer the slot's request from its next step on; `until` as of `ThinkingAutomaton.steer`.
+
+        Raises:
+            ValueError: where it has been steered too often.
+        """
+        steers = int(self._settings[slot, Setting.STEERING])
+        if steers == MAX_STEERS:
+            raise ValueError(f"a request can be steered {MAX_STEERS} times")
+        self._settings[slot, Setting.STEERING] = steers + 1
+        self._settings[slot, Setting.UNTIL + steers] = ANSWER_NOW if until is None else min(until, ENDLESS)
         self._staged.add(slot)
 
     def flush(self) -> None:
@@ -187,6 +207,7 @@ class BudgetSlots:
             rows.lengths,
             self._on_device,
             self._state,
+            self._runs,
             self._fires,
             self._fires.stride(0),
             self._marks,
@@ -194,6 +215,7 @@ class BudgetSlots:
             lanes=tiles.lanes,
             width=tiles.width,
             wide=tiles.wide,
+            patterns=tiles.patterns,
             num_warps=1,
         )
         fill[(triton.cdiv(number, tiles.fill_rows), triton.cdiv(vocabulary, tiles.fill_span))](
@@ -215,10 +237,12 @@ class BudgetSlots:
         if self._held[slot] is None:
             return None
         fires = self._fires[slot, : -(-length // 32)]
-        return Snapshot(self._settings[slot].clone(), to_host(self._state[slot]), to_host(fires))
+        return Snapshot(
+            self._settings[slot].clone(), to_host(self._state[slot]), to_host(self._runs[slot]), to_host(fires)
+        )
 
     def steer_again(self, slot: int, snapshot: Snapshot) -> None:
-        """The bounds that an earlier life of the request was given, if any."""
+        """How an earlier life of the request was steered, if it was."""
         self._settings[slot, Setting.STEERING :] = snapshot.settings[Setting.STEERING :]
         self._staged.add(slot)
 
@@ -228,6 +252,7 @@ class BudgetSlots:
         state = snapshot.state.clone()
         state[State.OCCUPANT] = self._settings[slot, Setting.OCCUPANT]
         self._state[slot].copy_(state, non_blocking=True)
+        self._runs[slot].copy_(snapshot.runs, non_blocking=True)
         self._fires[slot, : len(snapshot.fires)].copy_(snapshot.fires, non_blocking=True)
 
     def _upload(self, plan: ThinkingPlan) -> torch.Tensor:

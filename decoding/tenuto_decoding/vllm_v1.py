@@ -12,7 +12,6 @@ vLLM applies penalties after logits processors on this runner: a redirect sees t
 """
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +28,7 @@ from .errors import InvalidBudget, UnsupportedEngine
 from .logits import Edit, Sampling, apply_edits
 from .markers import ThinkingMarkers, resolve_markers
 from .plan import compile_plan
+from .steering import SequenceReport, Steer
 from .vocabulary import Vocabulary
 
 #: Key of `SamplingParams.extra_args` under which a server names the request that it will ask a report for.
@@ -88,9 +88,21 @@ class _Row:
         seen: how many of them the automaton has taken.
         fires: positions in the output at which a redirect's sources weighed more than its target.
         watched: position from which on `fires` is complete; what came before was generated elsewhere.
+        steers: how the sequence was steered, and where; the first `steered` of them have been carried out.
     """
 
-    __slots__ = ("automaton", "fires", "output", "params", "sampling", "seen", "structured", "watched")
+    __slots__ = (
+        "automaton",
+        "fires",
+        "output",
+        "params",
+        "sampling",
+        "seen",
+        "steered",
+        "steers",
+        "structured",
+        "watched",
+    )
 
     def __init__(self, automaton: ThinkingAutomaton, params: SamplingParams, output: list[int]) -> None:
         self.automaton = automaton
@@ -101,6 +113,8 @@ class _Row:
         self.seen = 0
         self.watched = len(output)
         self.fires: set[int] = set()
+        self.steers: list[Steer] = []
+        self.steered = 0
 
     def catch_up(self) -> None:
         """Take the tokens that came since the last step; their number, not the sequence's length, is the cost."""
@@ -108,6 +122,20 @@ class _Row:
             fired = self.seen in self.fires if self.seen >= self.watched else None
             self.automaton.advance(self.output[self.seen], fired)
             self.seen += 1
+
+    def steer(self) -> None:
+        """Carry out what was asked for since the last step; it holds for the next token."""
+        while self.steered < len(self.steers):
+            steer = self.steers[self.steered]
+            self.automaton.steer(steer.until)
+            self.fires.discard(self.seen)  # of a step whose token was thrown away
+            self.steers[self.steered] = steer._replace(position=self.seen)
+            self.steered += 1
+
+    @property
+    def request(self) -> object:
+        """The request as the server names it."""
+        return (self.params.extra_args or {}).get(REQUEST_KEY)
 
     def continues_as(self, arrival: "_Arrival") -> bool:
         """Whether an added request is this sequence, come back after preemption."""
@@ -181,6 +209,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         edits, rows = [], []
         for index, row in self._rows.items():
             row.catch_up()
+            row.steer()
             action = row.automaton.action()
             if isinstance(action, Free) or (row.structured and _is_masked(logits[index], action)):
                 continue
@@ -192,18 +221,21 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             self._asked = [rows[place] for place in places]
         return logits
 
-    def report(self, request: str) -> list[tuple[list[int], list[int]]]:
-        """For every sequence of a request: the ids taken so far, and the positions at which a redirect fired.
+    def steer(self, request: str, number: int, until: int | None) -> int:
+        """As `ThinkingWorkerExtension.thinking_steer`. Called between two steps; it is carried out in the next one."""
+        rows = [row for row in self._rows.values() if row.request == request]
+        for row in rows:
+            row.steers.append(Steer(number, None, until))
+        return len(rows)
 
-        The last position may be that of a token that was never kept.
+    def report(self, request: str) -> list[SequenceReport]:
+        """For every sequence of a request: the ids taken so far, where a redirect fired, and how it was steered.
+
+        The last redirect's position may be that of a token that was never kept.
         """
         self._settle()
-        return [(row.output[: row.seen], sorted(row.fires)) for row in self._of(request)]
-
-    def _of(self, request: str) -> Iterator[_Row]:
-        for row in (*self._rows.values(), *self._left):
-            if (row.params.extra_args or {}).get(REQUEST_KEY) == request:
-                yield row
+        rows = (row for row in (*self._rows.values(), *self._left) if row.request == request)
+        return [SequenceReport(row.output[: row.seen], sorted(row.fires), row.steers) for row in rows]
 
     def _row(self, arrival: "_Arrival") -> _Row:
         known = [row for row in self._left if row.continues_as(arrival)]

@@ -33,6 +33,7 @@ from .errors import InvalidBudget, UnsupportedEngine
 from .packing import MAX_ROWS, State, check_plan, mark_tokens
 from .plan import compile_plan
 from .slots import BudgetSlots, Rows, Snapshot, to_host
+from .steering import SequenceReport, Steer
 from .vllm_v1 import REQUEST_KEY, markers_of
 from .vocabulary import Vocabulary
 
@@ -56,11 +57,17 @@ def check_engine(config: VllmConfig) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Occupant:
-    """A budgeted request in a slot."""
+    """A budgeted request in a slot.
+
+    Attributes:
+        prompt, prefill: tokens of the prompt, and those with which it entered.
+        numbers: by which the server knows its steers.
+    """
 
     params: SamplingParams
     prompt: int
     prefill: int
+    numbers: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ class _Life:
     prompt: int
     ids: torch.Tensor
     snapshot: Snapshot
+    numbers: list[int]
 
     @property
     def seen(self) -> int:
@@ -83,10 +91,10 @@ class _Life:
         return ids
 
     @property
-    def steered_at(self) -> int | None:
-        """Place in the reply from which on other bounds than the budget's hold."""
-        place = self.snapshot[State.STEERED_AT]
-        return None if place < 0 else place - self.prompt
+    def report(self) -> SequenceReport:
+        steered = zip(self.numbers, self.snapshot.steered(self.prompt), strict=True)
+        steers = [Steer(number, position, until) for number, (position, until) in steered]
+        return SequenceReport(self.reply, self.snapshot.fired(self.prompt), steers)
 
     def is_earlier_than(self, ids: list[int]) -> bool:
         """Whether the sequence may have gone on as these ids."""
@@ -149,7 +157,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         prompt, prefill = (
             int(length.np[req_idx]) for length in (self._requests.prompt_len, self._requests.prefill_len)
         )
-        self._occupants[req_idx] = _Occupant(sampling_params, prompt, prefill)
+        self._occupants[req_idx] = _Occupant(sampling_params, prompt, prefill, [])
         self._bounds[req_idx] = prefill
         self._slots.occupy(
             req_idx,
@@ -177,39 +185,21 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._slots.apply(logits, self._rows(ctx.expanded_idx_mapping, ctx.expanded_local_pos, ctx.input_ids))
         return logits
 
-    def steer(self, request: str, *, max_thinking_tokens: int | None, min_thinking_tokens: int = 0) -> int:
-        """Other bounds from the next step on, for all sequences of a request that are in the engine.
-
-        Args:
-            request: as under `REQUEST_KEY` in its `extra_args`.
-            max_thinking_tokens: 0 for "answer now"; a closing that has begun goes on.
-
-        Returns:
-            How many sequences there are. Those that have ended are among them until their slots are filled again.
-
-        Raises:
-            InvalidBudget: as for a new budget.
-        """
-        ThinkingBudget(max_thinking_tokens=max_thinking_tokens, min_thinking_tokens=min_thinking_tokens)
+    def steer(self, request: str, number: int, until: int | None) -> int:
+        """As `ThinkingWorkerExtension.thinking_steer`. Called between two steps; it is carried out in the next one."""
         slots = [slot for slot, occupant in self._occupants.items() if _key(occupant.params) == request]
         for slot in slots:
-            self._slots.steer(slot, max_thinking_tokens, min_thinking_tokens)
+            self._slots.steer(slot, until)
+            self._occupants[slot].numbers.append(number)
         return len(slots)
 
-    def steered_at(self, request: str) -> list[tuple[list[int], int | None]]:
-        """For every sequence of a request: the ids taken so far, and how many of them came before its present bounds.
-
-        None where those of the budget are still in force. Waits for the device.
-        """
-        return [(life.reply, life.steered_at) for life in self._begun(request)]
-
-    def report(self, request: str) -> list[tuple[list[int], list[int]]]:
-        """For every sequence of a request: the ids taken so far, and the positions at which a redirect took effect.
+    def report(self, request: str) -> list[SequenceReport]:
+        """For every sequence of a request: the ids taken so far, where a redirect took effect, how it was steered.
 
         The tokens of the last step are not taken yet. With drafts or asynchronous scheduling there may be ids that the
         reply does not have: what was sampled behind its end. Waits for the device.
         """
-        return [(life.reply, life.snapshot.fired(life.prompt)) for life in self._begun(request)]
+        return [life.report for life in self._begun(request)]
 
     def _begun(self, request: str) -> list[_Life]:
         lives = [life for life in self._lives() if _key(life.params) == request]
@@ -228,7 +218,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         if occupant is None or snapshot is None:
             return None
         ids = to_host(self._requests.all_token_ids.gpu[slot, :length])
-        return _Life(occupant.params, occupant.prompt, ids, snapshot)
+        return _Life(occupant.params, occupant.prompt, ids, snapshot, list(occupant.numbers))
 
     def _bring_back(self, slot: int) -> None:
         """Let a request that was preempted go on where it was, if its earlier life is still known.
@@ -244,9 +234,14 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         lives, ids = [life for life in alike if life.snapshot.has_begun], own.tolist()
         earlier = [life for life in lives if life.is_earlier_than(ids)]
         if earlier:
-            self._slots.restore(slot, max(earlier, key=lambda life: life.seen).snapshot)
+            life = max(earlier, key=lambda life: life.seen)
+            self._slots.restore(slot, life.snapshot)
         elif lives:
-            self._slots.steer_again(slot, lives[-1].snapshot)
+            life = lives[-1]
+            self._slots.steer_again(slot, life.snapshot)
+        else:
+            return
+        occupant.numbers[:] = life.numbers
 
     def _wait(self) -> None:
         if self._requests.device.type != "cpu":

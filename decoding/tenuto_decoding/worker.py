@@ -3,30 +3,53 @@
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
+from .steering import SequenceReport
+
 
 @runtime_checkable
 class Reporter(Protocol):
     """The part of the two runners' processors that is asked."""
 
-    def report(self, request: str) -> list[tuple[list[int], list[int]]]: ...
+    def report(self, request: str) -> list[SequenceReport]: ...
+
+    def steer(self, request: str, number: int, until: int | None) -> int: ...
 
 
 class ThinkingWorkerExtension:
-    """Mixed into vLLM's worker class; its methods are called through `collective_rpc`."""
+    """Mixed into vLLM's worker class; its methods are called through `collective_rpc`.
+
+    The engine core carries such calls out between two steps and sends them to all workers in the order of its steps. So
+    all ranks that sample a sequence are steered before the same step, also where steps are scheduled ahead.
+    """
 
     model_runner: Any
     use_v2_model_runner: bool
 
-    def thinking_report(self, request: str) -> list[tuple[list[int], list[int]]]:
-        """Where redirects fired in the sequences of a request, named by `REQUEST_KEY` in its `extra_args`.
+    def thinking_report(self, request: str) -> list[SequenceReport]:
+        """What is known of the sequences of a request, named by `REQUEST_KEY` in its `extra_args`.
 
         Returns:
-            For every sequence that this worker samples for: the ids that its automaton has taken, which are a prefix of
-            the reply's (the last one or two may be missing) and tell the sequences of a parallel sample apart, and the
-            positions at which a redirect fired. Empty on workers that do not sample.
+            A report for every sequence that this worker samples for. Its ids may lack the last one or two of the reply,
+            and tell the sequences of a parallel sample apart. Empty on workers that do not sample.
         """
-        ours = next((processor for processor in self._processors() if isinstance(processor, Reporter)), None)
+        ours = self._ours()
         return [] if ours is None else ours.report(request)
+
+    def thinking_steer(self, request: str, number: int, until: int | None) -> int:
+        """Steer the sequences of a request that are in the batch: `until` as of `ThinkingAutomaton.steer`.
+
+        It is carried out in their next step: their reports then say at which position, under the number given here.
+        A sequence that waits to be scheduled is left alone, unless it comes back from preemption without having had
+        another step.
+
+        Returns:
+            How many sequences that are; those that have just ended may be among them. 0 on workers that do not sample.
+        """
+        ours = self._ours()
+        return 0 if ours is None else ours.steer(request, number, until)
+
+    def _ours(self) -> Reporter | None:
+        return next((processor for processor in self._processors() if isinstance(processor, Reporter)), None)
 
     def _processors(self) -> Iterable[object]:
         if not self.use_v2_model_runner:

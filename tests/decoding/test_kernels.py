@@ -7,8 +7,20 @@ from triton.compiler import ASTSource
 
 from tenuto_decoding import Marker, ThinkingPlan, UnsupportedEngine
 from tenuto_decoding.kernels import fill, step
-from tenuto_decoding.packing import MAX_MARKER, MAX_SOURCES, STATE_WIDTH, Header, Mark, State, mark_tokens, pack_plan
+from tenuto_decoding.packing import (
+    MAX_MARKER,
+    MAX_SOURCES,
+    SETTINGS_WIDTH,
+    STATE_WIDTH,
+    Header,
+    Mark,
+    Setting,
+    State,
+    mark_tokens,
+    pack_plan,
+)
 from tenuto_decoding.slots import COMPILED
+from tenuto_decoding.steering import MAX_STEERS
 
 from .interpreter import run_interpreted
 
@@ -41,6 +53,7 @@ STEP = {
     "lengths_ptr": "*i32",
     "settings_ptr": "*i64",
     "state_ptr": "*i32",
+    "runs_ptr": "*i32",
     "fires_ptr": "*i32",
     "fires_stride": "i32",
     "marks_ptr": "*u8",
@@ -71,7 +84,7 @@ def test_the_kernels_compile_for_gpus(target: GPUTarget) -> None:
     """To machine code, with the compilers that come with Triton; no GPU is needed for that."""
     tiles = COMPILED
     kernels = (
-        (step, STEP, {"lanes": tiles.lanes, "width": tiles.width, "wide": tiles.wide}, 1),
+        (step, STEP, {"lanes": tiles.lanes, "width": tiles.width, "wide": tiles.wide, "patterns": tiles.patterns}, 1),
         (fill, FILL, {"rows_each": tiles.fill_rows, "width": tiles.fill_width, "span": tiles.fill_span}, 8),
     )
     for kernel, signature, constants, warps in kernels:
@@ -103,7 +116,8 @@ def test_a_plan_lies_in_words() -> None:
 
 
 def test_the_state_fits() -> None:
-    assert len(State) <= STATE_WIDTH
+    assert max(State) + MAX_STEERS <= STATE_WIDTH
+    assert max(Setting) + MAX_STEERS <= SETTINGS_WIDTH
 
 
 @pytest.mark.parametrize(

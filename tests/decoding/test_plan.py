@@ -42,7 +42,13 @@ def test_the_cap_text_is_left_out_where_the_cap_is_shorter(thinker: Any) -> None
     assert compile_plan(ThinkingBudget(max_thinking_tokens=size - 1), THINK, thinker).cap_text == ()
     plan = compile_plan(ThinkingBudget(max_thinking_tokens=size), THINK, thinker)
     assert len(plan.cap_text) == size
-    assert plan.closing_at == 0
+
+
+def test_the_text_of_a_closing_is_kept_where_a_loop_may_bring_it(thinker: Any) -> None:
+    text = tuple(thinker.encode(THINK.cap_text))
+    assert compile_plan(ThinkingBudget(), THINK, thinker).cap_text == ()
+    assert compile_plan(ThinkingBudget(loop_tokens=9), THINK, thinker).cap_text == text
+    assert compile_plan(ThinkingBudget(loop_tokens=9, max_thinking_tokens=2), THINK, thinker).cap_text == ()
 
 
 def test_several_wait_texts_and_an_empty_one(chatml: Any) -> None:

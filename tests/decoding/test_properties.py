@@ -42,6 +42,7 @@ def plans(draw: st.DrawFn) -> ThinkingPlan:
         min_thinking_tokens=draw(st.integers(0, 10 if cap is None else cap)),
         num_waits=draw(st.integers(0, 3)),
         landing_tokens=draw(st.integers(0, 4)) if cap is not None else 0,
+        loop_tokens=draw(st.sampled_from([0, 0, 8, 12])),
         scope=draw(st.sampled_from(["response", "block"])),
         line_ends=frozenset({NEWLINE}),
         landings=frozenset({NEWLINE}),
@@ -205,8 +206,9 @@ def test_a_forced_text_is_whole_unless_the_cap_cuts_a_wait(story: Story) -> None
         if automaton.waits > before and wait:
             written = result.tokens[index : index + len(wait)]
             room = len(wait)
-            if plan.closing_at is not None:
-                room = min(room, 1 + max(0, plan.closing_at - automaton.count))
+            if plan.max_thinking_tokens is not None:
+                closing_at = plan.max_thinking_tokens - len(plan.cap_text)
+                room = min(room, 1 + max(0, closing_at - automaton.count))
             assert written[:room] == list(wait[: min(room, len(written))])
     if result.automaton.ended_by == "cap":
         assert holds(result.tokens, [*plan.end.ids, *plan.answer_prefix])

@@ -28,6 +28,7 @@ from tenuto_decoding import (
     detect_markers,
 )
 from tenuto_decoding.logits import Edit, Sampling, apply_edits
+from tenuto_decoding.steering import Steer
 from tenuto_decoding.vllm_v1 import REQUEST_KEY, ThinkingLogitsProcessor, check_engine, markers_of
 
 from .conftest import make_tokenizer
@@ -79,6 +80,8 @@ class Request:
     output: list[int] = field(default_factory=list)  # the list that the processor was handed
     tokens: list[int] = field(default_factory=list)  # the truth
     fires: list[int] = field(default_factory=list)
+    steers: list[Steer] = field(default_factory=list)
+    asked: list[Steer] = field(default_factory=list)  # to be carried out in the next step
 
     @property
     def name(self) -> str:
@@ -144,6 +147,15 @@ class Batch:
             self.builder.moved.append((a, b, MoveDirectionality.SWAP))
         self.processor.update_state(self.builder.get_and_reset(len(self.places)))
 
+    def steer(self) -> None:
+        """What a server may ask for between two steps, before or after the batch has changed."""
+        for _, request in self.running():
+            if self.chance.random() < 0.03:
+                steer = Steer(self.chance.randrange(100), None, self.chance.choice([None, 0, 2, 5, 12]))
+                there = self.processor.steer(request.name, steer.number, steer.until)
+                assert there == (request.automaton is not None)
+                request.asked.append(steer)
+
     def add(self, request: Request) -> None:
         free = self.builder.pop_removed()
         if free is None:
@@ -205,6 +217,10 @@ class Batch:
         for place, request in self.running():
             if request.automaton is None:
                 continue
+            for steer in request.asked:
+                request.automaton.steer(steer.until)
+                request.steers.append(steer._replace(position=len(request.tokens)))
+            request.asked.clear()
             expected[place, len(self.tokenizer) :] = -torch.inf
             params = request.params
             sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
@@ -220,20 +236,44 @@ def test_every_row_is_edited_as_its_own_automaton_says(
 ) -> None:
     batch = Batch(processor, chatml, random.Random(seed))
     for _ in range(60):
+        batch.steer()
         batch.change()
+        batch.steer()
         batch.reveal()
         batch.step()
     batch.reveal()
     batch.change()
-    waited = 0
+    waited = steered = 0
     for request in batch.finished[-2 * PLACES :]:
         if request.automaton is not None:
-            ((taken, fires),) = processor.report(request.name)
+            ((taken, fires, steers),) = processor.report(request.name)
             assert taken == request.tokens[: len(taken)]
             assert len(taken) >= len(request.tokens) - 1
             assert [place for place in fires if place < len(request.tokens)] == request.fires
+            assert steers == [*request.steers, *request.asked]
+            assert replayed(request, fires, steers) == account(request.automaton)
             waited += request.automaton.waits
+            steered += len(request.steers)
     assert waited > 0
+    assert steered > 0
+
+
+def replayed(request: Request, fires: list[int], steers: list[Steer]) -> tuple[Any, ...]:
+    """What the tokens and a report come to: a server knows no more."""
+    assert request.automaton is not None
+    automaton = ThinkingAutomaton.after(request.automaton.plan, request.prompt)
+    for place in range(len(request.tokens) + 1):
+        for steer in steers:
+            if steer.position == place:
+                automaton.steer(steer.until)
+        if place < len(request.tokens):
+            automaton.advance(request.tokens[place], place in fires)
+    return account(automaton)
+
+
+def account(automaton: ThinkingAutomaton) -> tuple[Any, ...]:
+    bounds = automaton.max_thinking_tokens, automaton.min_thinking_tokens
+    return automaton.phase, automaton.tokens, automaton.waits, automaton.ended_by, *bounds
 
 
 def test_a_batch_without_budgets_is_handed_back_untouched(processor: ThinkingLogitsProcessor) -> None:

@@ -71,7 +71,7 @@ def one_pass(engine: Engine, family: Family, cases: Sequence[Case]) -> list[tupl
 
 def account(engine: Engine, family: Family, case: Case, ids: Ids, request: str) -> tuple[int, int, str]:
     """What following the reply comes to, once the engine has told where its redirects fired."""
-    ((taken, fires),) = engine.processor.report(request)
+    ((taken, fires, _),) = engine.processor.report(request)
     assert tuple(taken) == ids[: len(taken)]
     assert len(taken) >= len(ids) - 1
     plan = compile_plan(ThinkingBudget.from_mapping(case.asked), family.markers, engine.llm.get_tokenizer())

@@ -94,7 +94,7 @@ def test_each_of_a_parallel_sample_has_a_budget_and_a_report_of_its_own(ready: E
     waits = []
     for each in reply.outputs:
         ids = list(each.token_ids)
-        _, fires = max((r for r in reports if r[0] == ids[: len(r[0])]), key=lambda report: len(report[0]))
+        _, fires, _ = max((r for r in reports if r[0] == ids[: len(r[0])]), key=lambda report: len(report[0]))
         automaton = ThinkingAutomaton.after(plan, prompt)
         for place, token in enumerate(ids):
             automaton.advance(token, place in fires)

@@ -16,6 +16,7 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProc
 
 from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
 from tenuto_decoding.slots import Rows
+from tenuto_decoding.steering import SequenceReport, Steer
 from tenuto_decoding.vllm_v1 import REQUEST_KEY
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
 from tests.decoding.interpreter import ROOT
@@ -91,7 +92,7 @@ def follow(llm: LLM, prompt: list[int], ids: list[int], fires: list[int], **budg
     return automaton
 
 
-def reports(llm: LLM, request: str) -> list[tuple[list[int], list[int]]]:
+def reports(llm: LLM, request: str) -> list[SequenceReport]:
     """As a server asks for them: through the worker extension."""
     (found,) = llm.collective_rpc("thinking_report", args=(request,))
     return found  # type: ignore[no-any-return]
@@ -99,7 +100,7 @@ def reports(llm: LLM, request: str) -> list[tuple[list[int], list[int]]]:
 
 def test_the_report_tells_waits_from_the_models_own_words(llm: LLM, prompt: list[int]) -> None:
     (ids,) = generate(llm, prompt, num_waits=2, **{REQUEST_KEY: "waits"})
-    ((taken, fires),) = reports(llm, "waits")
+    ((taken, fires, _),) = reports(llm, "waits")
     assert taken == ids[: len(taken)]
     assert len(taken) >= len(ids) - 1
     assert follow(llm, prompt, ids, fires, num_waits=2).waits == 2
@@ -123,7 +124,7 @@ def test_siblings_are_reported_one_by_one(llm: LLM, prompt: list[int]) -> None:
     found = reports(llm, "siblings")
     assert len(found) == 3
     for ids in replies:
-        (fires,) = [fires for taken, fires in found if ids[: len(taken)] == taken]
+        (fires,) = [fires for taken, fires, _ in found if ids[: len(taken)] == taken]
         automaton = follow(llm, prompt, ids, fires, min_thinking_tokens=12)
         assert automaton.ended_by == "length" or automaton.tokens >= 12
 
@@ -140,27 +141,49 @@ def test_without_a_budget_in_the_batch_nothing_is_launched(llm: LLM, prompt: lis
     assert Watched.launches == launches + 5
 
 
+def follow_steered(llm: LLM, prompt: list[int], ids: list[int], report: SequenceReport, **budget: Any) -> Any:
+    """What ids and a report come to."""
+    found = processor(llm)
+    plan = compile_plan(ThinkingBudget(**budget), found._markers, found._tokenizer)
+    automaton = ThinkingAutomaton.after(plan, prompt)
+    for place, token in enumerate(ids):
+        for steer in report.steers:
+            if steer.position == place:
+                assert automaton.steer(steer.until)
+        automaton.advance(token, place in report.fires)
+    return automaton
+
+
 def test_a_running_reply_can_be_steered(llm: LLM, prompt: list[int]) -> None:
-    """A floor that the model cannot reach is lifted while it runs: it answers at once."""
-    engine, steered_at = llm.llm_engine, 30
-    params = SamplingParams(
-        temperature=0, max_tokens=80, extra_args={"min_thinking_tokens": 75, REQUEST_KEY: "steered"}
-    )
+    """It is told to think on, twice as it would have to, and then to answer, through the worker extension."""
+    engine, orders = llm.llm_engine, {5: (1, 75), 9: (2, 70), 30: (3, None)}
+    params = SamplingParams(temperature=0, max_tokens=80, extra_args={"min_thinking_tokens": 2, REQUEST_KEY: "steered"})
     engine.add_request("steered", {"prompt_token_ids": prompt}, params)
     ids: list[int] = []
     while engine.has_unfinished_requests():
         for output in engine.step():
             ids = list(output.outputs[0].token_ids)
-        if len(ids) == steered_at:
-            assert processor(llm).steer("steered", max_thinking_tokens=0) == 1
+        if len(ids) in orders:
+            assert llm.collective_rpc("thinking_steer", args=("steered", *orders[len(ids)])) == [1]
     answer = list(processor(llm)._slots._plans)[-1].end.ids
     places = [place for place in range(len(ids)) if tuple(ids[place : place + len(answer)]) == answer]
     assert places
-    assert steered_at <= places[0] <= steered_at + 1 + 1  # a newline may come first
-    ((taken, place),) = processor(llm).steered_at("steered")
-    assert taken == ids[: len(taken)]
-    assert place == steered_at
-    assert processor(llm).steer("nobody", max_thinking_tokens=0) == 0
+    assert 30 <= places[0] <= 30 + 1  # a newline may come first
+    (report,) = reports(llm, "steered")
+    assert report.ids == ids[: len(report.ids)]
+    assert report.steers == [Steer(number, place, until) for place, (number, until) in orders.items()]
+    automaton = follow_steered(llm, prompt, ids, report, min_thinking_tokens=2)
+    assert (automaton.ended_by, automaton.min_thinking_tokens) == ("cap", 0)
+    assert automaton.tokens == automaton.max_thinking_tokens
+    assert llm.collective_rpc("thinking_steer", args=("nobody", 1, None)) == [0]
+
+
+def test_a_loop_ends_the_thinking(llm: LLM, prompt: list[int]) -> None:
+    """Made to wait for ever, the built-in model says the same again and again."""
+    (ids,) = generate(llm, prompt, max_tokens=200, num_waits=99, loop_tokens=24, **{REQUEST_KEY: "loop"})
+    (report,) = reports(llm, "loop")
+    automaton = follow(llm, prompt, ids, report.fires, num_waits=99, loop_tokens=24)
+    assert automaton.ended_by == "loop"
 
 
 def test_a_grammar_has_the_word(llm: LLM, prompt: list[int]) -> None:

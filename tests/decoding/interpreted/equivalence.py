@@ -38,12 +38,15 @@ EVENTS = {
     "drafts taken",
     "ended by cap",
     "ended by length",
+    "ended by loop",
     "ended by model",
     "ended by none",
     "ended by stop_token",
     "resumed from a snapshot",
     "resumed from its tokens",
-    "steered",
+    "steered in vain",
+    "told to answer",
+    "told to think on",
     "waits",
 }
 
@@ -66,13 +69,14 @@ def live(crowd: Sequence[Story], seed: int, count: int, tiles: Tiles, dtypes: Dt
 def test_the_kernels_are_the_automaton() -> None:
     """Rows, drafts, slots used again, preemption, steering: every row and every state, for thousands of requests."""
     events: Counter[str] = Counter()
+    tiles = Tiles(lanes=2048, width=64, wide=64, fill_rows=2048, fill_width=64, patterns=8)
 
     @settings(examples, max_examples=1 + -(-CASES // (CROWD * TWINS)))  # the first is as plain as can be
     @given(crowds, st.integers(0, 2**32))
     def world(crowd: list[Story], seed: int) -> None:
         chance = random.Random(seed)
         twins = [replace(story, length=chance.randint(1, 45)) for story in crowd for _ in range(TWINS)]
-        events.update(live(twins, seed, 300, Tiles(lanes=2048, width=64, wide=64, fill_rows=2048, fill_width=64)))
+        events.update(live(twins, seed, 300, tiles))
 
     world()
     assert events["admitted"] + events["admitted without a budget"] >= CASES + CROWD * TWINS
@@ -83,7 +87,7 @@ def test_the_kernels_are_the_automaton() -> None:
     ("lanes", "dtypes"), [(1, Dtypes()), (4, Dtypes(torch.int32, torch.int64, torch.int64, torch.int64))]
 )
 def test_cut_up_as_on_a_gpu(lanes: int, dtypes: Dtypes) -> None:
-    tiles = Tiles(lanes=lanes, width=16, wide=32, fill_width=8, fill_span=16)
+    tiles = Tiles(lanes=lanes, width=16, wide=32, fill_width=8, fill_span=16, patterns=8)
 
     @settings(examples, max_examples=3)
     @given(st.lists(stories(), min_size=6, max_size=6), st.integers(0, 2**32))
@@ -106,7 +110,7 @@ def test_the_longest_markers() -> None:
         plan = ThinkingPlan(start=long_one(3), end=end, stops=(EOS,), num_waits=chance.randint(0, 2), waits=((12,),))
         prompt = (*plan.start.ids, *end.ids[: chance.randint(0, MAX_MARKER - 1)], *chance.choices((9, 10), k=3))
         crowd.append(Story(plan=plan, prompt=prompt, temperature=1.0, structured=False, length=12))
-    live(crowd, 1, 64, Tiles(lanes=64, width=64, wide=64, fill_rows=64, fill_width=64))
+    live(crowd, 1, 64, Tiles(lanes=64, width=64, wide=64, fill_rows=64, fill_width=64, patterns=8))
 
 
 @settings(examples, max_examples=6)
@@ -115,7 +119,7 @@ def test_prompts_are_scanned_from_their_end(crowd: list[Story], seed: int) -> No
     """Long prompts, made of the plan's own markers, their beginnings and control tokens, over many blocks."""
     chance = random.Random(seed)
     slots = BudgetSlots(
-        len(crowd), LONGEST, MARKS, CPU, Tiles(lanes=64, width=32, wide=64, fill_rows=64, fill_width=64)
+        len(crowd), LONGEST, MARKS, CPU, Tiles(lanes=64, width=32, wide=64, fill_rows=64, fill_width=64, patterns=8)
     )
     history = torch.zeros(len(crowd), LONGEST, dtype=torch.int32)
     plans, prompts = [], []
@@ -145,7 +149,9 @@ def test_prompts_are_scanned_from_their_end(crowd: list[Story], seed: int) -> No
 def test_a_real_vocabulary_is_wide() -> None:
     """152,064 ids, as of Qwen2.5, of which the last 399 are no tokens: force, redirect, mask and suppress."""
     wide, unknown, tail = 152_064, tuple(range(151_665, 152_064)), 151_643
-    slots = BudgetSlots(4, 8, mark_tokens(wide, unknown=unknown), CPU, Tiles(lanes=4, width=4096, fill_rows=4))
+    slots = BudgetSlots(
+        4, 8, mark_tokens(wide, unknown=unknown), CPU, Tiles(lanes=4, width=4096, fill_rows=4, patterns=8)
+    )
     base = ThinkingPlan(start=Marker(ids=(7,)), end=Marker(ids=(151_668 - 5, 9)), stops=(tail,))
     plans = [
         replace(base, max_thinking_tokens=0),

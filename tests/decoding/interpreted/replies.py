@@ -73,7 +73,7 @@ def main(how: str, model: str, out: str) -> None:
             for name, case in named
         ]
         replies = engine.ids([case.prompt for _, case in named], parameters)
-        reports = {name: max(processor.report(name), key=lambda report: len(report[0])) for name, _ in named}
+        reports = {name: max(processor.report(name), key=lambda report: len(report.ids))[:2] for name, _ in named}
     Path(out).write_text(json.dumps({"replies": replies, "reports": reports, **seen}))
 
 

@@ -29,6 +29,7 @@ class Story:
         temperature: 0 for greedy.
         structured: a grammar rules out random tokens.
         length: tokens after which the reply ends.
+        circle: what the model says again and again, if it does.
     """
 
     plan: ThinkingPlan | None
@@ -36,6 +37,7 @@ class Story:
     temperature: float
     structured: bool
     length: int
+    circle: Ids = ()
 
 
 def _words(*sizes: int) -> st.SearchStrategy[Ids]:
@@ -93,6 +95,7 @@ def plans(draw: st.DrawFn) -> ThinkingPlan:
         min_thinking_tokens=draw(st.sampled_from((0, 0, 0, 1, 3, 8, 15))) if cap is None else draw(st.integers(0, cap)),
         num_waits=draw(st.sampled_from((0, 0, 1, 2, 4))),
         landing_tokens=draw(st.sampled_from((0, 0, 2, 5, 40))) if cap is not None else 0,
+        loop_tokens=draw(st.sampled_from((0, 0, 0, 8, 8, 12, 24))),
         scope=draw(st.sampled_from(("response", "block"))),
         line_ends=LINE_ENDS,
         landings=LANDINGS,
@@ -116,4 +119,5 @@ def stories(draw: st.DrawFn) -> Story:
         temperature=draw(st.sampled_from((0.0, 0.0, 0.3, 0.7, 1.0, 1.5))),
         structured=draw(st.sampled_from((False, False, False, True))),
         length=draw(st.integers(1, 60)),
+        circle=draw(st.sampled_from(((), (), (), (15,), (16, 17), (15, 15, 18, 9)))),
     )

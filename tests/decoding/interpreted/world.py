@@ -7,8 +7,8 @@ have and how many of those are taken, when requests end, are preempted and come 
 import math
 import random
 from collections import Counter
-from copy import copy
-from dataclasses import dataclass, field, replace
+from copy import copy, deepcopy
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from tenuto_decoding import Force, Redirect, ThinkingAutomaton
 from tenuto_decoding.automaton import Action, Phase
 from tenuto_decoding.packing import Ended, InPhase, State
 from tenuto_decoding.slots import BudgetSlots, Rows, Snapshot, Tiles
+from tenuto_decoding.steering import MAX_STEERS
 
 from .stories import MARKS, TEXT, UNKNOWN, VOCABULARY, Story
 
@@ -33,7 +34,7 @@ class Sequence:
     slot: int
     automaton: ThinkingAutomaton | None
     output: list[int] = field(default_factory=list)
-    steered: bool = False
+    steers: list[tuple[int, int | None]] = field(default_factory=list)
 
     @property
     def ids(self) -> list[int]:
@@ -94,7 +95,7 @@ class World:
                     self._end(sequence)
                 elif crowded and self.chance.random() < 0.2:
                     self._preempt(sequence)
-                elif sequence.automaton and not sequence.steered and self.chance.random() < 0.01:
+                elif sequence.automaton and len(sequence.steers) < MAX_STEERS and self.chance.random() < 0.03:
                     self._steer(sequence)
 
     def _admit(self, story: Story) -> None:
@@ -127,23 +128,20 @@ class World:
         if automaton and story.plan and not snapshot:
             sequence.automaton = ThinkingAutomaton.after(story.plan, story.prompt)
             sequence.automaton.advance_all(sequence.output)
-            sequence.steered = False
+            sequence.steers.clear()
         self._enter(sequence)
         if snapshot:
             self._slots.restore(sequence.slot, snapshot)
         self.events["resumed from a snapshot" if snapshot else "resumed from its tokens"] += 1
 
     def _steer(self, sequence: Sequence) -> None:
-        cap = self.chance.choice((None, 0, 1, 5, 20))
-        floor = self.chance.randint(0, 10 if cap is None else cap)
-        sequence.steered = True
-        self._slots.steer(sequence.slot, cap, floor)
+        until = self.chance.choice((None, 0, 1, 5, 12, 20))
+        self._slots.steer(sequence.slot, until)
         assert sequence.automaton
         # In force when all that was committed is taken, which is so here at any time.
-        bounds = replace(sequence.automaton.plan, max_thinking_tokens=cap, min_thinking_tokens=floor)
-        sequence.automaton.plan = bounds
-        sequence.automaton._arm()
-        self.events["steered"] += 1
+        done = sequence.automaton.steer(until)
+        sequence.steers.append((len(sequence.output), until))
+        self.events["steered in vain" if not done else "told to answer" if until is None else "told to think on"] += 1
 
     def _end(self, sequence: Sequence) -> None:
         snapshot = self._leave(sequence)
@@ -153,11 +151,17 @@ class World:
         assert snapshot
         assert snapshot.has_begun
         fires = set(snapshot.fired(len(sequence.story.prompt)))
-        if not sequence.steered:
-            recount = ThinkingAutomaton.after(sequence.story.plan, sequence.story.prompt)
-            for position, token in enumerate(sequence.output):
+        steers = snapshot.steered(len(sequence.story.prompt))
+        assert [until for _, until in steers] == [until for _, until in sequence.steers]
+        recount = ThinkingAutomaton.after(sequence.story.plan, sequence.story.prompt)
+        for position, token in enumerate([*sequence.output, None]):
+            for place, until in steers:
+                # What was asked for after the last step is not carried out any more.
+                if place == position or (place is None and token is None):
+                    recount.steer(until)
+            if token is not None:
                 recount.advance(token, position in fires)
-            assert _account(recount) == _account(sequence.automaton), (sequence, fires)
+        assert _account(recount) == _account(sequence.automaton), (sequence, fires, steers)
         self.events[f"ended by {sequence.automaton.ended_by}"] += 1
         self.events["waits"] += sequence.automaton.waits
 
@@ -199,7 +203,7 @@ class World:
 
     def _rows_of(self, sequence: Sequence, logits: Logits) -> list[Row]:
         """The rows of one request, with drafts of which the first ones are what would have been drawn."""
-        automaton, rows = copy(sequence.automaton), list[Row]()
+        automaton, rows = _ahead(sequence.automaton), list[Row]()
         fed, good = sequence.ids[-1], True
         for place in range(1 + self.chance.choice((0, 0, 0, 1, 2, 3, 4))):
             line = logits[place]
@@ -208,17 +212,20 @@ class World:
             action: Action = automaton.action() if automaton else _NO_ACTION
             fired = decide(action, line, sequence.story)
             rows.append(Row(sequence, place, fed, action, fired))
-            fed = self._draw_token(action, fired)
+            fed = self._draw_token(sequence, place, action, fired)
             if not good or self.chance.random() < 0.2:
                 fed, good = self.chance.choice((-1, *range(VOCABULARY))), False
             if automaton:
                 automaton.advance(fed, fired)
         return rows
 
-    def _draw_token(self, action: Action, fired: bool) -> int:
+    def _draw_token(self, sequence: Sequence, ahead: int, action: Action, fired: bool) -> int:
         """What the model says: mostly what obeys the action, and mostly what leads somewhere."""
         if isinstance(action, Force) and self.chance.random() < 0.97:
             return action.token
+        circle = sequence.story.circle
+        if circle and not fired and self.chance.random() < 0.97:
+            return circle[(len(sequence.output) + ahead) % len(circle)]
         if (
             isinstance(action, Redirect)
             and action.target is not None
@@ -240,7 +247,7 @@ class World:
             drafts = [row.fed for row in own[1 : taken + 1]]
             drafts = drafts[: drafts.index(-1)] if -1 in drafts else drafts
             last = own[len(drafts)]
-            tokens = [*drafts, self._draw_token(last.action, last.fired)]
+            tokens = [*drafts, self._draw_token(sequence, len(drafts), last.action, last.fired)]
             for row, token in zip(own, tokens, strict=False):
                 if sequence.automaton:
                     sequence.automaton.advance(token, row.fired)
@@ -260,6 +267,14 @@ class World:
                 assert snapshot
                 assert snapshot[State.SEEN] == len(sequence.ids)
                 assert _state(snapshot) == _account(sequence.automaton), sequence
+
+
+def _ahead(automaton: ThinkingAutomaton | None) -> ThinkingAutomaton | None:
+    """A copy that runs ahead over drafts."""
+    copied = copy(automaton)
+    if automaton and copied:
+        copied._loop = deepcopy(automaton._loop)
+    return copied
 
 
 _NO_ACTION = Redirect((), None)
