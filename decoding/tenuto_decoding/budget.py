@@ -138,6 +138,7 @@ def resembled_field(name: str) -> str | None:
 
 
 _PLAIN_FIELDS = {name.replace("_", ""): name for name in FIELDS if name != "scope"} | {
+    "closeloops": "loop_tokens",
     # What people call the two bounds elsewhere.
     "thinkingbudget": "max_thinking_tokens",
     "thinkingbudgettokens": "max_thinking_tokens",

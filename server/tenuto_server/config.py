@@ -92,6 +92,12 @@ class ServeConfig(OperatingOptions):
         "N",
         "In the last N tokens before the cap, close at a sentence's end; for requests that do not say.",
     )
+    default_loop_tokens: int | None = _option(
+        None,
+        int,
+        "N",
+        "Close thinking whose last N tokens repeat one pattern, for requests that do not say. 0: let it go on.",
+    )
     default_scope: str | None = _option(
         None, str, "SCOPE", "`response`: one budget for all thinking of a reply; `block`: a fresh one for each block."
     )

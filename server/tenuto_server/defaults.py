@@ -84,7 +84,9 @@ class Defaults:
 def is_bounded(fields: Fields) -> bool:
     """Whether the fields bound anything: texts alone do not."""
     cap = fields.get(CAP)
-    return cap not in (None, UNLIMITED) or bool(fields.get("min_thinking_tokens") or fields.get("num_waits"))
+    return cap not in (None, UNLIMITED) or any(
+        fields.get(name) for name in ("min_thinking_tokens", "num_waits", "loop_tokens")
+    )
 
 
 def _budget(fields: Fields) -> ThinkingBudget:

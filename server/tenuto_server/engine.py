@@ -13,6 +13,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from tenuto_decoding.budget import ThinkingBudget
+from tenuto_decoding.steering import SequenceReport
 from tenuto_decoding.vllm_v1 import REQUEST_KEY
 
 from .accounting import Choice, Reply, hand_over
@@ -20,9 +21,6 @@ from .asked import OWN_KEYS, Asked
 from .policy import Room, ThinkingPolicy
 
 logger = logging.getLogger("vllm.tenuto")
-
-#: Per sequence of a request: ids that the engine's automaton has taken, positions at which a redirect fired.
-SequenceReport = tuple[list[int], list[int]]
 
 Outputs = AsyncGenerator[RequestOutput, None]
 
@@ -96,6 +94,6 @@ def redirects_of(ids: Sequence[int], sequences: Sequence[SequenceReport]) -> lis
     A worker's automaton is a little behind the reply, or ahead of it where more was sampled than was kept; so the ids
     are compared as far as both go, and among several sequences the one with the longest agreement is the choice's.
     """
-    shared = [(min(len(ids), len(taken)), taken, fired) for taken, fired in sequences]
+    shared = [(min(len(ids), len(taken)), taken, fired) for taken, fired, _ in sequences]
     own = [(size, fired) for size, taken, fired in shared if list(ids[:size]) == list(taken[:size])]
     return max(own)[1] if own else None

@@ -53,6 +53,13 @@ class BudgetFields(OpenAIBaseModel):
         le=MAX_TOKENS,
         description="In the last so many tokens before the cap, close at the first end of a sentence or line.",
     )
+    loop_tokens: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_TOKENS,
+        description="Close the thinking when its last so many tokens (at least 8) are one pattern again and again: "
+        "at least thrice, of at most 128 tokens. Floor and waits do not hold it open. 0: let it go on.",
+    )
     scope: Literal["response", "block"] | None = Field(
         default=None,
         description="`response`: one budget for all thinking of the reply; `block`: a fresh one for each block.",

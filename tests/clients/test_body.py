@@ -19,6 +19,7 @@ def test_every_field_is_sent_under_its_own_name() -> None:
         "wait_text": ["Wait", "Hmm"],
         "cap_text": "",
         "landing_tokens": 8,
+        "loop_tokens": 9,
         "scope": "block",
         "answer_reserve_tokens": 9,
         "reasoning_effort": "low",

@@ -4,19 +4,21 @@ import pytest
 from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import ThinkingBudget
+from tenuto_decoding.steering import SequenceReport
 from tenuto_decoding.vllm_v1 import REQUEST_KEY
-from tenuto_server.engine import SequenceReport, redirects_of, with_budget
+from tenuto_server.engine import redirects_of, with_budget
 
 
 @pytest.mark.parametrize(
     ("sequences", "fired"),
     [
-        ([([1, 2, 3, 4], [1])], [1]),
-        ([([1, 2, 3], [1])], [1]),  # a step behind the reply
-        ([([1, 2, 3, 4, 9, 9], [1])], [1]),  # sampled further than was kept
-        ([([1, 2, 9, 4], [0]), ([1, 2, 3], [2])], [2]),  # a parallel sample: the other one differs
-        ([([], []), ([1, 2, 3, 4], [3])], [3]),  # a parallel sample: the other one has hardly begun
-        ([([7, 2, 3, 4], [0])], None),
+        ([SequenceReport([1, 2, 3, 4], [1], [])], [1]),
+        ([SequenceReport([1, 2, 3], [1], [])], [1]),  # a step behind the reply
+        ([SequenceReport([1, 2, 3, 4, 9, 9], [1], [])], [1]),  # sampled further than was kept
+        # Parallel samples: the other one differs, or has hardly begun.
+        ([SequenceReport([1, 2, 9, 4], [0], []), SequenceReport([1, 2, 3], [2], [])], [2]),
+        ([SequenceReport([], [], []), SequenceReport([1, 2, 3, 4], [3], [])], [3]),
+        ([SequenceReport([7, 2, 3, 4], [0], [])], None),
         ([], None),
     ],
 )

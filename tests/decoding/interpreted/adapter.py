@@ -180,9 +180,9 @@ def test_a_running_reply_can_be_steered(llm: LLM, prompt: list[int]) -> None:
 
 def test_a_loop_ends_the_thinking(llm: LLM, prompt: list[int]) -> None:
     """Made to wait for ever, the built-in model says the same again and again."""
-    (ids,) = generate(llm, prompt, max_tokens=200, num_waits=99, loop_tokens=24, **{REQUEST_KEY: "loop"})
+    (ids,) = generate(llm, prompt, max_tokens=90, num_waits=99, loop_tokens=48, **{REQUEST_KEY: "loop"})
     (report,) = reports(llm, "loop")
-    automaton = follow(llm, prompt, ids, report.fires, num_waits=99, loop_tokens=24)
+    automaton = follow(llm, prompt, ids, report.fires, num_waits=99, loop_tokens=48)
     assert automaton.ended_by == "loop"
 
 
