@@ -112,6 +112,8 @@ class ThinkingPolicy:
                 raise InvalidBudget(
                     _FLOOR, f"{floor} is above {asked.cap_name}, which is {AUTO} and comes to {fields[CAP]}"
                 )
+        if fields.get(CAP) == 0 and fields.get(_WAITS):
+            raise InvalidBudget(_WAITS, f"{fields[_WAITS]} cannot be had without thinking: {asked.cap_name} comes to 0")
         if place.phase is Phase.ANSWER:
             for name in (_FLOOR, _WAITS):
                 if fields.get(name):
@@ -175,7 +177,10 @@ class _Place:
 
 
 class _Merged:
-    """Fields laid one over the other, the first to come on top; a lower one that contradicts a higher one yields."""
+    """Fields laid one over the other, the first to come on top; a lower one that contradicts a higher one yields.
+
+    The request's own come first and do not contradict each other.
+    """
 
     def __init__(self) -> None:
         self.fields: dict[str, Any] = {}
@@ -185,9 +190,9 @@ class _Merged:
         new = {name: value for name, value in fields.items() if name not in self.fields}
         given = {**self.fields, **new}
         cap, floor = given.get(CAP), given.get(_FLOOR, 0)
-        if isinstance(cap, int) and floor > cap and self.fields:
+        if isinstance(cap, int) and floor > cap:
             new.update({_FLOOR: cap} if _FLOOR in new else {CAP: floor})
-        if cap == 0 and given.get(_WAITS) and self.fields:
+        if cap == 0 and given.get(_WAITS):
             del new[_WAITS if _WAITS in new else CAP]
         self.fields.update(new)
         self._origins.update(dict.fromkeys(new, origin))

@@ -16,8 +16,8 @@ FOLDER = Path(__file__).parent.parent / "other_clients"
 @pytest.mark.parametrize("name", [path.name for path in sorted(FOLDER.glob("test_*.py"))])
 def test_a_client_gets_what_it_asks_for(server: RunningServer, name: str) -> None:
     assert PYTHON.exists(), "the clients are installed by `make test`"
-    command = [str(PYTHON), "-m", "pytest", "-c", str(FOLDER / "pytest.ini"), str(FOLDER / name), "--url", server.url]
+    command = [str(PYTHON), "-m", "pytest", "-c", str(FOLDER / "pytest.ini"), str(FOLDER / name)]
     # Nothing is fetched: LiteLLM has its table of prices in the package.
-    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": ""}
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": "", "TENUTO_URL": server.url}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False, cwd=FOLDER)
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]

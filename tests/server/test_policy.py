@@ -98,6 +98,13 @@ def test_the_answer_needs_room_after_the_longest_thinking(chatml: Any) -> None:
         assert refusal.value.field == field
 
 
+def test_waits_are_refused_where_there_is_no_thinking(chatml: Any) -> None:
+    for cap in (0, "auto"):
+        with pytest.raises(InvalidBudget, match="2 cannot be had without thinking") as refusal:
+            resolve(chatml, {"max_thinking_tokens": cap, "num_waits": 2}, room=Room(10, 1000))
+        assert refusal.value.field == "num_waits"
+
+
 def test_no_opening_marker_is_needed_where_the_prompt_ends_in_thinking(chatml: Any) -> None:
     around = len(chatml.encode("\n<|im_start|>answer\nFinal Answer:"))
     opened = "<|im_start|>assistant\n<|im_start|>think\n"
