@@ -9,7 +9,7 @@ from vllm.entrypoints.serve.middleware.register import init_entrypoints_middlewa
 
 from .options import OperatingOptions
 from .responses import install_error_handlers
-from .routes import chat, completions, probes
+from .routes import chat, completions, messages, probes, responses
 from .security import DOCS, METRICS, PROBES, KeyRing, Keys
 from .service import Gate, Service
 
@@ -28,8 +28,9 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service
     app.state.args = args
     app.state.service = service
     app.state.engine_client = None
-    for router in (probes.router, models_router, chat.router, completions.router):
-        app.include_router(router)
+    for endpoints in (probes, chat, completions, responses, messages):
+        app.include_router(endpoints.router)
+    app.include_router(models_router)
     install_error_handlers(app)
     # From the innermost to the outermost.
     app.add_middleware(Gate, service=service, limits=options.limits(fetches_media=bool(args.allowed_media_domains)))

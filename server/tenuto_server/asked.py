@@ -31,6 +31,8 @@ CAP_PATHS: tuple[tuple[str, ...], ...] = (
 )
 _TOP_LEVEL = frozenset(path[0] for path in CAP_PATHS if len(path) == 1)
 _NESTED = ("thinking", "nvext", "chat_template_kwargs", "reasoning", "custom_params")
+#: Where an effort is nested: in the Responses API and for OpenRouter; in Anthropic's Messages.
+_EFFORT_PLACES = ("reasoning", "output_config")
 _THINKING_TYPES = ("enabled", "disabled", "adaptive", "auto")
 
 # Keys of `SamplingParams.extra_args` for what is no field of a budget.
@@ -189,15 +191,18 @@ def _check_count(name: str, value: object) -> None:
 
 
 def _effort(body: Mapping[str, Any]) -> str | None:
-    """`reasoning_effort`, or the `effort` of the Responses API's and OpenRouter's `reasoning`."""
-    reasoning = body.get("reasoning")
-    nested = reasoning.get("effort") if isinstance(reasoning, Mapping) else None
-    effort: str | None = body.get(EFFORT)
-    if effort is not None and nested is not None and effort != nested:
-        raise InvalidBudget("reasoning.effort", f"{_show(nested)} differs from {EFFORT}, which is {_show(effort)}")
-    name, effort = ("reasoning.effort", nested) if effort is None else (EFFORT, effort)
-    if effort is not None and effort not in EFFORTS:
-        raise InvalidBudget(name, f"{_show(effort)} is not one of {', '.join(EFFORTS)}")
+    """`reasoning_effort`, or the `effort` of the APIs that nest it."""
+    given = {EFFORT: body.get(EFFORT)}
+    for outer in _EFFORT_PLACES:
+        inner = body.get(outer)
+        given[f"{outer}.effort"] = inner.get("effort") if isinstance(inner, Mapping) else None
+    name, effort = EFFORT, None
+    for other, value in given.items():
+        if value is not None and value not in EFFORTS:
+            raise InvalidBudget(other, f"{_show(value)} is not one of {', '.join(EFFORTS)}")
+        if effort is not None and value not in (None, effort):
+            raise InvalidBudget(other, f"{_show(value)} differs from {name}, which is {_show(effort)}")
+        name, effort = (name, effort) if value is None else (other, value)
     return effort
 
 

@@ -18,7 +18,7 @@ from tenuto_decoding.vllm_v1 import REQUEST_KEY
 
 from .accounting import Choice, Reply, hand_over
 from .asked import OWN_KEYS, Asked
-from .policy import Room, ThinkingPolicy
+from .policy import Resolution, Room, ThinkingPolicy
 
 logger = logging.getLogger("vllm.tenuto")
 
@@ -38,11 +38,7 @@ class ThinkingEngine(AsyncLLM):
         Raises:
             ThinkingError: for a budget that is wrong or cannot be kept.
         """
-        ids: Sequence[int] = extract_prompt_components(self.model_config, prompt).token_ids or []
-        context = self.model_config.max_model_len
-        asked = Asked.of_extra_args(sampling_params.extra_args or {}, sampling_params.thinking_token_budget)
-        room = Room(max_tokens=sampling_params.max_tokens or context, context=context)
-        resolution = self._policy.resolve(asked, ids, self.get_tokenizer(), room)
+        ids, resolution = self._resolve(prompt, sampling_params)
         key = uuid.uuid4().hex
         params = with_budget(sampling_params, resolution.budget, key)
         outputs: Outputs = super().generate(prompt, params, request_id, **kwargs)
@@ -51,6 +47,18 @@ class ThinkingEngine(AsyncLLM):
         reply = Reply(resolution.plan, resolution.budget, ids, params.n, resolution.set_by)
         hand_over(reply)
         return self._accounted(outputs, reply, key, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
+
+    def check(self, prompt: Any, sampling_params: SamplingParams) -> None:
+        """Raise what `generate` would raise, for callers who learn of it too late there."""
+        self._resolve(prompt, sampling_params)
+
+    def _resolve(self, prompt: Any, sampling_params: SamplingParams) -> tuple[Sequence[int], Resolution]:
+        """The ids of the prompt, and what the request gets of what it asks for."""
+        ids: Sequence[int] = extract_prompt_components(self.model_config, prompt).token_ids or []
+        context = self.model_config.max_model_len
+        asked = Asked.of_extra_args(sampling_params.extra_args or {}, sampling_params.thinking_token_budget)
+        room = Room(max_tokens=sampling_params.max_tokens or context, context=context)
+        return ids, self._policy.resolve(asked, ids, self.get_tokenizer(), room)
 
     async def _accounted(self, outputs: Outputs, reply: Reply, key: str, *, cumulative: bool) -> Outputs:
         async with aclosing(outputs):

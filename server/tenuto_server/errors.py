@@ -3,6 +3,7 @@ Our exceptions:
 
 * ServerError
   x StartupError       the server cannot start as asked; the message says what to change
+  x GenerationFailed   a reply that was under way cannot go on
   x Refusal            a request that reaches no endpoint
     + Unauthorized     without a key that is known; 401
     + InvalidRequest   asks too much, or for what no request may say; 400
@@ -101,3 +102,7 @@ class Unavailable(Refusal):
     @property
     def headers(self) -> dict[str, str]:
         return {"Retry-After": str(self.retry_after)}
+
+
+class GenerationFailed(ServerError):
+    """A reply that was under way cannot go on; the message says why."""

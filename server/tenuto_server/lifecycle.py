@@ -27,9 +27,9 @@ from .config import BUILT_IN_NAME, ServeConfig
 from .engine import ThinkingEngine
 from .errors import StartupError
 from .headers import LimitedHead
-from .reasoning import with_both_names
 from .security import KEY_VARIABLES, KeyRing, read_keys
 from .service import Service, Stage
+from .serving import adapt_serving
 from .startup import start_engine
 
 logger = logging.getLogger("vllm.tenuto")
@@ -127,8 +127,7 @@ class _Server:
     async def _join(self, engine: ThinkingEngine) -> None:
         state = self._app.state
         await init_app_state(engine, state, self._args, await engine.get_supported_tasks())
-        if state.openai_serving_chat.parser_cls is not None:
-            state.openai_serving_chat.parser_cls = with_both_names(state.openai_serving_chat.parser_cls)
+        adapt_serving(state)
         freeze_gc_heap()
         self._service.capacity = self._config.capacity(_can_run(engine))
         self._service.stage = Stage.READY

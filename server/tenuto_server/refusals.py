@@ -10,7 +10,6 @@ _ANTHROPIC = "/v1/messages"
 
 #: Anthropic's names for what OpenAI's clients read off the status.
 _ANTHROPIC_KINDS = {
-    400: "invalid_request_error",
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
@@ -23,7 +22,7 @@ _ANTHROPIC_KINDS = {
 def refuse_body(path: str, status: int, message: str, kind: str, param: str | None = None) -> dict[str, object]:
     """What an error says: OpenAI's shape, and Anthropic's below `/v1/messages`."""
     if path == _ANTHROPIC or path.startswith(f"{_ANTHROPIC}/"):
-        anthropic_kind = _ANTHROPIC_KINDS.get(status, "api_error")
+        anthropic_kind = _ANTHROPIC_KINDS.get(status, "api_error" if status >= 500 else "invalid_request_error")
         return {"type": "error", "error": {"type": anthropic_kind, "message": message}}
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 

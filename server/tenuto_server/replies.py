@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
-from vllm.entrypoints.serve.engine.protocol import CompletionTokenUsageInfo, ErrorResponse
+from vllm.entrypoints.serve.engine.protocol import CompletionTokenUsageInfo
 from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
 
 from tenuto_decoding.errors import InvalidBudget
@@ -115,10 +115,9 @@ def compact(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-def whole(result: BaseModel, **dump: Any) -> JSONResponse:
-    """A reply or an error, complete."""
-    status = result.error.code if isinstance(result, ErrorResponse) else 200
-    return JSONResponse(result.model_dump(**dump), status_code=status)
+def whole(reply: BaseModel, **dump: Any) -> JSONResponse:
+    """A reply, complete."""
+    return JSONResponse(reply.model_dump(**dump))
 
 
 def streamed(events: AsyncGenerator[str, None], raw_request: Request) -> StreamingResponse:

@@ -96,6 +96,11 @@ class BudgetFields(OpenAIBaseModel):
         """What the body asks for."""
         return self._asked
 
+    def asking_as(self, other: "BudgetFields") -> Self:
+        """This request, which was made of another, asking for what that one asks."""
+        self._asked = other.asked
+        return self
+
     def to_sampling_params(self, *args: Any, **kwargs: Any) -> SamplingParams:
         params = super().to_sampling_params(*args, **kwargs)
         wishes = self._asked.to_extra_args()

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
+from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
 
 from tests.integration.by_hand import ByHand
@@ -25,6 +26,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 def client(server: RunningServer) -> Iterator[OpenAI]:
     with OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as openai:
         yield openai
+
+
+@pytest.fixture(scope="session")
+def anthropic(server: RunningServer) -> Iterator[Anthropic]:
+    with Anthropic(base_url=server.url, api_key="none", max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,8 @@ def test_the_ready_line_says_what_to_try(server: RunningServer) -> None:
 GENERATING = {
     "/v1/chat/completions": ("ChatCompletionRequest", True),
     "/v1/completions": ("CompletionRequest", True),
+    "/v1/responses": ("ResponsesRequest", True),
+    "/v1/messages": ("MessagesRequest", True),
 }
 
 

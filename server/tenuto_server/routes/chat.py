@@ -7,7 +7,7 @@ from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.utils.api_utils import load_aware_call, validate_json_request, with_cancellation
 
 from ..replies import open_account, streamed, tell_choices, tell_chunks, whole
-from ..responses import ERRORS, STREAM
+from ..responses import ERRORS, STREAM, refused
 from ..schema import ChatCompletionRequest
 
 router = APIRouter(tags=["chat"])
@@ -21,7 +21,7 @@ async def create_chat_completion(request: ChatCompletionRequest, raw_request: Re
     serving, account = raw_request.app.state.openai_serving_chat, open_account(request, raw_request)
     result = await account.of(serving.create_chat_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
-        return whole(result)
+        return refused(result, raw_request)
     if isinstance(result, ChatCompletionResponse):
         name_reasoning_twice(result)
         tell_choices(result, account)

@@ -1,0 +1,133 @@
+"""Anthropic's Messages with Anthropic's SDK: what it says is what chat says, whose tokens are counted by hand."""
+
+from typing import Any
+
+import anthropic as sdk
+import httpx
+import pytest
+from anthropic import Anthropic
+from openai import OpenAI
+
+from tests.integration.by_hand import ByHand
+from tests.integration.running_server import MODEL, RunningServer
+
+#: (what a message asks for, the same in chat's words, the name under which its cap was set)
+BUDGETS: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
+    ({}, {}, None),
+    ({"thinking": {"type": "enabled", "budget_tokens": 12}}, {"max_thinking_tokens": 12}, "thinking.budget_tokens"),
+    ({"thinking": {"type": "enabled", "budget_tokens": 500}}, {"max_thinking_tokens": 500}, "thinking.budget_tokens"),
+    ({"thinking": {"type": "disabled"}}, {"max_thinking_tokens": 0}, "thinking.type"),
+    ({"thinking": {"type": "adaptive"}}, {}, None),
+    ({"output_config": {"effort": "low"}}, {"reasoning_effort": "low"}, "reasoning_effort"),
+    ({"max_thinking_tokens": 12}, {"max_thinking_tokens": 12}, "request"),
+    ({"num_waits": 2, "wait_text": ["Hmm", "Wait"]}, {"num_waits": 2, "wait_text": ["Hmm", "Wait"]}, None),
+    (
+        {"thinking": {"type": "enabled", "budget_tokens": 60}, "min_thinking_tokens": 60},
+        {"max_thinking_tokens": 60, "min_thinking_tokens": 60},
+        "thinking.budget_tokens",
+    ),
+]
+
+
+def ask(question: str, **more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "max_tokens": 800, "messages": [{"role": "user", "content": question}], **more}
+
+
+@pytest.mark.parametrize(("asked", "in_chat", "set_by"), BUDGETS, ids=str)
+def test_a_message_is_what_chat_says_and_its_figures_are_those_of_a_recount(
+    anthropic: Anthropic,
+    client: OpenAI,
+    by_hand: ByHand,
+    questions: list[str],
+    asked: dict[str, Any],
+    in_chat: dict[str, Any],
+    set_by: str | None,
+) -> None:
+    message = anthropic.messages.create(**ask(questions[0]), extra_body={**asked, "temperature": 0})
+    chat = client.chat.completions.create(
+        **ask(questions[0], temperature=0), extra_body={**in_chat, "return_token_ids": True}
+    )
+    choice, report = chat.choices[0], message.thinking_report
+    assert {**report, "set_by": None} == {**choice.thinking, "set_by": None}
+    assert report["set_by"].get("max_thinking_tokens") == set_by
+    cap = report["max_thinking_tokens"]
+    assert report["tokens"] == by_hand.count(choice.token_ids, cap) <= (1000 if cap is None else cap)
+    assert message.usage.output_tokens == len(choice.token_ids)
+    assert message.usage.output_tokens_details is not None
+    assert message.usage.output_tokens_details.thinking_tokens == report["tokens"]
+    assert "".join(block.thinking for block in message.content if block.type == "thinking") == (
+        choice.message.reasoning or ""
+    )
+    assert "".join(block.text for block in message.content if block.type == "text") == choice.message.content
+
+
+@pytest.mark.parametrize("asked", [BUDGETS[0][0], BUDGETS[1][0], BUDGETS[3][0], BUDGETS[7][0]], ids=str)
+def test_a_stream_says_what_the_whole_message_says(
+    anthropic: Anthropic, questions: list[str], asked: dict[str, Any]
+) -> None:
+    whole = anthropic.messages.create(**ask(questions[1]), extra_body={**asked, "temperature": 0})
+    with anthropic.messages.stream(**ask(questions[1]), extra_body={**asked, "temperature": 0}) as stream:
+        events = list(stream)
+        final = stream.get_final_message()
+    said = [(block.type, getattr(block, block.type)) for block in final.content]
+    assert said == [(block.type, getattr(block, block.type)) for block in whole.content]
+    assert final.usage.output_tokens == whole.usage.output_tokens
+    assert final.usage.output_tokens_details == whole.usage.output_tokens_details
+    assert final.stop_reason == whole.stop_reason
+    told: list[Any] = [event.to_dict()["thinking_report"] for event in events if event.type == "message_delta"]
+    assert told == [whole.thinking_report]
+    pieces = [event for event in events if event.type == "content_block_delta" and event.delta.type == "thinking_delta"]
+    assert len(pieces) >= min(told[0]["tokens"], 8)
+
+
+def test_the_tokens_of_a_prompt_are_those_of_its_reply(anthropic: Anthropic, questions: list[str]) -> None:
+    thinking: Any = {"type": "enabled", "budget_tokens": 12}
+    request = ask(questions[0], thinking=thinking)
+    message = anthropic.messages.create(**request)
+    del request["max_tokens"]
+    assert anthropic.messages.count_tokens(**request).input_tokens == message.usage.input_tokens
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": -3}}, "thinking.budget_tokens: -3"),
+        ({"thinking": {"type": "enabled", "budget_tokens": "5"}}, "thinking.budget_tokens: '5' is not a whole number"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 800}}, "more than max_tokens, which is 800"),
+        ({"thinking": {"type": "sometimes"}}, "thinking: thinking.type: 'sometimes'"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 5}, "max_thinking_tokens": 6}, "which is 6"),
+        ({"thinking": {"type": "enabled", "budget_token": 5}}, "thinking.budget_token: is not a field"),
+        ({"max_thinking_token": 5}, "did you mean max_thinking_tokens?"),
+        ({"num_waits": 1, "wait_text": "<|im_end|>"}, "wait_text: "),
+        ({"output_config": {"effort": "low"}, "reasoning_effort": "high"}, "output_config.effort: 'low' differs"),
+        ({"max_tokens": 0}, "max_tokens must be positive"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_a_400_in_anthropics_words_before_anything_is_generated(
+    server: RunningServer, anthropic: Anthropic, questions: list[str], fields: dict[str, Any], words: str, stream: bool
+) -> None:
+    before = server.gauge("vllm:generation_tokens_total")
+    with pytest.raises(sdk.BadRequestError) as wrong:
+        anthropic.messages.create(**ask(questions[0]), stream=stream, extra_body=fields)
+    body = wrong.value.response.json()
+    assert (body["type"], body["error"]["type"]) == ("error", "invalid_request_error")
+    assert words in body["error"]["message"]
+    assert server.gauge("vllm:generation_tokens_total") == before
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_other_errors_have_the_shape_of_the_api_too(server: RunningServer, path: str) -> None:
+    def kinds(response: httpx.Response) -> tuple[int, str]:
+        assert response.json().keys() == {"type", "error"}
+        return response.status_code, response.json()["error"]["type"]
+
+    unknown = {"model": "nobody", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    assert kinds(server.post(path, **unknown)) == (404, "not_found_error")
+    wrong_method = httpx.put(server.url + path)
+    assert kinds(wrong_method) == (405, "invalid_request_error")
+    assert wrong_method.headers["allow"] == "POST"
+    assert kinds(httpx.post(server.url + path, content=b"{")) == (400, "invalid_request_error")
+    json_type = {"Content-Type": "application/json"}
+    assert kinds(httpx.post(server.url + path, content=b"{", headers=json_type)) == (400, "invalid_request_error")

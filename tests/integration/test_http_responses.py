@@ -1,0 +1,132 @@
+"""OpenAI's Responses with OpenAI's SDK, recounted from the tokens that the server shows when asked."""
+
+from typing import Any
+
+import pytest
+from openai import BadRequestError, NotFoundError, OpenAI
+from openai.types.responses import Response
+
+from tests.integration.by_hand import ByHand
+from tests.integration.running_server import MODEL, RunningServer
+
+BUDGETS: list[dict[str, Any]] = [
+    {},
+    {"max_thinking_tokens": 0},
+    {"max_thinking_tokens": 12},
+    {"num_waits": 3, "max_thinking_tokens": 40},
+    {"min_thinking_tokens": 60},
+    {"thinking_token_budget": 12},
+]
+
+
+def ask(question: str, **more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "input": question, "temperature": 0, **more}
+
+
+def parts(response: Response) -> tuple[str, str]:
+    """The reasoning and the text."""
+    reasoning = [item for item in response.output if item.type == "reasoning"]
+    return "".join(part.text for item in reasoning for part in item.content or ()), response.output_text
+
+
+def reasoning_tokens(response: Response) -> int:
+    assert response.usage is not None
+    return response.usage.output_tokens_details.reasoning_tokens
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+def test_a_response_keeps_its_budget_and_its_figures_are_those_of_a_recount(
+    client: OpenAI, by_hand: ByHand, questions: list[str], budget: dict[str, Any]
+) -> None:
+    cap = budget.get("max_thinking_tokens", budget.get("thinking_token_budget"))
+    response = client.responses.create(**ask(questions[0]), extra_body={**budget, "enable_response_messages": True})
+    [thinking], [said] = response.thinking, response.output_messages
+    assert thinking["tokens"] == by_hand.count(said["tokens"], cap) == reasoning_tokens(response)
+    assert thinking["max_thinking_tokens"] == cap
+    assert thinking["tokens"] <= (1000 if cap is None else cap)
+    if thinking["ended_by"] == "model":
+        assert thinking["tokens"] >= budget.get("min_thinking_tokens", 0)
+        assert thinking["waits"] >= budget.get("num_waits", 0)
+    assert response.usage is not None
+    assert response.usage.output_tokens == len(said["tokens"])
+    reasoning, text = parts(response)
+    assert reasoning == by_hand.tokenizer.decode(by_hand.thinking(said["tokens"]))
+    answer = said["tokens"][by_hand.find(said["tokens"], by_hand.end) + len(by_hand.end) :]
+    assert text == by_hand.tokenizer.decode(answer, skip_special_tokens=True)
+
+
+def test_an_effort_is_what_the_servers_table_says(client: OpenAI, questions: list[str]) -> None:
+    quick = client.responses.create(**ask(questions[0]), reasoning={"effort": "none"})
+    assert quick.thinking[0]["max_thinking_tokens"] == 0
+    assert parts(quick)[0] == ""
+    long = client.responses.create(**ask(questions[0]), reasoning={"effort": "low"})
+    assert long.thinking[0]["max_thinking_tokens"] == 1024
+    assert long.thinking[0]["set_by"] == {"max_thinking_tokens": "reasoning_effort"}
+
+
+@pytest.mark.parametrize("budget", [BUDGETS[0], BUDGETS[1], BUDGETS[2], {"num_waits": 2}], ids=str)
+def test_a_stream_says_what_the_whole_response_says(
+    client: OpenAI, questions: list[str], budget: dict[str, Any]
+) -> None:
+    request = {**ask(questions[1]), "extra_body": {**budget, "enable_response_messages": True}}
+    whole = client.responses.create(**request)
+    events = list(client.responses.create(**request, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    last = events[-1]
+    assert last.type == "response.completed"
+    assert parts(last.response) == parts(whole)
+    assert last.response.thinking == whole.thinking
+    assert last.response.usage == whole.usage
+    assert last.response.output_messages == whole.output_messages
+    deltas = {
+        kind: "".join(event.delta for event in events if event.type == f"response.{kind}.delta")
+        for kind in ("reasoning_text", "output_text")
+    }
+    assert (deltas["reasoning_text"], deltas["output_text"]) == parts(whole)
+
+
+def test_a_response_that_is_cut_says_so(client: OpenAI, questions: list[str]) -> None:
+    for stream in (False, True):
+        result: Any = client.responses.create(**ask(questions[0], max_output_tokens=20), stream=stream)
+        response = list(result)[-1].response if stream else result
+        assert response.status == "incomplete"
+        assert response.thinking[0]["ended_by"] == "length"
+        assert reasoning_tokens(response) == response.thinking[0]["tokens"] > 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("fields", "param", "message"),
+    [
+        ({"max_thinking_tokens": -1}, "max_thinking_tokens", "-1 is not between 0 and"),
+        ({"max_thinking_token": 5}, "max_thinking_token", "did you mean max_thinking_tokens?"),
+        ({"max_thinking_tokens": 50, "max_output_tokens": 50}, "max_thinking_tokens", "max_tokens, which is 50"),
+        ({"num_waits": 1, "wait_text": "<|im_end|>"}, "wait_text", "a control token or marker"),
+        ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, "reasoning.effort", "differs"),
+        ({"background": True}, "background", "keeps no responses"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_a_400_before_the_stream_begins(
+    server: RunningServer,
+    client: OpenAI,
+    questions: list[str],
+    fields: dict[str, Any],
+    param: str,
+    message: str,
+    stream: bool,
+) -> None:
+    before = server.gauge("vllm:generation_tokens_total")
+    with pytest.raises(BadRequestError) as wrong:
+        client.responses.create(**ask(questions[0]), stream=stream, extra_body=fields)
+    assert wrong.value.param == param
+    assert message in wrong.value.message
+    assert server.gauge("vllm:generation_tokens_total") == before
+
+
+def test_responses_are_not_kept(client: OpenAI, questions: list[str]) -> None:
+    kept = client.responses.create(**ask(questions[0], max_output_tokens=20), store=True)
+    with pytest.raises(NotFoundError):
+        client.responses.create(**ask(questions[0]), previous_response_id=kept.id)
+    with pytest.raises(NotFoundError):
+        client.responses.retrieve(kept.id)
