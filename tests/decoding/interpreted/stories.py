@@ -1,8 +1,10 @@
-"""What happens in the simulated engine: random plans of the shapes that families have, prompts, and a temper."""
+"""What happens in the simulated engine: random requests, with plans of the shapes that families have.
+
+Only the standard library and the package are needed, so that a GPU machine can check itself with the same requests.
+"""
 
 from dataclasses import dataclass, replace
-
-from hypothesis import strategies as st
+from random import Random
 
 from tenuto_decoding import Marker, ThinkingPlan
 from tenuto_decoding.packing import mark_tokens
@@ -40,84 +42,88 @@ class Story:
     circle: Ids = ()
 
 
-def _words(*sizes: int) -> st.SearchStrategy[Ids]:
-    return st.lists(st.sampled_from(MARKER_WORDS), min_size=sizes[0], max_size=sizes[-1]).map(tuple)
-
-
-@st.composite
-def _starts(draw: st.DrawFn) -> Marker:
-    kind = draw(st.sampled_from(("own", "led", "shared", "spelt")))
-    if kind == "own":
-        return Marker(ids=(OPEN,))
-    if kind == "led":
-        return Marker(ids=(LEAD, *draw(_words(1, 2))))
-    if kind == "shared":
-        return Marker(ids=(LEAD, *draw(_words(1, 2)), OPEN), gate=1)
-    ids = draw(_words(1, 3))
-    return Marker(ids=ids, gate=len(ids) - 1)
-
-
-@st.composite
-def _ends(draw: st.DrawFn) -> Marker:
-    kind = draw(st.sampled_from(("own", "led", "spelt", "repeating")))
-    if kind == "own":
-        return Marker(ids=(CLOSE,))
-    if kind == "led":
-        return Marker(ids=(LEAD, *draw(_words(1, 3))))
-    a, b = MARKER_WORDS[:2]
-    ids = (
-        draw(_words(1, 5))
-        if kind == "spelt"
-        else draw(st.sampled_from(((a, a, b), (a, b, a), (a, b, a, b, a), (a, a))))
+def draw_story(chance: Random) -> Story:
+    plan = draw_plan(chance) if chance.randrange(6) else None
+    if plan is not None and plan.landing_tokens == 0:
+        plan = replace(plan, landings=frozenset())  # as compiled
+    start, end = (plan.start.ids, plan.end.ids) if plan else ((OPEN,), (CLOSE,))
+    pieces = (
+        (15,),
+        (16, 17),
+        start,
+        (*start, NEWLINE),
+        end,
+        start[:-1],
+        end[:-1],
+        (TURN,),
+        (EOT,),
+        (NEWLINE,),
+        (18,) * 40,
     )
-    return Marker(ids=ids, gate=len(ids) - 1)
+    prompt = tuple(token for _ in range(chance.randrange(7)) for token in chance.choice(pieces))
+    return Story(
+        plan=plan,
+        prompt=prompt or (TURN,),
+        temperature=chance.choice((0.0, 0.0, 0.3, 0.7, 1.0, 1.5)),
+        structured=chance.randrange(4) == 0,
+        length=chance.randint(1, 45),
+        circle=chance.choice(((), (), (), (15,), (16, 17), (15, 15, 18, 9))),
+    )
 
 
-_texts = st.lists(st.sampled_from((*WAIT_WORDS, *TEXT, *MARKER_WORDS[:1])), max_size=4).map(tuple)
-
-
-@st.composite
-def plans(draw: st.DrawFn) -> ThinkingPlan:
-    """Plans of every shape that `compile_plan` can give, and some that it would refuse."""
-    cap = draw(st.one_of(st.none(), st.integers(0, 4), st.integers(5, 20)))
-    cap_text = draw(_texts) if cap is not None else ()
+def draw_plan(chance: Random) -> ThinkingPlan:
+    """A plan of any shape that `compile_plan` can give, and of some that it would refuse."""
+    cap = chance.choice((None, chance.randint(0, 4), chance.randint(5, 20)))
+    cap_text = _draw_text(chance)
     return ThinkingPlan(
-        start=draw(_starts()),
-        end=draw(_ends()),
-        stops=draw(st.sampled_from(((EOS,), (EOS, EOT), (EOS, EOT), ()))),
-        also_ends=draw(st.sampled_from(((), (), (TOOL,)))),
-        waits=tuple(draw(st.lists(_texts, min_size=1, max_size=3))),
+        start=_draw_start(chance),
+        end=_draw_end(chance),
+        stops=chance.choice(((EOS,), (EOS, EOT), (EOS, EOT), ())),
+        also_ends=chance.choice(((), (), (TOOL,))),
+        waits=tuple(_draw_text(chance) for _ in range(chance.randint(1, 3))),
         cap_text=cap_text if cap is not None and len(cap_text) <= cap else (),
-        newline=draw(st.sampled_from(((), (NEWLINE,)))),
-        answer_prefix=draw(st.sampled_from(((), (NEWLINE, 15), (TURN, 16, LEAD)))),
-        force_start=draw(st.booleans()),
+        newline=chance.choice(((), (NEWLINE,))),
+        answer_prefix=chance.choice(((), (NEWLINE, 15), (TURN, 16, LEAD))),
+        force_start=chance.choice((False, True)),
         max_thinking_tokens=cap,
-        min_thinking_tokens=draw(st.sampled_from((0, 0, 0, 1, 3, 8, 15))) if cap is None else draw(st.integers(0, cap)),
-        num_waits=draw(st.sampled_from((0, 0, 1, 2, 4))),
-        landing_tokens=draw(st.sampled_from((0, 0, 2, 5, 40))) if cap is not None else 0,
-        loop_tokens=draw(st.sampled_from((0, 0, 0, 8, 8, 12, 24))),
-        scope=draw(st.sampled_from(("response", "block"))),
+        min_thinking_tokens=chance.choice((0, 0, 0, 1, 3, 8, 15)) if cap is None else chance.randint(0, cap),
+        num_waits=chance.choice((0, 0, 1, 2, 4)),
+        landing_tokens=0 if cap is None else chance.choice((0, 0, 2, 5, 40)),
+        loop_tokens=chance.choice((0, 0, 0, 8, 8, 12, 24)),
+        scope=chance.choice(("response", "block")),
         line_ends=LINE_ENDS,
         landings=LANDINGS,
         boundaries=BOUNDARIES,
     )
 
 
-@st.composite
-def stories(draw: st.DrawFn) -> Story:
-    plan = draw(st.one_of(plans(), plans(), plans(), plans(), plans(), st.none()))
-    if plan is not None and plan.landing_tokens == 0:
-        plan = replace(plan, landings=frozenset())  # as compiled
-    start, end = (plan.start.ids, plan.end.ids) if plan else ((OPEN,), (CLOSE,))
-    pieces = st.sampled_from(
-        ((15,), (16, 17), start, end, start[:-1], end[:-1], (TURN,), (EOT,), (NEWLINE,), (18,) * 40)
-    )
-    prompt = tuple(token for piece in draw(st.lists(pieces, max_size=6)) for token in piece)
-    return Story(
-        plan=plan,
-        prompt=prompt or (TURN,),
-        temperature=draw(st.sampled_from((0.0, 0.0, 0.3, 0.7, 1.0, 1.5))),
-        structured=draw(st.sampled_from((False, False, False, True))),
-        length=draw(st.integers(1, 60)),
-        circle=draw(st.sampled_from(((), (), (), (15,), (16, 17), (15, 15, 18, 9)))),
-    )
+def _draw_start(chance: Random) -> Marker:
+    kind = chance.choice(("own", "lined", "led", "shared", "spelt"))
+    if kind == "own":
+        return Marker(ids=(OPEN,))
+    if kind == "lined":  # its line end is the marker's, not the thinking's: a closing right behind it has its own
+        return Marker(ids=(OPEN, NEWLINE))
+    words = _draw_words(chance, 3 if kind == "spelt" else 2)
+    if kind == "spelt":
+        return Marker(ids=words, gate=len(words) - 1)
+    return Marker(ids=(LEAD, *words, OPEN), gate=1) if kind == "shared" else Marker(ids=(LEAD, *words))
+
+
+def _draw_end(chance: Random) -> Marker:
+    kind = chance.choice(("own", "led", "spelt", "repeating"))
+    if kind == "own":
+        return Marker(ids=(CLOSE,))
+    if kind == "led":
+        return Marker(ids=(LEAD, *_draw_words(chance, 3)))
+    a, b = MARKER_WORDS[:2]
+    ids = _draw_words(chance, 5) if kind == "spelt" else chance.choice(((a, a, b), (a, b, a), (a, b, a, b, a), (a, a)))
+    return Marker(ids=ids, gate=len(ids) - 1)
+
+
+def _draw_words(chance: Random, most: int) -> Ids:
+    return tuple(chance.choice(MARKER_WORDS) for _ in range(chance.randint(1, most)))
+
+
+def _draw_text(chance: Random) -> Ids:
+    words = (*WAIT_WORDS, *TEXT, MARKER_WORDS[0])
+    return tuple(chance.choice(words) for _ in range(chance.randrange(5)))

@@ -65,18 +65,26 @@ class Dtypes:
 class World:
     """An engine with `count` slots that lives through stories."""
 
-    def __init__(self, chance: random.Random, count: int, tiles: Tiles | None, dtypes: Dtypes) -> None:
+    def __init__(
+        self,
+        chance: random.Random,
+        count: int,
+        tiles: Tiles | None = None,
+        dtypes: Dtypes | None = None,
+        device: str = "cpu",
+    ) -> None:
         self.chance = chance
         self.events: Counter[str] = Counter()
-        self._dtypes = dtypes
+        self._dtypes = dtypes or Dtypes()
+        self._device = torch.device(device)
         self._free = list(range(count))
         chance.shuffle(self._free)
         self._live: list[Sequence] = []
         self._preempted: list[tuple[Sequence, Snapshot | None]] = []
-        self._slots = BudgetSlots(count, LONGEST, MARKS, torch.device("cpu"), tiles)
-        self._history = torch.full((count, LONGEST), -7, dtype=torch.int32)
-        self._prompts = torch.zeros(count, dtype=dtypes.lengths)
-        self._lengths = torch.zeros(count, dtype=dtypes.lengths)
+        self._slots = BudgetSlots(count, LONGEST, MARKS, self._device, tiles)
+        self._history = torch.full((count, LONGEST), -7, dtype=torch.int32, device=self._device)
+        self._prompts = torch.zeros(count, dtype=self._dtypes.lengths, device=self._device)
+        self._lengths = torch.zeros(count, dtype=self._dtypes.lengths, device=self._device)
 
     def live_through(self, stories: list[Story]) -> None:
         """All stories from beginning to end, as many at a time as there are slots."""
@@ -113,7 +121,13 @@ class World:
     def _leave(self, sequence: Sequence) -> Snapshot | None:
         self._live.remove(sequence)
         self._free.append(sequence.slot)
-        return self._slots.snapshot(sequence.slot, len(sequence.ids))
+        return self._snapshot(sequence)
+
+    def _snapshot(self, sequence: Sequence) -> Snapshot | None:
+        snapshot = self._slots.snapshot(sequence.slot, len(sequence.ids))
+        if self._device.type != "cpu":
+            torch.accelerator.synchronize()
+        return snapshot
 
     def _preempt(self, sequence: Sequence) -> None:
         snapshot = self._leave(sequence)
@@ -175,21 +189,22 @@ class World:
         for sequence in taking_part:
             rows += self._rows_of(sequence, logits[len(rows) :])
         number = len(rows)
-        given = torch.from_numpy(logits[:number].copy())
+        given = torch.from_numpy(logits[:number].copy()).to(self._device)
         if self.chance.random() < 0.5:  # rows of a wider buffer
             given = torch.nn.functional.pad(given, (0, 5))[:, :VOCABULARY]
         self._slots.apply(given, self._interface(rows))
-        edited = given.numpy()
+        edited = given.cpu().numpy()
         for index, row in enumerate(rows):
             check_row(row, logits[index], edited[index])
         self._check_state(taking_part)
         self._commit(taking_part, rows)
 
     def _interface(self, rows: list[Row]) -> Rows:
+        here = self._device
         return Rows(
-            slots=torch.tensor([row.sequence.slot for row in rows], dtype=self._dtypes.slots),
-            places=torch.tensor([row.place for row in rows], dtype=self._dtypes.places),
-            inputs=torch.tensor([row.fed for row in rows], dtype=self._dtypes.inputs),
+            slots=torch.tensor([row.sequence.slot for row in rows], dtype=self._dtypes.slots, device=here),
+            places=torch.tensor([row.place for row in rows], dtype=self._dtypes.places, device=here),
+            inputs=torch.tensor([row.fed for row in rows], dtype=self._dtypes.inputs, device=here),
             history=self._history,
             prompts=self._prompts,
             lengths=self._lengths,
@@ -262,7 +277,7 @@ class World:
     def _check_state(self, sequences: list[Sequence]) -> None:
         """After a step the device has taken what was committed before it: as the automaton has."""
         for sequence in sequences:
-            snapshot = self._slots.snapshot(sequence.slot, len(sequence.ids))
+            snapshot = self._snapshot(sequence)
             if sequence.automaton:
                 assert snapshot
                 assert snapshot[State.SEEN] == len(sequence.ids)
