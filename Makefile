@@ -5,6 +5,7 @@ HOST   ?= 127.0.0.1
 PORT   ?= 8000
 MODEL  ?=
 ARGS   ?=
+CASES  ?= 50000
 
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -17,7 +18,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CLIENTS  := $(VENV)/clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test check format lock tiny-model clean
+.PHONY: help setup serve demo chat test kernels bench-gpu check format lock tiny-model clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -51,6 +52,12 @@ chat: setup  ## talk to a running server
 test: setup $(CLIENTS)/.installed  ## the whole suite
 	@$(BIN)/python -m pytest $(ARGS)
 
+kernels: setup  ## random requests through the GPU kernels, interpreted, against the automaton: CASES= (default: 50000)
+	@TRITON_INTERPRET=1 TENUTO_KERNEL_CASES=$(CASES) $(BIN)/python -m pytest tests/decoding/interpreted/equivalence.py $(ARGS)
+
+bench-gpu: setup  ## the GPU path on this machine's GPU: equal to the automaton? what does a step cost?
+	@PYTHONPATH=decoding $(BIN)/python -m benchmarks.gpu --out bench-gpu.json $(ARGS)
+
 check: setup  ## ruff, mypy, import directions, lock freshness
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -69,5 +76,5 @@ tiny-model: setup  ## train the built-in model again (at most 30 minutes on two 
 	@$(BIN)/tenuto train tiny $(ARGS)
 
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo bench-gpu.json
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

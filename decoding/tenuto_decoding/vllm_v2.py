@@ -143,17 +143,20 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._warm_up()
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
-        """A request enters a slot; says whether it has a budget."""
+        """A request enters a slot; says whether it has a budget.
+
+        vLLM's own budget has been cleared or refused on the way in (`validate_params`): it would win.
+        """
+        budget = ThinkingBudget.from_mapping(sampling_params.extra_args or {})
+        assert budget is None or sampling_params.thinking_token_budget is None, "two budgets on one request"
         last = self._life(req_idx)
         if last is not None:
             self._left.append(last)
-        budget = ThinkingBudget.from_mapping(sampling_params.extra_args or {})
         self._is_ours[req_idx] = budget is not None
         if budget is None:
             self._occupants.pop(req_idx, None)
             self._slots.occupy(req_idx, None)
             return False
-        assert sampling_params.thinking_token_budget is None  # see validate_params
         prompt, prefill = (
             int(length.np[req_idx]) for length in (self._requests.prompt_len, self._requests.prefill_len)
         )

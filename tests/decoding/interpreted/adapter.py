@@ -141,6 +141,16 @@ def test_without_a_budget_in_the_batch_nothing_is_launched(llm: LLM, prompt: lis
     assert Watched.launches == launches + 5
 
 
+def test_vllms_own_budget_never_comes_beside_ours(llm: LLM, prompt: list[int]) -> None:
+    """It would run after ours and win: refused at the door, and a mistake of ours if it comes through."""
+    both = {"thinking_token_budget": 5, "max_thinking_tokens": 3}
+    with pytest.raises(ValueError, match="thinking_token_budget: 5 is vLLM's own budget"):
+        generate(llm, prompt, **both)
+    params = SamplingParams(thinking_token_budget=5, extra_args={"max_thinking_tokens": 3})
+    with pytest.raises(AssertionError, match="two budgets"):
+        processor(llm).add_request(0, params)
+
+
 def follow_steered(llm: LLM, prompt: list[int], ids: list[int], report: SequenceReport, **budget: Any) -> Any:
     """What ids and a report come to."""
     found = processor(llm)

@@ -2,6 +2,7 @@
 
 What an engine does at random is random here: which requests take part in a step and in what order, how many drafts they
 have and how many of those are taken, when requests end, are preempted and come back, and into which slots.
+Needs torch and Triton alone, so that a GPU machine can check itself.
 """
 
 import math
@@ -10,7 +11,6 @@ from collections import Counter
 from copy import copy, deepcopy
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 
 from tenuto_decoding import Force, Redirect, ThinkingAutomaton
@@ -23,7 +23,7 @@ from .stories import MARKS, TEXT, UNKNOWN, VOCABULARY, Story
 
 LONGEST = 512
 MAX_DRAFTS = 4
-Logits = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+Line = list[float]
 
 
 @dataclass
@@ -34,6 +34,7 @@ class Sequence:
     slot: int
     automaton: ThinkingAutomaton | None
     output: list[int] = field(default_factory=list)
+    fired: set[int] | None = field(default_factory=set)  # places in the output; None where some are guessed
     steers: list[tuple[int, int | None]] = field(default_factory=list)
 
     @property
@@ -142,6 +143,7 @@ class World:
         if automaton and story.plan and not snapshot:
             sequence.automaton = ThinkingAutomaton.after(story.plan, story.prompt)
             sequence.automaton.advance_all(sequence.output)
+            sequence.fired = None
             sequence.steers.clear()
         self._enter(sequence)
         if snapshot:
@@ -164,7 +166,8 @@ class World:
             return
         assert snapshot
         assert snapshot.has_begun
-        fires = set(snapshot.fired(len(sequence.story.prompt)))
+        fires = set(snapshot.fired(len(sequence.story.prompt))) & set(range(len(sequence.output)))
+        assert sequence.fired is None or fires <= sequence.fired, (sequence, fires)
         steers = snapshot.steered(len(sequence.story.prompt))
         assert [until for _, until in steers] == [until for _, until in sequence.steers]
         recount = ThinkingAutomaton.after(sequence.story.plan, sequence.story.prompt)
@@ -189,13 +192,13 @@ class World:
         for sequence in taking_part:
             rows += self._rows_of(sequence, logits[len(rows) :])
         number = len(rows)
-        given = torch.from_numpy(logits[:number].copy()).to(self._device)
+        given = torch.tensor(logits[:number], device=self._device)
         if self.chance.random() < 0.5:  # rows of a wider buffer
             given = torch.nn.functional.pad(given, (0, 5))[:, :VOCABULARY]
         self._slots.apply(given, self._interface(rows))
-        edited = given.cpu().numpy()
-        for index, row in enumerate(rows):
-            check_row(row, logits[index], edited[index])
+        expected = torch.tensor(list(map(edited, rows, logits[:number])), dtype=torch.float64)
+        for index in differing(given.cpu().double(), expected):
+            raise AssertionError(f"{rows[index]}: {given[index].tolist()}, not {expected[index].tolist()}")
         self._check_state(taking_part)
         self._commit(taking_part, rows)
 
@@ -210,20 +213,22 @@ class World:
             lengths=self._lengths,
         )
 
-    def _draw_logits(self, number: int) -> Logits:
-        generator = np.random.default_rng(self.chance.getrandbits(32))
-        logits = generator.normal(0, 2.5, (number, VOCABULARY)).astype(np.float32)
-        logits[generator.random((number, VOCABULARY)) < 0.03] = -np.inf
-        return logits
+    def _draw_logits(self, number: int) -> list[Line]:
+        generator = torch.Generator().manual_seed(self.chance.getrandbits(32))
+        logits = torch.randn(number, VOCABULARY, generator=generator) * 2.5
+        logits[torch.rand(number, VOCABULARY, generator=generator) < 0.03] = -math.inf
+        lines: list[Line] = logits.tolist()
+        return lines
 
-    def _rows_of(self, sequence: Sequence, logits: Logits) -> list[Row]:
+    def _rows_of(self, sequence: Sequence, logits: list[Line]) -> list[Row]:
         """The rows of one request, with drafts of which the first ones are what would have been drawn."""
         automaton, rows = _ahead(sequence.automaton), list[Row]()
         fed, good = sequence.ids[-1], True
         for place in range(1 + self.chance.choice((0, 0, 0, 1, 2, 3, 4))):
             line = logits[place]
             if sequence.story.structured and self.chance.random() < 0.6:
-                line[self.chance.sample(range(VOCABULARY), VOCABULARY // 2)] = -np.inf
+                for token in self.chance.sample(range(VOCABULARY), VOCABULARY // 2):
+                    line[token] = -math.inf
             action: Action = automaton.action() if automaton else _NO_ACTION
             fired = decide(action, line, sequence.story)
             rows.append(Row(sequence, place, fed, action, fired))
@@ -266,6 +271,8 @@ class World:
             for row, token in zip(own, tokens, strict=False):
                 if sequence.automaton:
                     sequence.automaton.advance(token, row.fired)
+            if sequence.fired is not None:
+                sequence.fired |= {len(sequence.output) + row.place for row in own[: len(tokens)] if row.fired}
             start = len(sequence.ids)
             self._history[sequence.slot, start : start + len(tokens)] = torch.tensor(tokens, dtype=torch.int32)
             self._lengths[sequence.slot] += len(tokens)
@@ -306,31 +313,35 @@ def _state(snapshot: Snapshot) -> tuple[int, ...]:
     return tuple(snapshot[column] for column in columns)
 
 
-def decide(action: Action, line: Logits, story: Story) -> bool:
+def decide(action: Action, line: Line, story: Story) -> bool:
     """Whether the redirect fires; where the two sides weigh nearly the same, one is made heavier."""
     if not isinstance(action, Redirect) or not action.sources or stays_out(action, line, story):
         return False
     mass, own = _weights(action, line, story.temperature)
     if math.isfinite(mass) and abs(mass - own) < 1e-4:
-        line[list(action.sources)] += np.float32(0.01)
+        for source in action.sources:
+            line[source] += 0.01
         mass, own = _weights(action, line, story.temperature)
     return mass > own
 
 
-def stays_out(action: Action, line: Logits, story: Story) -> bool:
+def stays_out(action: Action, line: Line, story: Story) -> bool:
     """Whether a grammar has ruled out what the action would bring in."""
     if not story.structured:
         return False
     if isinstance(action, Force):
-        return bool(np.isneginf(line[action.token]))
+        return line[action.token] == -math.inf
     return isinstance(action, Redirect) and bool(action.sources) and math.isinf(_weights(action, line, 0)[1])
 
 
-def _weights(action: Redirect, line: Logits, temperature: float) -> tuple[float, float]:
+def _weights(action: Redirect, line: Line, temperature: float) -> tuple[float, float]:
     """What the sources weigh together, and the target, or the likeliest other token where there is none."""
-    others = [token for token in range(VOCABULARY) if token not in (*action.sources, *UNKNOWN)]
-    own = float(line[others].max() if action.target is None else line[action.target])
-    return _sum([float(line[source]) for source in action.sources], temperature), own
+    if action.target is None:
+        without = {*action.sources, *UNKNOWN}
+        own = max(logit for token, logit in enumerate(line) if token not in without)
+    else:
+        own = line[action.target]
+    return _sum([line[source] for source in action.sources], temperature), own
 
 
 def _sum(logits: list[float], temperature: float) -> float:
@@ -340,21 +351,28 @@ def _sum(logits: list[float], temperature: float) -> float:
     return top + temperature * math.log(sum(math.exp((logit - top) / temperature) for logit in logits))
 
 
-def check_row(row: Row, before: Logits, after: Logits) -> None:
-    """What became of a row, against the formula written out in float64."""
-    story, action = row.sequence.story, row.action
-    expected = before.astype(np.float64)
+def edited(row: Row, before: Line) -> Line:
+    """What should become of a row: the formula written out in 64 bits."""
+    story, action, line = row.sequence.story, row.action, list(before)
     if story.plan is None:
-        assert np.array_equal(before, after)
-        return
-    if isinstance(action, Force) and not stays_out(action, before, story):
-        expected[:] = -np.inf
-        expected[action.token] = 0.0
-    elif isinstance(action, Redirect) and action.sources and not stays_out(action, before, story):
+        return line
+    left_alone = stays_out(action, before, story)
+    if isinstance(action, Force) and not left_alone:
+        line = [-math.inf] * VOCABULARY
+        line[action.token] = 0.0
+        return line
+    if isinstance(action, Redirect) and action.sources and not left_alone:
         mass, own = _weights(action, before, story.temperature)
-        expected[list(action.sources)] = -np.inf
+        for source in action.sources:
+            line[source] = -math.inf
         if action.target is not None:
-            expected[action.target] = _sum([mass, own], story.temperature)
-    if not isinstance(action, Force) or stays_out(action, before, story):
-        expected[list(UNKNOWN)] = -np.inf
-    np.testing.assert_allclose(after, expected, rtol=1e-6, atol=2e-6, err_msg=f"{row}")
+            line[action.target] = _sum([mass, own], story.temperature)
+    for token in UNKNOWN:
+        line[token] = -math.inf
+    return line
+
+
+def differing(found: torch.Tensor, expected: torch.Tensor) -> list[int]:
+    """The rows that differ by more than 32 bits must."""
+    rows: list[int] = (~found.isclose(expected, rtol=1e-6, atol=2e-6)).any(1).nonzero().flatten().tolist()
+    return rows

@@ -1,0 +1,1 @@
+"""What the project measures of itself; each folder is run with one command."""

@@ -1,0 +1,87 @@
+"""How long a step takes: on the device, and on the host until it is queued."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Repetitions:
+    """How often a step is carried out: `warm` and then `measured` times as many steps as `steps` says."""
+
+    steps: int
+    warm: int
+    measured: int
+
+    @property
+    def most(self) -> int:
+        """Steps that both measurements carry out together, at most."""
+        return 2 * self.steps * (self.warm + self.measured + 1)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Microseconds of one step, over repetitions."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, measured: list[float]) -> "Spread":
+        return cls(median(measured), min(measured), max(measured))
+
+    def beyond(self, other: float) -> "Spread":
+        """What is left when something else took `other` of it."""
+        return Spread(self.median - other, self.lowest - other, self.highest - other)
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f} ({self.lowest:.1f} to {self.highest:.1f})"
+
+
+def device_time(step: Step, device: torch.device, repetitions: Repetitions) -> Spread:
+    """What the device spends on a step, without what the host spends on queueing it.
+
+    The steps are captured in a CUDA graph, which fails for a step that waits for the device, and each replay is timed
+    by a pair of events. The step must have run before: capturing compiles nothing.
+    """
+    if device.type != "cuda":
+        return host_time(step, device, repetitions)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(repetitions.steps):
+            step()
+    for _ in range(repetitions.warm):
+        graph.replay()
+    events = [_replayed(graph) for _ in range(repetitions.measured)]
+    torch.cuda.synchronize(device)
+    return Spread.of([start.elapsed_time(end) * 1e3 / repetitions.steps for start, end in events])
+
+
+def _replayed(graph: torch.cuda.CUDAGraph) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    graph.replay()
+    end.record()
+    return start, end
+
+
+def host_time(step: Step, device: torch.device, repetitions: Repetitions) -> Spread:
+    """What the host spends until a step is queued; where there is no device, until it is done."""
+    measured = list(_host_times(step, device, repetitions))
+    return Spread.of(measured[repetitions.warm :])
+
+
+def _host_times(step: Step, device: torch.device, repetitions: Repetitions) -> Iterator[float]:
+    for _ in range(repetitions.warm + repetitions.measured):
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # an empty queue: the host never waits for a place in it
+        started = time.perf_counter()
+        for _ in range(repetitions.steps):
+            step()
+        yield (time.perf_counter() - started) * 1e6 / repetitions.steps
