@@ -25,7 +25,7 @@ def test_an_example_of_offline_use_shows_waits_and_an_answer(place: int, tmp_pat
 
 def test_every_module_has_its_line_in_structures() -> None:
     text = (ROOT / "docs/structures.md").read_text()
-    packages = ("decoding/*", "server/*", "clients/python/*", "training/*", "evaluation/*")
+    packages = ("decoding/*", "server/*", "clients/python/*", "training/*", "evaluation/*", "benchmarks")
     modules = [path for pattern in packages for path in ROOT.glob(f"{pattern}/**/*.py") if path.stem[:2] != "__"]
     assert len(modules) > 50
     assert [path.stem for path in modules if f"{path.stem}`" not in text] == []

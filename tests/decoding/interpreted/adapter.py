@@ -11,6 +11,7 @@ from . import v2_engine  # noqa: F401  it must come before vLLM
 
 # isort: split
 from vllm import LLM, SamplingParams
+from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import StructuredOutputsParams
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcRequestState
 
@@ -144,7 +145,7 @@ def test_without_a_budget_in_the_batch_nothing_is_launched(llm: LLM, prompt: lis
 def test_vllms_own_budget_never_comes_beside_ours(llm: LLM, prompt: list[int]) -> None:
     """It would run after ours and win: refused at the door, and a mistake of ours if it comes through."""
     both = {"thinking_token_budget": 5, "max_thinking_tokens": 3}
-    with pytest.raises(ValueError, match="thinking_token_budget: 5 is vLLM's own budget"):
+    with pytest.raises(VLLMValidationError, match="thinking_token_budget: 5 is vLLM's own budget"):
         generate(llm, prompt, **both)
     params = SamplingParams(thinking_token_budget=5, extra_args={"max_thinking_tokens": 3})
     with pytest.raises(AssertionError, match="two budgets"):
