@@ -1,5 +1,7 @@
 """The device side of a budget: how plans are packed, and what the interpreter and GPU compilers say of the kernels."""
 
+from typing import Any
+
 import pytest
 import triton
 from triton.backends.compiler import GPUTarget
@@ -59,6 +61,12 @@ STEP = {
     "marks_ptr": "*u8",
     "forced_ptr": "*i32",
 }
+STEP_CUT = {
+    "lanes": COMPILED.lanes,
+    "width": COMPILED.width,
+    "wide": COMPILED.wide,
+    "patterns": COMPILED.patterns,
+}
 FILL = {
     "logits_ptr": "*fp32",
     "logits_stride": "i32",
@@ -83,16 +91,31 @@ def test_equal_to_the_automaton_under_the_interpreter() -> None:
 def test_the_kernels_compile_for_gpus(target: GPUTarget) -> None:
     """To machine code, with the compilers that come with Triton; no GPU is needed for that."""
     tiles = COMPILED
-    kernels = (
-        (step, STEP, {"lanes": tiles.lanes, "width": tiles.width, "wide": tiles.wide, "patterns": tiles.patterns}, 1),
-        (fill, FILL, {"rows_each": tiles.fill_rows, "width": tiles.fill_width, "span": tiles.fill_span}, 8),
-    )
-    for kernel, signature, constants, warps in kernels:
-        assert kernel.arg_names == [*signature, *constants]
-        places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
-        source = ASTSource(kernel, {**signature, **dict.fromkeys(constants, "constexpr")}, places)
-        compiled = triton.compile(source, target=target, options={"num_warps": warps})
-        assert compiled.asm["cubin" if target.backend == "cuda" else "hsaco"]
+    fill_cut = {"rows_each": tiles.fill_rows, "width": tiles.fill_width, "span": tiles.fill_span}
+    assert compile_for(target, step, STEP, STEP_CUT, 1)
+    assert compile_for(target, fill, FILL, fill_cut, 8)
+
+
+def test_they_compile_whichever_integers_the_engine_has() -> None:
+    other = {
+        "slots_ptr": "*i32",
+        "places_ptr": "*i64",
+        "inputs_ptr": "*i64",
+        "prompts_ptr": "*i64",
+        "lengths_ptr": "*i64",
+    }
+    assert compile_for(GPUTarget("cuda", 90, 32), step, STEP | other, STEP_CUT, 1)
+
+
+def compile_for(
+    target: GPUTarget, kernel: Any, signature: dict[str, str], constants: dict[str, int], warps: int
+) -> object:
+    """The machine code."""
+    assert kernel.arg_names == [*signature, *constants]
+    places = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
+    source = ASTSource(kernel, {**signature, **dict.fromkeys(constants, "constexpr")}, places)
+    compiled = triton.compile(source, target=target, options={"num_warps": warps})
+    return compiled.asm["cubin" if target.backend == "cuda" else "hsaco"]
 
 
 def test_a_plan_lies_in_words() -> None:
