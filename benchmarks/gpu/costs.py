@@ -12,7 +12,7 @@ from .timing import Spread, device_time, host_time
 #: Microseconds on the device, for a batch of so many requests when nothing is forced.
 MOST, BATCH = 30.0, 256
 #: The states of which that is asked; `suppress` reads whole rows and is shown for what it is.
-UNFORCED = ("idle", "redirect")
+UNFORCED = ("idle", "redirect", "watch")
 #: A step that takes longer behind a longer history takes a tenth and a microsecond more.
 GROWTH, NOISE = 1.1, 1.0
 

@@ -17,6 +17,7 @@ ENDLESS = 2**20
 STATES = {
     "idle": (InPhase.ANSWER, ScriptKind.NONE),
     "redirect": (InPhase.THINKING, ScriptKind.NONE),
+    "watch": (InPhase.THINKING, ScriptKind.NONE),
     "force": (InPhase.THINKING, ScriptKind.CLOSING),
     "suppress": (InPhase.THINKING, ScriptKind.NONE),
 }
@@ -59,14 +60,17 @@ def plan_for(state: str, scale: Scale) -> ThinkingPlan:
 
     - idle: in the answer.
     - redirect: in thinking, where an attempt to stop would become a wait.
+    - watch: as redirect, and loops are looked for, one of which is there and never long enough.
     - force: in a cap text without end.
     - suppress: as redirect, without a wait text: the likeliest of all other tokens is looked for, in whole rows.
     """
     think = ThinkingPlan(start=Marker(ids=(OPEN,)), end=Marker(ids=(CLOSE,)), stops=(EOS,))
+    waiting = replace(think, max_thinking_tokens=ENDLESS, num_waits=1, waits=((WAIT,),))
     cap_text = (WORD,) * (max(scale.histories) + scale.slack + 8)
     return {
         "idle": replace(think, max_thinking_tokens=64),
-        "redirect": replace(think, max_thinking_tokens=ENDLESS, num_waits=1, waits=((WAIT,),)),
+        "redirect": waiting,
+        "watch": replace(waiting, loop_tokens=ENDLESS),
         "force": replace(think, max_thinking_tokens=len(cap_text), cap_text=cap_text),
         "suppress": replace(think, min_thinking_tokens=ENDLESS, waits=((),)),
     }[state]
