@@ -9,7 +9,6 @@ from pydantic import PrivateAttr, model_validator
 from vllm.entrypoints.openai.responses.protocol import ResponseCompletedEvent, ResponsesResponse
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest as VllmResponsesRequest
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
-from vllm.exceptions import VLLMValidationError
 
 from .replies import Account, compact
 from .schema import BudgetFields
@@ -28,12 +27,8 @@ class ResponsesRequest(BudgetFields, VllmResponsesRequest):
         return self._shows_special_tokens
 
     @model_validator(mode="after")
-    def note_and_check(self) -> Self:
+    def note_wish(self) -> Self:
         self._shows_special_tokens = not self.skip_special_tokens
-        if self.background:
-            raise VLLMValidationError(
-                "background: this server keeps no responses, so none can be had later", parameter="background"
-            )
         return self
 
 

@@ -3,9 +3,13 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from vllm.entrypoints.openai.chat_completion.protocol import (
+    BatchChatCompletionRequest as VllmBatchChatCompletionRequest,
+)
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest as VllmChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest as VllmCompletionRequest
 from vllm.entrypoints.serve.engine.protocol import OpenAIBaseModel
+from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import MAX_TOKENS, MAX_WAITS
@@ -133,6 +137,24 @@ class CompletionRequest(BudgetFields, VllmCompletionRequest):
     def check_beam_search(self) -> Self:
         _check_beam_search(self)
         return self
+
+
+class BatchChatCompletionRequest(BudgetFields, VllmBatchChatCompletionRequest):
+    """Body of `POST /v1/chat/completions/batch`: several conversations, each with the budget to itself."""
+
+    @model_validator(mode="after")
+    def check_extra(self) -> Self:
+        """vLLM takes these for fields that it does not know, and passes them on to where they do harm."""
+        for field in ("stream", "tools"):
+            if (self.model_extra or {}).get(field):
+                raise VLLMValidationError(f"{field}: is not offered for a batch", parameter=field)
+        return self
+
+    def to_chat_completion_request(self, messages: list[Any]) -> ChatCompletionRequest:
+        """The request of one conversation."""
+        body = self.model_dump(exclude={"messages"}, exclude_none=True)
+        request: ChatCompletionRequest = ChatCompletionRequest.model_validate({**body, "messages": messages})
+        return request.asking_as(self)
 
 
 def _check_beam_search(request: Any) -> None:

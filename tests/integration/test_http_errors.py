@@ -125,7 +125,7 @@ def test_paths_and_methods_that_are_not_offered(server: RunningServer, method: s
     assert ("allow" in response.headers) == (status == 405)
 
 
-@pytest.mark.parametrize("path", ["/invocations", "/tokenize", "/collective_rpc", "/inference/v1/generate"])
+@pytest.mark.parametrize("path", ["/invocations", "/tokenizer_info", "/collective_rpc", "/inference/v1/generate"])
 def test_what_is_not_ours_is_not_mounted(server: RunningServer, path: str) -> None:
     assert httpx.post(server.url + path, json={}).status_code == 404
 

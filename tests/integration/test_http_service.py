@@ -45,6 +45,7 @@ def test_the_ready_line_says_what_to_try(server: RunningServer) -> None:
 #: The endpoints that generate: the name of their request, and whether they stream.
 GENERATING = {
     "/v1/chat/completions": ("ChatCompletionRequest", True),
+    "/v1/chat/completions/batch": ("BatchChatCompletionRequest", False),
     "/v1/completions": ("CompletionRequest", True),
     "/v1/responses": ("ResponsesRequest", True),
     "/v1/messages": ("MessagesRequest", True),

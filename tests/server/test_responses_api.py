@@ -49,11 +49,6 @@ def test_the_engine_is_asked_before_the_stream_begins() -> None:
         serving._generate_with_builtin_tools("id", "prompt", "params", None)
 
 
-def test_what_would_have_to_be_kept_is_refused() -> None:
-    with pytest.raises(VLLMValidationError, match="keeps no responses"):
-        ResponsesRequest(input="x", background=True)
-
-
 def test_the_caller_decides_whether_control_tokens_are_shown() -> None:
     assert not ResponsesRequest(input="x").shows_special_tokens
     assert ResponsesRequest(input="x", skip_special_tokens=False).shows_special_tokens

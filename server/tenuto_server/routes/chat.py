@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: vLLM's chat, with the account of the thinking added to what it answers."""
+"""`POST /v1/chat/completions` and its `/batch`: vLLM's chat, with the account of the thinking added to the answers."""
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -6,9 +6,9 @@ from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRespo
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.utils.api_utils import load_aware_call, validate_json_request, with_cancellation
 
-from ..replies import open_account, streamed, tell_choices, tell_chunks, whole
+from ..replies import Account, open_account, streamed, tell_choices, tell_chunks, whole
 from ..responses import ERRORS, STREAM, refused
-from ..schema import ChatCompletionRequest
+from ..schema import BatchChatCompletionRequest, ChatCompletionRequest
 
 router = APIRouter(tags=["chat"])
 
@@ -23,13 +23,27 @@ async def create_chat_completion(request: ChatCompletionRequest, raw_request: Re
     if isinstance(result, ErrorResponse):
         return refused(result, raw_request)
     if isinstance(result, ChatCompletionResponse):
-        name_reasoning_twice(result)
+        _name_reasoning_twice(result)
         tell_choices(result, account)
         return whole(result)
     return streamed(tell_chunks(result, account), raw_request)
 
 
-def name_reasoning_twice(response: ChatCompletionResponse) -> None:
+@router.post("/v1/chat/completions/batch", dependencies=[Depends(validate_json_request)], responses=ERRORS)
+@with_cancellation
+@load_aware_call
+async def create_batch_chat_completion(request: BatchChatCompletionRequest, raw_request: Request) -> Response:
+    """A chat completion for each of several conversations: choices are numbered as the conversations are."""
+    serving, account = raw_request.app.state.openai_serving_chat_batch, Account()
+    result = await account.of(serving.create_batch_chat_completion(request, raw_request))
+    if isinstance(result, ErrorResponse):
+        return refused(result, raw_request)
+    _name_reasoning_twice(result)
+    tell_choices(result, account)
+    return whole(result)
+
+
+def _name_reasoning_twice(response: ChatCompletionResponse) -> None:
     """Give the reasoning under the other name too that clients read."""
     for choice in response.choices:
         choice.message.reasoning_content = choice.message.reasoning
