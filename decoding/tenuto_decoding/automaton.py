@@ -123,7 +123,9 @@ class ThinkingAutomaton:
     @property
     def ended_by(self) -> EndedBy:
         """Why thinking ended: `length` while it has not, `none` where there was none."""
-        return "length" if self.phase is Phase.THINKING else self._ended
+        if self.phase is not Phase.THINKING:
+            return self._ended
+        return "stop_token" if self._last in self.plan.stops else "length"
 
     @property
     def max_thinking_tokens(self) -> int | None:

@@ -1,5 +1,6 @@
 """A budget and a family's markers, compiled with a tokenizer into token ids."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -86,23 +87,47 @@ class ThinkingPlan:
         return self.enforced and wanted and self.max_thinking_tokens != 0
 
 
-def compile_plan(budget: ThinkingBudget | None, markers: ThinkingMarkers, tokenizer: Tokenizer) -> ThinkingPlan:
+def compile_plan(
+    budget: ThinkingBudget | None,
+    markers: ThinkingMarkers,
+    tokenizer: Tokenizer,
+    *,
+    stop_ids: Iterable[int] = (),
+    grammar: bool = False,
+) -> ThinkingPlan:
     """The plan of a budget; without a budget, one that only counts. Equal arguments give the same plan from a cache.
+
+    Args:
+        stop_ids: further ids that end the reply: of the model's generation config, and the request's own.
+        grammar: the answer has to follow a grammar, which begins where the thinking ends. So a budget opens the
+            thinking (else nobody could say whether it ended), nothing but the end marker ends it, and no text is
+            forced behind that.
 
     Raises:
         InvalidBudget: for a wait or cap text that holds control tokens or a marker.
         UnknownMarkers: for a marker that the tokenizer cannot encode.
     """
-    return _compile(budget, markers, Vocabulary.of(tokenizer))
+    return _compile(budget, markers, Vocabulary.of(tokenizer), frozenset(stop_ids), grammar)
 
 
 @lru_cache(maxsize=1024)
-def _compile(budget: ThinkingBudget | None, markers: ThinkingMarkers, vocabulary: Vocabulary) -> ThinkingPlan:
+def _compile(
+    budget: ThinkingBudget | None,
+    markers: ThinkingMarkers,
+    vocabulary: Vocabulary,
+    stop_ids: frozenset[int],
+    grammar: bool,
+) -> ThinkingPlan:
     start = _marker(markers.start, vocabulary, shared=markers.shared_start)
     end = _marker(markers.end, vocabulary)
     also_ends = tuple(i for i in vocabulary.single(markers.also_ends) if i not in end.ids)
-    stops = tuple(dict.fromkeys(vocabulary.stop + vocabulary.single(markers.stops)))
+    stops = tuple(dict.fromkeys(vocabulary.stop + vocabulary.single(markers.stops) + tuple(sorted(stop_ids))))
     stops = tuple(token for token in stops if token not in end.ids and token not in also_ends)
+    if grammar:
+        stops, also_ends = stops + also_ends, ()
+    prefix = vocabulary.encode(markers.answer_prefix)
+    if grammar and vocabulary.special.isdisjoint(prefix):  # else it is the header under which the answer stands
+        prefix = ()
     counting = ThinkingPlan(
         start=start, end=end, also_ends=also_ends, stops=stops, boundaries=vocabulary.special, enforced=False
     )
@@ -121,8 +146,8 @@ def _compile(budget: ThinkingBudget | None, markers: ThinkingMarkers, vocabulary
         waits=tuple(_plain("wait_text", text, counting, vocabulary) for text in wait_texts),
         cap_text=cap_ids if budget.closes and (cap is None or len(cap_ids) <= cap) else (),
         newline=vocabulary.encode("\n") if markers.newline_before_end else (),
-        answer_prefix=vocabulary.encode(markers.answer_prefix),
-        force_start=markers.force_start,
+        answer_prefix=prefix,
+        force_start=markers.force_start or (grammar and not markers.shared_start),
         max_thinking_tokens=cap,
         min_thinking_tokens=budget.min_thinking_tokens,
         num_waits=budget.num_waits,

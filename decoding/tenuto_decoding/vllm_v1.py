@@ -8,7 +8,12 @@ Offline use needs nothing else:
 The markers come from the tokenizer and chat template, or from `additional_config={"thinking": {...}}` with the keys of
 `resolve_markers`: `family`, or `start` and `end`.
 
-vLLM applies penalties after logits processors on this runner: a redirect sees the logits before them.
+On this runner, vLLM applies penalties after logits processors: a redirect sees the logits before them. `bad_words`,
+`allowed_token_ids`, `min_tokens` and `logit_bias` come before: what is forced wins over them, and a redirect takes from
+a source only what they have left it.
+
+A grammar's mask comes first of all. It begins behind the thinking where the engine has a reasoning parser; with any
+but ours, what is masked is taken for the grammar's doing and left masked.
 """
 
 from collections import deque
@@ -26,8 +31,8 @@ from .automaton import Force, Free, ThinkingAutomaton
 from .budget import ThinkingBudget
 from .errors import InvalidBudget, UnsupportedEngine
 from .logits import Edit, Sampling, apply_edits
-from .markers import ThinkingMarkers, resolve_markers
-from .plan import compile_plan
+from .markers import ThinkingMarkers, Tokenizer, resolve_markers
+from .plan import ThinkingPlan, compile_plan
 from .steering import SequenceReport, Steer
 from .vocabulary import Vocabulary
 
@@ -35,6 +40,8 @@ from .vocabulary import Vocabulary
 REQUEST_KEY = "thinking_request"
 #: Key of `VllmConfig.additional_config` for the markers.
 CONFIG_KEY = "thinking"
+#: Name of the reasoning parser that sees thinking end where the automaton does; `tenuto_server.reasoning` has it.
+PARSER = "tenuto"
 
 
 def check_engine(config: VllmConfig) -> None:
@@ -79,6 +86,27 @@ def markers_of(config: VllmConfig) -> ThinkingMarkers:
     return resolve_markers(tokenizer, template if isinstance(template, str) else str(template or ""), **given)
 
 
+def plan_for(
+    params: SamplingParams, budget: ThinkingBudget | None, markers: ThinkingMarkers, tokenizer: Tokenizer
+) -> ThinkingPlan:
+    """The plan of a budget among the other parameters of its request, once vLLM has put the model's stop ids in.
+
+    Raises:
+        InvalidBudget, UnknownMarkers: as `compile_plan`.
+    """
+    grammar = params.structured_outputs is not None
+    return compile_plan(budget, markers, tokenizer, stop_ids=params.all_stop_token_ids, grammar=grammar)
+
+
+def masks_thinking(config: VllmConfig) -> bool:
+    """Whether a grammar may be at work while the model thinks, so that what is masked must stay so.
+
+    With our parser it begins behind the thinking: what is masked before was not masked by it.
+    """
+    settings = config.structured_outputs_config
+    return bool(settings.reasoning_parser != PARSER or settings.enable_in_reasoning)
+
+
 class _Row:
     """One budgeted sequence of the batch: its automaton, and how far it has followed the sequence.
 
@@ -100,7 +128,6 @@ class _Row:
         "seen",
         "steered",
         "steers",
-        "structured",
         "watched",
     )
 
@@ -109,7 +136,6 @@ class _Row:
         self.params = params
         self.output = output
         self.sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
-        self.structured = params.structured_outputs is not None
         self.seen = 0
         self.watched = len(output)
         self.fires: set[int] = set()
@@ -178,6 +204,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         check_engine(vllm_config)
         self._tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
         self._markers = markers_of(vllm_config)
+        self._masks_thinking = masks_thinking(vllm_config)
         self._rows: dict[int, _Row] = {}
         self._left: deque[_Row] = deque(maxlen=4 * vllm_config.scheduler_config.max_num_seqs)
         self._asked: list[_Row] = []  # rows of the last step's redirects
@@ -211,7 +238,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             row.catch_up()
             row.steer()
             action = row.automaton.action()
-            if isinstance(action, Free) or (row.structured and _is_masked(logits[index], action)):
+            if isinstance(action, Free) or (self._yields(row.params) and _is_masked(logits[index], action)):
                 continue
             edits.append(Edit(index, action, row.sampling))
             rows.append(row)
@@ -237,6 +264,10 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         rows = (row for row in (*self._rows.values(), *self._left) if row.request == request)
         return [SequenceReport(row.output[: row.seen], sorted(row.fires), row.steers) for row in rows]
 
+    def _yields(self, params: SamplingParams) -> bool:
+        """Whether a token that is masked may have been ruled out by a grammar, which then has the word."""
+        return self._masks_thinking and params.structured_outputs is not None
+
     def _row(self, arrival: "_Arrival") -> _Row:
         known = [row for row in self._left if row.continues_as(arrival)]
         if known:
@@ -245,7 +276,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             self._left.remove(row)
             row.output = arrival.output
             return row
-        plan = compile_plan(arrival.budget, self._markers, self._tokenizer)
+        plan = plan_for(arrival.params, arrival.budget, self._markers, self._tokenizer)
         return _Row(ThinkingAutomaton.after(plan, arrival.prompt), arrival.params, arrival.output)
 
     def _settle(self) -> None:
@@ -266,6 +297,6 @@ class ThinkingLogitsProcessor(LogitsProcessor):
 
 
 def _is_masked(row: torch.Tensor, action: Any) -> bool:
-    """Whether a grammar has ruled out the token that the action would bring in: then the grammar has the word."""
+    """Whether the token that the action would bring in has been ruled out."""
     token = action.token if isinstance(action, Force) else action.target
     return token is not None and bool(torch.isneginf(row[token]))

@@ -13,8 +13,9 @@ temperature and the filters after.
   redirected row, where it should redirect the filtered one: in a step in which the model may stop, a token at the edge
   of what the filter keeps may be in that would be out, or out that would be in. A source is never drawn. (Exact would
   need the filter's thresholds before vLLM has them: a second sort of the row. The V1 runner's adapter does that.)
-- vLLM does not say in which rows a grammar is at work, it only masks. For a request with structured output an action
-  whose token the grammar has masked is left out entirely, so nothing masked ever comes back.
+- vLLM does not say in which rows a grammar is at work, it only masks. With our reasoning parser it begins behind the
+  thinking; with any other, an action whose token is masked is left out entirely for a request with structured output,
+  so nothing that a grammar has masked ever comes back.
 """
 
 from collections import deque
@@ -34,7 +35,7 @@ from .packing import MAX_ROWS, State, check_plan, mark_tokens
 from .plan import compile_plan
 from .slots import BudgetSlots, Rows, Snapshot, to_host
 from .steering import SequenceReport, Steer
-from .vllm_v1 import REQUEST_KEY, markers_of
+from .vllm_v1 import REQUEST_KEY, markers_of, masks_thinking, plan_for
 from .vocabulary import Vocabulary
 
 
@@ -124,6 +125,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         check_engine(vllm_config)
         self._tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
         self._markers = markers_of(vllm_config)
+        self._masks_thinking = masks_thinking(vllm_config)
         self._requests = req_states
         count, longest = req_states.all_token_ids.gpu.shape
         vocabulary = Vocabulary.of(self._tokenizer)
@@ -164,9 +166,9 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._bounds[req_idx] = prefill
         self._slots.occupy(
             req_idx,
-            compile_plan(budget, self._markers, self._tokenizer),
+            plan_for(sampling_params, budget, self._markers, self._tokenizer),
             sampling_params.temperature,
-            structured=sampling_params.structured_outputs is not None,
+            structured=self._masks_thinking and sampling_params.structured_outputs is not None,
         )
         if prefill > prompt:
             self._returning.append(req_idx)

@@ -2,9 +2,10 @@
 
 import logging
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 from vllm.outputs import RequestOutput
@@ -13,24 +14,49 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from tenuto_decoding.budget import ThinkingBudget
+from tenuto_decoding.errors import InvalidBudget
+from tenuto_decoding.markers import ThinkingMarkers
+from tenuto_decoding.plan import ThinkingPlan
 from tenuto_decoding.steering import SequenceReport
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_v1 import REQUEST_KEY, masks_thinking, plan_for
 
 from .accounting import Choice, Reply, hand_over
 from .asked import OWN_KEYS, Asked
-from .policy import Resolution, Room, ThinkingPolicy
+from .combinations import check_combination
+from .grammar import supervised, thinks_by_itself
+from .policy import Room, ThinkingPolicy
+from .stopping import AnswerStopsProcessor
 
 logger = logging.getLogger("vllm.tenuto")
 
 Outputs = AsyncGenerator[RequestOutput, None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A request as it goes to the engine.
+
+    Attributes:
+        grammar_begins: whether its grammar is at work from the first token; None where there is none, or vLLM decides.
+    """
+
+    prompt: Sequence[int]
+    params: SamplingParams
+    budget: ThinkingBudget | None
+    plan: ThinkingPlan | None
+    set_by: Mapping[str, str]
+    grammar_begins: bool | None
+
+
 class ThinkingEngine(AsyncLLM):
     """`AsyncLLM` that resolves budgets on the way in and accounts for them on the way out."""
+
+    output_processor: AnswerStopsProcessor
 
     def __init__(self, *, policy: ThinkingPolicy, **kwargs: Any) -> None:
         self._policy = policy
         super().__init__(**kwargs)
+        self.output_processor = AnswerStopsProcessor(self.output_processor, self._plan_of)
 
     def generate(self, prompt: Any, sampling_params: SamplingParams, request_id: str, **kwargs: Any) -> Outputs:
         """As `AsyncLLM.generate`, but what is wrong with a budget is raised here, before anything is generated.
@@ -38,27 +64,72 @@ class ThinkingEngine(AsyncLLM):
         Raises:
             ThinkingError: for a budget that is wrong or cannot be kept.
         """
-        ids, resolution = self._resolve(prompt, sampling_params)
+        request = self._prepare(prompt, sampling_params)
+        if request.grammar_begins is not None:
+            kwargs["reasoning_ended"] = request.grammar_begins
         key = uuid.uuid4().hex
-        params = with_budget(sampling_params, resolution.budget, key)
+        params = with_budget(request.params, request.budget, key)
         outputs: Outputs = super().generate(prompt, params, request_id, **kwargs)
-        if resolution.plan is None:
+        if request.plan is None:
             return outputs
-        reply = Reply(resolution.plan, resolution.budget, ids, params.n, resolution.set_by)
+        reply = Reply(request.plan, request.budget, request.prompt, params.n, request.set_by)
         hand_over(reply)
         return self._accounted(outputs, reply, key, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
 
     def check(self, prompt: Any, sampling_params: SamplingParams) -> None:
         """Raise what `generate` would raise, for callers who learn of it too late there."""
-        self._resolve(prompt, sampling_params)
+        self._prepare(prompt, sampling_params)
 
-    def _resolve(self, prompt: Any, sampling_params: SamplingParams) -> tuple[Sequence[int], Resolution]:
-        """The ids of the prompt, and what the request gets of what it asks for."""
+    def _prepare(self, prompt: Any, given: SamplingParams) -> "_Prepared":
+        """What the request gets of what it asks for, beside its other parameters."""
         ids: Sequence[int] = extract_prompt_components(self.model_config, prompt).token_ids or []
-        context = self.model_config.max_model_len
-        asked = Asked.of_extra_args(sampling_params.extra_args or {}, sampling_params.thinking_token_budget)
-        room = Room(max_tokens=sampling_params.max_tokens or context, context=context)
-        return ids, self._policy.resolve(asked, ids, self.get_tokenizer(), room)
+        context, tokenizer, markers = self.model_config.max_model_len, self.get_tokenizer(), self._policy.markers
+        asked = Asked.of_extra_args(given.extra_args or {}, given.thinking_token_budget)
+        room = Room(max_tokens=given.max_tokens or context, context=context)
+        resolution = self._policy.resolve(asked, ids, tokenizer, room)
+        budget, counting, set_by = resolution.budget, resolution.plan, resolution.set_by
+        params = given.clone()
+        # vLLM puts the model's own stop ids in later; they end the thinking as well.
+        fields = self.input_processor.generation_config_fields
+        params.update_from_generation_config(fields, self.renderer.get_eos_token_id())
+        if counting is None or markers is None:
+            return _Prepared(ids, params, None, None, set_by, None)
+        begins: bool | None = None
+        if params.structured_outputs is not None:
+            budget, begins = self._beside_grammar(budget, counting, ids, markers)
+            if budget is not None:  # nobody else opens the thinking then: see `grammar`
+                params.bad_words = [*(params.bad_words or ()), markers.start]
+        plan = plan_for(params, budget, markers, tokenizer)
+        check_combination(params, given.stop_token_ids or (), plan, ids, tokenizer)
+        return _Prepared(ids, params, budget, plan, set_by, begins)
+
+    def _beside_grammar(
+        self,
+        budget: ThinkingBudget | None,
+        counting: ThinkingPlan,
+        prompt: Sequence[int],
+        markers: ThinkingMarkers,
+    ) -> tuple[ThinkingBudget | None, bool | None]:
+        """The budget beside structured output, and whether the grammar is at work from the first token.
+
+        None where a reasoning parser of vLLM's says that.
+        """
+        if budget is not None and self.vllm_config.structured_outputs_config.enable_in_reasoning:
+            raise InvalidBudget(
+                next(iter(budget.to_dict())),
+                "this server's grammars cover the thinking too (enable_in_reasoning in --structured-outputs-config), "
+                "so no budget can be kept in a request with structured output",
+            )
+        if masks_thinking(self.vllm_config):
+            return budget, None
+        return supervised(budget, counting, prompt, thinks=thinks_by_itself(markers, self.get_tokenizer()))
+
+    def _plan_of(self, params: SamplingParams) -> ThinkingPlan | None:
+        """The plan of parameters as they were sent to the engine."""
+        if self._policy.markers is None:
+            return None
+        budget = ThinkingBudget.from_mapping(params.extra_args or {})
+        return plan_for(params, budget, self._policy.markers, self.get_tokenizer())
 
     async def _accounted(self, outputs: Outputs, reply: Reply, key: str, *, cumulative: bool) -> Outputs:
         async with aclosing(outputs):

@@ -15,13 +15,14 @@ from vllm.parser.abstract_parser import Parser
 from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
 from tenuto_decoding.automaton import Phase, initial_phase
-from tenuto_decoding.markers import ThinkingMarkers
+from tenuto_decoding.markers import ThinkingMarkers, detect_markers
 from tenuto_decoding.plan import compile_plan
+from tenuto_decoding.vllm_v1 import PARSER
 from tenuto_decoding.vocabulary import Vocabulary
 
 from .splitting import Markup, TextSplitter
 
-NAME = "tenuto"
+NAME = PARSER
 
 _VARIABLE = "TENUTO_THINKING_MARKERS"
 
@@ -44,8 +45,6 @@ class MarkerReasoningParser(ReasoningParser):
 
     Attributes:
         shows_special_tokens: whether the request asked to see control tokens in the text.
-        hands_over: whether a tool parser takes over after the thinking; otherwise this parser stays in charge, and
-            finds a second block of thinking too.
     """
 
     # What vLLM calls engine-based: only new text is handed in, and what is held back is asked for at the end.
@@ -53,9 +52,10 @@ class MarkerReasoningParser(ReasoningParser):
 
     def __init__(self, tokenizer: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(tokenizer, *args, **kwargs)
-        markers = _markers(os.environ[_VARIABLE])
+        # Outside of our server nobody has set them: then they are detected, as the logits processor detects them.
+        given = os.environ.get(_VARIABLE)
+        markers = _markers(given) if given else detect_markers(tokenizer, str(tokenizer.chat_template or ""))
         self.shows_special_tokens = False
-        self.hands_over = True
         self._markers = markers
         self._plan = compile_plan(None, markers, tokenizer)
         self._phase: Phase | None = None  # that of the prompt, once it is known
@@ -91,14 +91,13 @@ class MarkerReasoningParser(ReasoningParser):
         return [] if end is None else input_ids[end:]
 
     def has_engine_confirmed_reasoning_end(self) -> bool:
-        return self.hands_over and self._splitter is not None and self._splitter.phase is Phase.ANSWER
+        return self._splitter is not None and self._splitter.phase is Phase.ANSWER
 
     def extract_reasoning(self, model_output: str, request: Any) -> tuple[str | None, str | None]:
         if self._phase is None and self._opened_before(model_output):
             self._phase = Phase.THINKING
-        splitter = self._start()
-        pieces = (splitter.feed(model_output), splitter.finish())
-        reasoning, content = ("".join(parts) for parts in zip(*pieces, strict=True))
+        self._splitter = self._start()
+        reasoning, content = self.split(model_output, last=True)
         return reasoning or None, content or None
 
     def extract_reasoning_streaming(
@@ -110,8 +109,16 @@ class MarkerReasoningParser(ReasoningParser):
         current_token_ids: Sequence[int],
         delta_token_ids: Sequence[int],
     ) -> DeltaMessage | None:
+        return _delta(*self.split(delta_text))
+
+    def split(self, text: str, *, last: bool = False) -> tuple[str, str]:
+        """(reasoning, content) that new text of a stream adds, several blocks of thinking or not."""
         self._splitter = self._splitter or self._start()
-        return _delta(*self._splitter.feed(delta_text))
+        pieces = [self._splitter.feed(text)]
+        if last:
+            pieces.append(self._splitter.finish())
+        reasoning, content = ("".join(parts) for parts in zip(*pieces, strict=True))
+        return reasoning, content
 
     def finish_streaming(self) -> DeltaMessage | None:
         """What was held back, at the end of the text or where a tool parser takes over."""
@@ -147,6 +154,12 @@ def _delta(reasoning: str, content: str) -> DeltaMessage | None:
     return DeltaMessage(**given) if given else None
 
 
+def _with_both_names(delta: DeltaMessage | None) -> DeltaMessage | None:
+    if delta is not None and delta.reasoning is not None:
+        delta.reasoning_content = delta.reasoning
+    return delta
+
+
 ReasoningParserManager.register_module(NAME, module=MarkerReasoningParser)
 
 
@@ -157,6 +170,8 @@ def with_both_names(parser_class: type[Parser]) -> type[Parser]:
     """
 
     class BothNames(parser_class):
+        _answer_ids: Sequence[int] = ()  # ids whose text is held back: no tool parser has seen them yet
+
         def parse(self, model_output: str, request: Any, *args: Any, **kwargs: Any) -> Any:
             self._introduce(request)
             return super().parse(model_output, request, *args, **kwargs)
@@ -167,18 +182,28 @@ def with_both_names(parser_class: type[Parser]) -> type[Parser]:
             delta_token_ids: list[int],
             request: Any,
             prompt_token_ids: list[int] | None = None,
-            **kwargs: Any,
+            *,
+            finished: bool,
         ) -> DeltaMessage | None:
-            self._introduce(request)
             ours, state = self.reasoning_parser, self._stream_state
-            if isinstance(ours, MarkerReasoningParser) and not ours.hands_over and not state.prompt_reasoning_checked:
-                # Else a prompt that ends in the answer would have the text passed by our parser altogether.
-                state.prompt_reasoning_checked = True
+            if not isinstance(ours, MarkerReasoningParser):
+                delta = super().parse_delta(delta_text, delta_token_ids, request, prompt_token_ids, finished=finished)
+                return _with_both_names(delta)
+            self._introduce(request)
+            if not state.prompt_reasoning_checked:
                 ours.adjust_initial_state_from_prompt(prompt_token_ids or ())
-            delta = super().parse_delta(delta_text, delta_token_ids, request, prompt_token_ids, **kwargs)
-            if delta is not None and delta.reasoning is not None:
-                delta.reasoning_content = delta.reasoning
-            return delta
+                # vLLM leaves a reasoning parser at the first end of thinking; all that it gets to see is the answer.
+                state.prompt_reasoning_checked = state.reasoning_ended = True
+            reasoning, content = ours.split(delta_text, last=finished)
+            self._answer_ids = [] if reasoning and not content else [*self._answer_ids, *delta_token_ids]
+            delta = None
+            if content or (finished and self.tool_parser is not None):
+                delta = super().parse_delta(content, self._answer_ids, request, finished=finished)
+                self._answer_ids = []
+            if reasoning and request.include_reasoning:
+                delta = delta or DeltaMessage()
+                delta.reasoning = reasoning
+            return _with_both_names(delta)
 
         def set_prompt_token_ids(self, prompt_token_ids: Sequence[int]) -> None:
             super().set_prompt_token_ids(prompt_token_ids)
@@ -192,6 +217,5 @@ def with_both_names(parser_class: type[Parser]) -> type[Parser]:
             ours = self.reasoning_parser
             if isinstance(ours, MarkerReasoningParser):
                 ours.shows_special_tokens = getattr(request, "shows_special_tokens", False)
-                ours.hands_over = self.tool_parser is not None
 
     return BothNames

@@ -9,6 +9,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from tests.integration.by_hand import ByHand
 from tests.integration.running_server import MODEL_FOLDER, RunningServer, serving
+from tests.integration.thinker_model import THINKER_OPTIONS, save_thinker
 
 _started = pytest.StashKey[RunningServer]()
 
@@ -20,6 +21,18 @@ def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
         pytestconfig.stash[_started] = running
         running.wait_until(running.ready)
         yield running
+
+
+@pytest.fixture(scope="session")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """`tenuto serve` with a tiny random model of the `<think>` family, tools and a grammar that writes no spaces."""
+    folder = save_thinker(tmp_path_factory.mktemp("thinker"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        with serving(tmp_path_factory.mktemp("server") / "log", str(folder), *THINKER_OPTIONS) as running:
+            running.wait_until(running.ready)
+            yield running
 
 
 @pytest.fixture(scope="session")

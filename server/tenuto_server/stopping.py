@@ -1,0 +1,83 @@
+"""Stop strings end the answer, never the thinking: what is searched for them begins where the thinking has ended.
+
+vLLM searches all of the text. So a stop string that the thinking, a marker or a forced text happens to hold would end
+the reply without an answer.
+"""
+
+import sys
+from collections.abc import Callable
+
+from vllm.sampling_params import SamplingParams
+from vllm.v1.engine import EngineCoreRequest
+from vllm.v1.engine.detokenizer import BaseIncrementalDetokenizer, IncrementalDetokenizer
+from vllm.v1.engine.output_processor import OutputProcessor
+
+from tenuto_decoding.automaton import Force, Phase, ThinkingAutomaton
+from tenuto_decoding.plan import ThinkingPlan
+
+#: The plan of a request, as far as this module needs it: from its parameters as they were sent to the engine.
+PlanOf = Callable[[SamplingParams], ThinkingPlan | None]
+
+
+class AnswerStops(IncrementalDetokenizer):
+    """A detokenizer that searches no text of the thinking, of its markers and of what is forced behind them."""
+
+    def __init__(self, inner: BaseIncrementalDetokenizer, automaton: ThinkingAutomaton) -> None:
+        self._inner = inner
+        self._automaton = automaton
+        self._min_tokens = inner.min_tokens
+
+    @property
+    def output_token_ids(self) -> list[int]:
+        ids: list[int] = self._inner.output_token_ids
+        return ids
+
+    def num_output_tokens(self) -> int:
+        number: int = self._inner.num_output_tokens()
+        return number
+
+    def get_next_output_text(self, finished: bool, delta: bool) -> str:
+        text: str = self._inner.get_next_output_text(finished, delta)
+        return text
+
+    def update(self, new_token_ids: list[int], stop_terminated: bool) -> str | None:
+        """Take tokens one by one; the stop string that one of them completes, or None."""
+        for place, token in enumerate(new_token_ids):
+            # vLLM searches nothing of what comes before the least number of tokens.
+            self._inner.min_tokens = self._min_tokens if self._is_answer(token) else sys.maxsize
+            last = place == len(new_token_ids) - 1
+            stop: str | None = self._inner.update([token], stop_terminated and last)
+            if stop is not None:
+                return stop
+        return None
+
+    def _is_answer(self, token: int) -> bool:
+        """Whether the token belongs to what the caller sees as the answer; the automaton takes it."""
+        automaton = self._automaton
+        before, forced = automaton.phase, isinstance(automaton.action(), Force)
+        automaton.advance(token)
+        return before is not Phase.THINKING and automaton.phase is not Phase.THINKING and not forced
+
+
+class AnswerStopsProcessor(OutputProcessor):
+    """vLLM's output processor, with `AnswerStops` for the requests that have stop strings."""
+
+    def __init__(self, vllms: OutputProcessor, plan_of: PlanOf) -> None:
+        super().__init__(
+            vllms.tokenizer,
+            log_stats=vllms.log_stats,
+            stream_interval=vllms.stream_interval,
+            tracing_enabled=vllms.tracing_enabled,
+            admission_stats=vllms.admission_stats,
+        )
+        self._plan_of = plan_of
+
+    def add_request(self, request: EngineCoreRequest, *args: object, **kwargs: object) -> None:
+        super().add_request(request, *args, **kwargs)
+        state, params = self.request_states[request.request_id], request.sampling_params
+        inner = state.detokenizer
+        if params is None or not params.stop or not isinstance(inner, BaseIncrementalDetokenizer):
+            return
+        plan = self._plan_of(params)
+        if plan is not None:
+            state.detokenizer = AnswerStops(inner, ThinkingAutomaton.after(plan, request.prompt_token_ids or ()))

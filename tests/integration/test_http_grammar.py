@@ -1,0 +1,256 @@
+"""Structured output and tool calls beside budgets, on a model that thinks, never thinks, or calls tools at random.
+
+A grammar begins exactly where the thinking ends, whatever ends it; what is behind it is valid.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from tests.decoding.conftest import make_tokenizer
+from tests.integration.running_server import RunningServer
+from tests.integration.thinker_model import MARKERS, NAME, TEMPLATE
+
+SEEDS = (0, 1, 2)
+FLAG = {
+    "type": "object",
+    "properties": {"yes": {"type": "boolean"}, "kind": {"enum": ["a", "b"]}},
+    "required": ["yes", "kind"],
+    "additionalProperties": False,
+}
+FORMATS: Mapping[str, dict[str, Any]] = {
+    "schema": {"response_format": {"type": "json_schema", "json_schema": {"name": "flag", "schema": FLAG}}},
+    "regex": {"structured_outputs": {"regex": "[ab]{3}-[cd]"}},
+    "choice": {"structured_outputs": {"choice": ["ab", "cd"]}},
+    "grammar": {"structured_outputs": {"grammar": 'root ::= "x" ("a" | "b") "y"'}},
+}
+BUDGETS: Sequence[dict[str, Any]] = (
+    {},
+    {"max_thinking_tokens": 0},
+    {"max_thinking_tokens": 7},
+    {"max_thinking_tokens": 90, "min_thinking_tokens": 30},
+    {"num_waits": 2, "max_thinking_tokens": 100},
+    {"min_thinking_tokens": 20, "max_thinking_tokens": 20, "cap_text": "\nso.\n"},
+    {"thinking_token_budget": 5},
+)
+TOOLS = [
+    {"type": "function", "function": {"name": "add", "strict": True, "parameters": FLAG}},
+    {"type": "function", "function": {"name": "stop", "strict": True, "parameters": FLAG}},
+]
+ONE = {"type": "function", "function": {"name": "add"}}
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return make_tokenizer(TEMPLATE, MARKERS)
+
+
+def ask(server: RunningServer, **more: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": "hello"}]
+    response = server.chat(**{"model": NAME, "messages": messages, "max_tokens": 400, "return_token_ids": True, **more})
+    assert response.status_code == 200, response.text
+    reply: dict[str, Any] = response.json()
+    return reply
+
+
+def choices(server: RunningServer, **more: Any) -> Iterator[dict[str, Any]]:
+    """Six replies to the same prompt."""
+    yield from ask(server, seed=1, n=6, **more)["choices"]
+
+
+def blocks(tokenizer: Any, ids: Sequence[int], *, opened: bool = False, openers: Sequence[str] = ()) -> list[list[int]]:
+    """The thinking in the ids, block by block, told apart by hand: from `<think>` to what leaves it."""
+    start = tokenizer.convert_tokens_to_ids("<think>")
+    ends = {tokenizer.convert_tokens_to_ids(text) for text in ("</think>", *openers)}
+    found: list[list[int]] = [[]] if opened else []
+    inside = opened
+    for token in ids:
+        if not inside:
+            if token == start:
+                inside = True
+                found.append([])
+        elif token in ends:
+            inside = False
+        else:
+            found[-1].append(token)
+    return found
+
+
+def check_budget(choice: dict[str, Any], tokenizer: Any, budget: Mapping[str, Any], *, opened: bool = False) -> None:
+    """The report agrees with a recount, and the reply with the budget; here nothing but the end marker ends thinking."""
+    thinking = choice["thinking"]
+    found = blocks(tokenizer, choice["token_ids"], opened=opened)
+    assert len(found) <= 1
+    assert thinking["tokens"] == sum(map(len, found))
+    cap = budget.get("max_thinking_tokens", budget.get("thinking_token_budget"))
+    assert cap is None or thinking["tokens"] <= cap
+    if thinking["ended_by"] != "cap":
+        assert thinking["tokens"] >= budget.get("min_thinking_tokens", 0)
+        assert thinking["waits"] >= budget.get("num_waits", 0)
+
+
+def check_format(name: str, text: str) -> None:
+    if name == "schema":
+        value = json.loads(text)
+        assert isinstance(value.pop("yes"), bool)
+        assert value in ({"kind": "a"}, {"kind": "b"})
+    elif name == "regex":
+        assert re.fullmatch("[ab]{3}-[cd]", text)
+    else:
+        assert text in {"choice": ("ab", "cd"), "grammar": ("xay", "xby")}[name]
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+def test_an_answer_follows_its_grammar_whatever_became_of_the_thinking(
+    thinker: RunningServer, tokenizer: Any, budget: dict[str, Any]
+) -> None:
+    """The model hardly ever opens its thinking, so that without a budget too it has to be opened for it."""
+    ended = set()
+    for name, form in FORMATS.items():
+        for choice in choices(thinker, **form, **budget):
+            check_format(name, choice["message"]["content"])
+            check_budget(choice, tokenizer, budget)
+            assert choice["finish_reason"] == "stop"
+            assert choice["message"]["reasoning"] is not None or choice["thinking"]["tokens"] == 0
+            ended.add(choice["thinking"]["ended_by"])
+    assert ended <= {"model", "cap", "stop_token"}
+    assert "cap" in ended or budget.get("max_thinking_tokens", 90) >= 90
+
+
+@pytest.mark.parametrize("budget", BUDGETS[:3], ids=str)
+def test_a_grammar_where_thinking_is_switched_off_or_opened_by_the_prompt(
+    thinker: RunningServer, tokenizer: Any, budget: dict[str, Any]
+) -> None:
+    for template, opened in ({"enable_thinking": False}, False), ({"open_thinking": True}, True):
+        for choice in choices(thinker, **FORMATS["schema"], **budget, chat_template_kwargs=template):
+            check_format("schema", choice["message"]["content"])
+            check_budget(choice, tokenizer, budget, opened=opened)
+            assert opened or choice["thinking"] | {"set_by": None} == {
+                **choice["thinking"],
+                "tokens": 0,
+                "waits": 0,
+                "ended_by": "none",
+                "set_by": None,
+            }
+
+
+def test_thinking_that_is_not_shown_takes_place_before_the_grammar(thinker: RunningServer) -> None:
+    """vLLM would have the grammar begin with the first token, and so keep the model from thinking."""
+    budget = {"min_thinking_tokens": 9, "max_thinking_tokens": 12}
+    for choice in choices(thinker, **FORMATS["schema"], **budget, include_reasoning=False):
+        check_format("schema", choice["message"]["content"])
+        assert 9 <= choice["thinking"]["tokens"] <= 12
+        assert choice["message"]["reasoning"] is None
+
+
+def test_a_grammar_over_any_json_is_not_taken_for_thinking(thinker: RunningServer, tokenizer: Any) -> None:
+    """In a JSON text any token may stand, `<think>` too: it was once taken for a second block and closed by force."""
+    whole = 0
+    for liking in (0, 6):
+        bias = {str(tokenizer.convert_tokens_to_ids("<think>")): liking}
+        for choice in choices(
+            thinker, response_format={"type": "json_object"}, max_thinking_tokens=9, logit_bias=bias, cap_text=""
+        ):
+            check_budget(choice, tokenizer, {"max_thinking_tokens": 9})
+            if choice["finish_reason"] == "stop":
+                assert isinstance(json.loads(choice["message"]["content"]), dict)
+                whole += 1
+    assert whole > 4
+
+
+@pytest.mark.parametrize("budget", BUDGETS[:5], ids=str)
+@pytest.mark.parametrize("wanted", ["required", ONE], ids=["required", "named"])
+def test_a_tool_call_that_is_required_comes_after_the_thinking(
+    thinker: RunningServer, tokenizer: Any, wanted: Any, budget: dict[str, Any]
+) -> None:
+    for choice in choices(thinker, tools=TOOLS, tool_choice=wanted, parallel_tool_calls=False, **budget):
+        (call,) = choice["message"]["tool_calls"]
+        assert call["function"]["name"] in ("add", "stop")[: 1 if wanted is ONE else 2]
+        check_format("schema", call["function"]["arguments"])
+        check_budget(choice, tokenizer, budget)
+        assert not choice["message"]["content"]
+
+
+@pytest.mark.parametrize("budget", BUDGETS[1:5:2], ids=str)
+def test_a_stream_has_the_calls_and_the_json_of_the_whole_reply(thinker: RunningServer, budget: dict[str, Any]) -> None:
+    for form in (
+        {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False},
+        {"tools": TOOLS, "tool_choice": ONE, "parallel_tool_calls": False},
+        FORMATS["schema"],
+    ):
+        for seed in SEEDS:
+            (whole,) = ask(thinker, seed=seed, **form, **budget)["choices"]
+            reasoning, content, name, arguments = streamed(thinker, seed=seed, **form, **budget)
+            assert (reasoning, content) == (whole["message"]["reasoning"] or "", whole["message"]["content"] or "")
+            called = [(call["function"]["name"], call["function"]["arguments"]) for call in calls(whole)]
+            assert ([(name, arguments)] if name else []) == called
+
+
+def test_the_opener_of_a_tool_call_ends_the_thinking(thinker: RunningServer, tokenizer: Any) -> None:
+    """So a forced end cannot land inside a call: the cap has nothing to say there any more."""
+    opener = tokenizer.convert_tokens_to_ids("<tool_call>")
+    called = 0
+    for choice in choices(
+        thinker,
+        tools=TOOLS,
+        max_thinking_tokens=12,
+        chat_template_kwargs={"open_thinking": True},
+        logit_bias={str(opener): 3.0, str(tokenizer.convert_tokens_to_ids("<think>")): -100},
+    ):
+        ids = choice["token_ids"]
+        (block,) = blocks(tokenizer, ids, opened=True, openers=["<tool_call>"])
+        assert choice["thinking"]["tokens"] == len(block) <= 12
+        if ids[len(block)] == opener:
+            called += 1
+            assert choice["thinking"]["ended_by"] == "model"
+            assert choice["message"]["content"].startswith("<tool_call>")
+        else:
+            assert choice["thinking"]["ended_by"] in ("model", "cap", "stop_token")
+    assert called > 2
+
+
+def test_several_blocks_share_a_budget_or_have_one_each(thinker: RunningServer, tokenizer: Any) -> None:
+    likes = {text: str(tokenizer.convert_tokens_to_ids(text)) for text in ("<think>", "</think>", "<|im_end|>")}
+    bias = {likes["<think>"]: 3.0, likes["</think>"]: -1.0, likes["<|im_end|>"]: -2.0}
+    most = 0
+    for scope in ("response", "block"):
+        for tools in ({}, {"tools": TOOLS}):
+            asked = {"max_thinking_tokens": 15, "cap_text": "", "scope": scope, "logit_bias": bias, **tools}
+            for seed in SEEDS:
+                (choice,) = ask(thinker, seed=seed, **asked)["choices"]
+                found = blocks(tokenizer, choice["token_ids"], openers=["<tool_call>"])
+                sizes = [len(block) for block in found]
+                most = max(most, len(sizes))
+                assert choice["thinking"]["tokens"] == sum(sizes)
+                assert max(sizes, default=0) <= 15
+                assert scope == "block" or sum(sizes) <= 15
+                text = "".join(tokenizer.decode(block) for block in found)
+                assert (choice["message"]["reasoning"] or "") == text
+                reasoning, content, _, _ = streamed(thinker, seed=seed, **asked)
+                assert reasoning == text
+                assert "<think>" not in content + (choice["message"]["content"] or "")
+    assert most > 2
+
+
+def calls(choice: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = choice["message"]["tool_calls"] or []
+    return found
+
+
+def streamed(server: RunningServer, **more: Any) -> tuple[str, str, str, str]:
+    """Reasoning, content, and name and arguments of the calls, put together from the pieces of a stream."""
+    messages = [{"role": "user", "content": "hello"}]
+    response = server.chat(model=NAME, messages=messages, max_tokens=400, stream=True, **more)
+    frames = [frame.removeprefix("data: ") for frame in response.text.split("\n\n") if frame]
+    assert frames[-1] == "[DONE]"
+    deltas = [choice["delta"] for frame in frames[:-1] for choice in json.loads(frame)["choices"]]
+    functions = [call["function"] for delta in deltas for call in delta.get("tool_calls") or ()]
+    return (
+        "".join(delta.get("reasoning") or "" for delta in deltas),
+        "".join(delta.get("content") or "" for delta in deltas),
+        "".join(function.get("name") or "" for function in functions),
+        "".join(function.get("arguments") or "" for function in functions),
+    )
