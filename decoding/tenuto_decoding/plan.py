@@ -1,7 +1,7 @@
 """A budget and a family's markers, compiled with a tokenizer into token ids."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from .budget import Scope, ThinkingBudget
@@ -136,14 +136,16 @@ def _compile(
     wait_text = markers.wait_text if budget.wait_text is None else budget.wait_text
     wait_texts = (wait_text,) if isinstance(wait_text, str) else wait_text
     cap_text = markers.cap_text if budget.cap_text is None else budget.cap_text
-    cap_ids = _plain("cap_text", cap_text, counting, vocabulary)
+    # What a request itself makes a stop is no fault of a text: whoever takes the request sees that they clash.
+    texts = replace(counting, stops=tuple(token for token in stops if token not in stop_ids))
+    cap_ids = _plain("cap_text", cap_text, texts, vocabulary)
     cap = budget.max_thinking_tokens
     return ThinkingPlan(
         start=start,
         end=end,
         also_ends=also_ends,
         stops=stops,
-        waits=tuple(_plain("wait_text", text, counting, vocabulary) for text in wait_texts),
+        waits=tuple(_plain("wait_text", text, texts, vocabulary) for text in wait_texts),
         cap_text=cap_ids if budget.closes and (cap is None or len(cap_ids) <= cap) else (),
         newline=vocabulary.encode("\n") if markers.newline_before_end else (),
         answer_prefix=prefix,

@@ -467,3 +467,11 @@ class TestSteering:
 
     def test_what_is_only_counted_cannot_be_steered(self) -> None:
         assert not thinking(enforced=False).steer(None)
+
+
+def test_a_reply_that_ended_by_a_stop_token_within_its_thinking_says_so() -> None:
+    """Without a budget nothing turns the token into an end marker; then it was not the length that ended thinking."""
+    automaton = ThinkingAutomaton(plan(enforced=False), Phase.THINKING)
+    assert feed(automaton, [TEXT, TEXT + 1]).ended_by == "length"
+    assert feed(automaton, [EOS]).ended_by == "stop_token"
+    assert automaton.tokens == 2

@@ -123,3 +123,32 @@ def test_following_a_marker_finds_the_longest_suffix(marker: list[int], text: li
         assert matched == max(
             size for size in range(len(marker) + 1) if size <= place and head[place - size :] == marker[:size]
         )
+
+
+def test_every_id_that_ends_the_reply_ends_thinking_instead(thinker: Any) -> None:
+    opener, end = thinker.encode("<tool_call>")[0], thinker.encode("</think>")[0]
+    plan = compile_plan(ThinkingBudget(), THINK, thinker, stop_ids=[7, opener, end, thinker.eos_token_id])
+    assert plan.stops == (thinker.eos_token_id, thinker.pad_token_id, 7)
+    assert plan.also_ends == (opener,)
+
+
+class TestBesideAGrammar:
+    def test_nothing_but_the_end_marker_ends_thinking(self, thinker: Any) -> None:
+        """The grammar begins behind it, and has not seen a call that was opened before."""
+        plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker, grammar=True)
+        assert plan.also_ends == ()
+        assert set(thinker.encode("<tool_call>")) < set(plan.stops)
+
+    def test_a_budget_opens_the_thinking(self, thinker: Any) -> None:
+        assert compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker, grammar=True).opens_itself
+        assert compile_plan(ThinkingBudget(), THINK, thinker, grammar=True).opens_itself
+        assert not compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker).opens_itself
+        assert not compile_plan(None, THINK, thinker, grammar=True).opens_itself
+
+    def test_no_text_is_forced_behind_the_end_marker(self, chatml: Any) -> None:
+        assert compile_plan(ThinkingBudget(max_thinking_tokens=9), S1, chatml, grammar=True).answer_prefix == ()
+
+    def test_a_header_of_control_tokens_stays(self, chatml: Any) -> None:
+        markers = ThinkingMarkers(family="custom", start="[[", end="]]", answer_prefix="<|im_start|>answer")
+        plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), markers, chatml, grammar=True)
+        assert plan.answer_prefix == tuple(chatml.encode("<|im_start|>answer"))

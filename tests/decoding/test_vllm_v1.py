@@ -343,6 +343,25 @@ def test_a_grammar_has_the_word(processor: ThinkingLogitsProcessor, chatml: Any)
     assert processor.apply(logits)[0].argmax() == 5
 
 
+def test_behind_our_parser_no_grammar_masks_thinking(folder: Path, chatml: Any) -> None:
+    """So what is masked there was masked by bad_words, allowed_token_ids or min_tokens, over which a budget wins."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    parser = {"reasoning_parser": "tenuto", "reasoning_parser_plugin": "tenuto_server.reasoning"}
+    config = configuration(folder, structured_outputs_config=parser)
+    processor = ThinkingLogitsProcessor(config, torch.device("cpu"), False)
+    params = SamplingParams(
+        structured_outputs=StructuredOutputsParams(regex="b*"), extra_args={"max_thinking_tokens": 0}
+    )
+    builder = BatchUpdateBuilder()
+    builder.added.append((0, params, chatml.encode("a<|im_start|>think\n"), []))
+    processor.update_state(builder.get_and_reset(1))
+    logits = torch.full((1, ROWS), -torch.inf)
+    logits[0, 5] = 1.0
+    assert processor.apply(logits)[0].argmax() == chatml.encode("<|im_start|>")[0]
+    assert not logits.isnan().any()
+
+
 def test_speculative_decoding_is_refused_before_the_model_is_loaded(config: VllmConfig, folder: Path) -> None:
     check_engine(config)
     speculative = configuration(

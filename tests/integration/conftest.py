@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 
 @pytest.fixture(scope="session")
 def thinker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """`tenuto serve` with a tiny random model of the `<think>` family, tools and a grammar that writes no spaces."""
+    """`tenuto serve` with a tiny random model of the `<think>` family, and tools."""
     folder = save_thinker(tmp_path_factory.mktemp("thinker"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")

@@ -14,7 +14,6 @@ from tests.decoding.conftest import make_tokenizer
 from tests.integration.running_server import RunningServer
 from tests.integration.thinker_model import MARKERS, NAME, TEMPLATE
 
-SEEDS = (0, 1, 2)
 FLAG = {
     "type": "object",
     "properties": {"yes": {"type": "boolean"}, "kind": {"enum": ["a", "b"]}},
@@ -50,7 +49,7 @@ def tokenizer() -> Any:
 
 def ask(server: RunningServer, **more: Any) -> dict[str, Any]:
     messages = [{"role": "user", "content": "hello"}]
-    response = server.chat(**{"model": NAME, "messages": messages, "max_tokens": 400, "return_token_ids": True, **more})
+    response = server.chat(**{"model": NAME, "messages": messages, "max_tokens": 300, "return_token_ids": True, **more})
     assert response.status_code == 200, response.text
     reply: dict[str, Any] = response.json()
     return reply
@@ -65,8 +64,10 @@ def blocks(tokenizer: Any, ids: Sequence[int], *, opened: bool = False, openers:
     """The thinking in the ids, block by block, told apart by hand: from `<think>` to what leaves it."""
     start = tokenizer.convert_tokens_to_ids("<think>")
     ends = {tokenizer.convert_tokens_to_ids(text) for text in ("</think>", *openers)}
-    found: list[list[int]] = [[]] if opened else []
+    found: list[list[int]] = []
     inside = opened
+    if opened:
+        found.append([])
     for token in ids:
         if not inside:
             if token == start:
@@ -80,7 +81,7 @@ def blocks(tokenizer: Any, ids: Sequence[int], *, opened: bool = False, openers:
 
 
 def check_budget(choice: dict[str, Any], tokenizer: Any, budget: Mapping[str, Any], *, opened: bool = False) -> None:
-    """The report agrees with a recount, and the reply with the budget; here nothing but the end marker ends thinking."""
+    """The report agrees with a recount, the reply with the budget; nothing but the end marker ends thinking here."""
     thinking = choice["thinking"]
     found = blocks(tokenizer, choice["token_ids"], opened=opened)
     assert len(found) <= 1
@@ -167,7 +168,7 @@ def test_a_tool_call_that_is_required_comes_after_the_thinking(
     thinker: RunningServer, tokenizer: Any, wanted: Any, budget: dict[str, Any]
 ) -> None:
     for choice in choices(thinker, tools=TOOLS, tool_choice=wanted, parallel_tool_calls=False, **budget):
-        (call,) = choice["message"]["tool_calls"]
+        (call,) = calls(choice)
         assert call["function"]["name"] in ("add", "stop")[: 1 if wanted is ONE else 2]
         check_format("schema", call["function"]["arguments"])
         check_budget(choice, tokenizer, budget)
@@ -181,24 +182,26 @@ def test_a_stream_has_the_calls_and_the_json_of_the_whole_reply(thinker: Running
         {"tools": TOOLS, "tool_choice": ONE, "parallel_tool_calls": False},
         FORMATS["schema"],
     ):
-        for seed in SEEDS:
-            (whole,) = ask(thinker, seed=seed, **form, **budget)["choices"]
-            reasoning, content, name, arguments = streamed(thinker, seed=seed, **form, **budget)
+        pieces = streamed(thinker, **form, **budget)
+        for whole, (reasoning, content, name, arguments) in zip(
+            choices(thinker, **form, **budget), pieces, strict=True
+        ):
             assert (reasoning, content) == (whole["message"]["reasoning"] or "", whole["message"]["content"] or "")
-            called = [(call["function"]["name"], call["function"]["arguments"]) for call in calls(whole)]
-            assert ([(name, arguments)] if name else []) == called
+            called = [(call["function"]["name"], json.loads(call["function"]["arguments"])) for call in calls(whole)]
+            assert ([(name, json.loads(arguments))] if name else []) == called
 
 
 def test_the_opener_of_a_tool_call_ends_the_thinking(thinker: RunningServer, tokenizer: Any) -> None:
     """So a forced end cannot land inside a call: the cap has nothing to say there any more."""
     opener = tokenizer.convert_tokens_to_ids("<tool_call>")
     called = 0
+    lax = [{"type": "function", "function": {"name": "add", "parameters": FLAG}}]  # no grammar comes with it
     for choice in choices(
         thinker,
-        tools=TOOLS,
+        tools=lax,
         max_thinking_tokens=12,
         chat_template_kwargs={"open_thinking": True},
-        logit_bias={str(opener): 3.0, str(tokenizer.convert_tokens_to_ids("<think>")): -100},
+        logit_bias={str(opener): 5.0, str(tokenizer.convert_tokens_to_ids("<think>")): -100},
     ):
         ids = choice["token_ids"]
         (block,) = blocks(tokenizer, ids, opened=True, openers=["<tool_call>"])
@@ -212,41 +215,72 @@ def test_the_opener_of_a_tool_call_ends_the_thinking(thinker: RunningServer, tok
     assert called > 2
 
 
+def test_a_call_that_a_grammar_checks_comes_after_an_end_marker(thinker: RunningServer, tokenizer: Any) -> None:
+    """With strict tools the grammar has to see the opener: within the thinking, a wish to call ends that instead."""
+    opener = tokenizer.convert_tokens_to_ids("<tool_call>")
+    called = 0
+    for choice in choices(
+        thinker,
+        tools=TOOLS,
+        max_thinking_tokens=12,
+        chat_template_kwargs={"open_thinking": True},
+        logit_bias={str(opener): 3.0},
+    ):
+        check_budget(choice, tokenizer, {"max_thinking_tokens": 12}, opened=True)
+        for call in calls(choice):
+            check_format("schema", call["function"]["arguments"])
+            called += 1
+        after = tokenizer.decode(choice["token_ids"]).partition("</think>")[2]
+        assert opener not in choice["token_ids"] or "<tool_call>" in after
+    assert called > 2
+
+
 def test_several_blocks_share_a_budget_or_have_one_each(thinker: RunningServer, tokenizer: Any) -> None:
     likes = {text: str(tokenizer.convert_tokens_to_ids(text)) for text in ("<think>", "</think>", "<|im_end|>")}
     bias = {likes["<think>"]: 3.0, likes["</think>"]: -1.0, likes["<|im_end|>"]: -2.0}
     most = 0
     for scope in ("response", "block"):
         for tools in ({}, {"tools": TOOLS}):
-            asked = {"max_thinking_tokens": 15, "cap_text": "", "scope": scope, "logit_bias": bias, **tools}
-            for seed in SEEDS:
-                (choice,) = ask(thinker, seed=seed, **asked)["choices"]
+            asked = {
+                "max_thinking_tokens": 15,
+                "cap_text": "",
+                "scope": scope,
+                "logit_bias": bias,
+                "max_tokens": 90,
+                **tools,
+            }
+            pieces = streamed(thinker, **asked)
+            for choice, (reasoning, content, _, _) in zip(choices(thinker, **asked), pieces, strict=True):
                 found = blocks(tokenizer, choice["token_ids"], openers=["<tool_call>"])
                 sizes = [len(block) for block in found]
                 most = max(most, len(sizes))
                 assert choice["thinking"]["tokens"] == sum(sizes)
                 assert max(sizes, default=0) <= 15
                 assert scope == "block" or sum(sizes) <= 15
-                text = "".join(tokenizer.decode(block) for block in found)
-                assert (choice["message"]["reasoning"] or "") == text
-                reasoning, content, _, _ = streamed(thinker, seed=seed, **asked)
-                assert reasoning == text
+                text = "".join(tokenizer.decode(block) for block in found).replace("<think>", "")
+                assert reasoning == (choice["message"]["reasoning"] or "") == text
                 assert "<think>" not in content + (choice["message"]["content"] or "")
     assert most > 2
 
 
 def calls(choice: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = choice["message"]["tool_calls"] or []
+    found: list[dict[str, Any]] = choice["message"].get("tool_calls") or []
     return found
 
 
-def streamed(server: RunningServer, **more: Any) -> tuple[str, str, str, str]:
-    """Reasoning, content, and name and arguments of the calls, put together from the pieces of a stream."""
+def streamed(server: RunningServer, **more: Any) -> list[tuple[str, str, str, str]]:
+    """Of each of six streamed replies: reasoning, content, and name and arguments of the calls, put together."""
     messages = [{"role": "user", "content": "hello"}]
-    response = server.chat(model=NAME, messages=messages, max_tokens=400, stream=True, **more)
+    response = server.chat(
+        **{"model": NAME, "messages": messages, "max_tokens": 300, "seed": 1, "n": 6, **more}, stream=True
+    )
     frames = [frame.removeprefix("data: ") for frame in response.text.split("\n\n") if frame]
     assert frames[-1] == "[DONE]"
-    deltas = [choice["delta"] for frame in frames[:-1] for choice in json.loads(frame)["choices"]]
+    parts = [choice for frame in frames[:-1] for choice in json.loads(frame)["choices"]]
+    return [together([part["delta"] for part in parts if part["index"] == index]) for index in range(6)]
+
+
+def together(deltas: Sequence[dict[str, Any]]) -> tuple[str, str, str, str]:
     functions = [call["function"] for delta in deltas for call in delta.get("tool_calls") or ()]
     return (
         "".join(delta.get("reasoning") or "" for delta in deltas),
