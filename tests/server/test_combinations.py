@@ -46,9 +46,9 @@ def refused(*arguments: Any, **more: Any) -> str:
 def test_a_stop_token_may_not_stand_in_a_forced_text(markers: ThinkingMarkers, tokenizer: Any) -> None:
     wait, full_stop = tokenizer.encode("Wait")[0], tokenizer.encode(".")[0]
     message = refused(markers, tokenizer, {"num_waits": 1}, stop_token_ids=[wait])
-    assert message.startswith(f"stop_token_ids: holds {wait}, part of wait_text")
+    assert message.startswith(f"stop_token_ids: holds {wait}, a token of wait_text")
     capped = {"max_thinking_tokens": 9, "cap_text": "so."}
-    assert "part of cap_text" in refused(markers, tokenizer, capped, stop_token_ids=[full_stop])
+    assert "a token of cap_text" in refused(markers, tokenizer, capped, stop_token_ids=[full_stop])
     check(markers, tokenizer, {"max_thinking_tokens": 9, "cap_text": "so"}, stop_token_ids=[wait, full_stop])
     check(markers, tokenizer, capped, prompt=DONE[markers.family], stop_token_ids=[full_stop])
 
