@@ -101,6 +101,7 @@ class Reply:
         n: int,
         set_by: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        self.prompt = prompt
         self.choices = [Choice(plan, budget, prompt, set_by) for _ in range(n)]
 
     @property
@@ -109,22 +110,24 @@ class Reply:
         return sum(choice.report.tokens for choice in self.choices)
 
 
-_replies: ContextVar[list[Reply] | None] = ContextVar("replies", default=None)
+_collections: ContextVar[tuple[list[Reply], ...]] = ContextVar("collections", default=())
 
 
 @contextmanager
 def collect_replies(into: list[Reply] | None = None) -> Iterator[list[Reply]]:
-    """The accounts of what is generated on behalf of this context; they go on growing after it is left."""
+    """The accounts of what is generated on behalf of this context; they go on growing after it is left.
+
+    Within another collection, both get them.
+    """
     replies: list[Reply] = [] if into is None else into
-    token = _replies.set(replies)
+    token = _collections.set((*_collections.get(), replies))
     try:
         yield replies
     finally:
-        _replies.reset(token)
+        _collections.reset(token)
 
 
 def hand_over(reply: Reply) -> None:
     """Give the account of a reply to whoever collects in this context."""
-    collected = _replies.get()
-    if collected is not None:
+    for collected in _collections.get():
         collected.append(reply)

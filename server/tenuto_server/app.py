@@ -7,6 +7,7 @@ from vllm.entrypoints.openai.models.api_router import router as models_router
 from vllm.entrypoints.serve.instrumentator.metrics import attach_router as attach_metrics
 from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
 
+from .journal import Journal
 from .options import OperatingOptions
 from .responses import install_error_handlers
 from .routes import chat, completions, messages, probes, responses, tokenization
@@ -37,6 +38,7 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service
     app.add_middleware(Keys, ring=keys, public=_public_paths(options))
     attach_metrics(app)
     _add_middleware_of_vllm(app, args)
+    app.add_middleware(Journal, shows_texts=options.log_texts, in_words=options.log_format == "text")
     return app
 
 
@@ -50,4 +52,5 @@ def _add_middleware_of_vllm(app: FastAPI, args: Namespace) -> None:
     """CORS, which answers a browser's preflight requests, and what `--middleware` names; the keys are ours to check."""
     args = Namespace(**vars(args))
     args.api_key = [""]  # no key, and the environment is not asked for one either
+    args.enable_request_id_headers = False  # every response has one, by `Journal`
     init_entrypoints_middleware(args, app, ("generate",))

@@ -3,11 +3,12 @@
 import os
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from vllm import envs
+from vllm.config.logging import LoggingConfig
 from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
 from vllm.platforms import current_platform
 from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -160,6 +161,8 @@ def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
     config = ServeConfig(**{option.name: getattr(args, option.name) for option in fields(ServeConfig)})
     if config.max_output_tokens is not None:
         _bound_by_default(args, config.max_output_tokens)
+    if config.log_format == "json":
+        args.logging_config = replace(getattr(args, "logging_config", None) or LoggingConfig(), formatter="json")
     return config, args
 
 
@@ -200,6 +203,7 @@ def _parser() -> FlexibleArgumentParser:
     group.conflict_handler = "resolve"  # vLLM's --api-key keeps only the last of several
     group.add_argument("--api-key", nargs="+", action="extend", metavar="KEY", help=_API_KEY)
     parser.set_defaults(model=None, host=DEFAULT_HOST, disable_access_log_for_endpoints=QUIET_PATHS)
+    parser.set_defaults(disable_uvicorn_access_log=True)  # each request has its line already, by `Journal`
     parser.set_defaults(h11_max_incomplete_event_size=DEFAULT_HEAD_BYTES)
     return parser
 

@@ -20,8 +20,10 @@ from vllm import envs
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.launcher import NoSignalServer, setup_server
 from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
+from vllm.logger import configure_logging_from_args
 from vllm.utils.gc_utils import freeze_gc_heap
 
+from . import metrics
 from .app import build_app
 from .config import BUILT_IN_NAME, ServeConfig
 from .engine import ThinkingEngine
@@ -46,6 +48,7 @@ def serve(config: ServeConfig, args: Namespace) -> Never:
     Raises:
         StartupError: for options that cannot work and for a port that is taken.
     """
+    configure_logging_from_args(args)
     keys = _take_keys(config, args)
     try:
         address, listener = setup_server(args, reuse_port=False)
@@ -130,9 +133,12 @@ class _Server:
         adapt_serving(state)
         freeze_gc_heap()
         self._service.capacity = self._config.capacity(_can_run(engine))
+        metrics.CAPACITY.set(float("inf") if self._service.capacity is None else self._service.capacity)
+        self._service.watch(lambda: engine.errored)
         self._service.stage = Stage.READY
-        sys.stdout.write(f"Tenuto is ready. Try: {_example(self._address, self._args)}\n")
-        sys.stdout.flush()
+        _announce(
+            f"Tenuto is ready. Try: {_example(self._address, self._args)}", as_log=self._config.log_format == "json"
+        )
 
     async def _until_end(self, engine: ThinkingEngine) -> int:
         """Wait for a signal or the engine's death, logging its figures now and then."""
@@ -154,11 +160,13 @@ class _Server:
         """Take no more work; let what runs finish, or cut it after the time for that, or at a second signal."""
         self._service.stage = Stage.DRAINING
         if engine.errored:
+            await self._service.idle(_CUT_SECONDS)  # streams are told of the error
             return
         if self._service.running:
             logger.info("Shutting down after %d running request(s)", self._service.running)
         await self._unless_insisted(self._service.idle(self._config.drain_timeout))
         if self._service.running:
+            self._service.cutting = True
             await engine.pause_generation(mode="abort", clear_cache=False)
             await self._service.idle(_CUT_SECONDS)
 
@@ -168,6 +176,14 @@ class _Server:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+
+
+def _announce(text: str, *, as_log: bool) -> None:
+    if as_log:
+        logger.info(text)
+    else:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
 
 
 def _can_run(engine: ThinkingEngine) -> int:

@@ -14,8 +14,8 @@ _WAITING_PER_RUNNING = 4
 _UNBOUNDED = -1
 
 
-def _option(default: Any, parse: Callable[[str], Any], metavar: str, text: str) -> Any:
-    return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text})
+def _option(default: Any, parse: Callable[[str], Any], metavar: str, text: str, **more: Any) -> Any:
+    return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text, **more})
 
 
 def _switch(text: str) -> Any:
@@ -51,6 +51,15 @@ class OperatingOptions:
         "The most tokens that a request may ask for, and what one gets that does not say. Without it, what the context "
         "leaves.",
     )
+
+    log_format: str = _option(
+        "text",
+        str,
+        "FORMAT",
+        "`text`, or `json`: one object a line, also of uvicorn and vLLM.",
+        choices=("text", "json"),
+    )
+    log_texts: bool = _switch("Log prompts and replies as well. They are what people wrote in confidence.")
 
     def __post_init__(self) -> None:
         for name, least in (("max_body_bytes", 1), ("max_n", 1), ("max_num_waits", 0), ("max_output_tokens", 1)):

@@ -2,19 +2,22 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from . import metrics
 from .bodies import Disconnected, read_body, replay
 from .errors import InvalidRequest, Refusal, Unavailable
+from .journal import current_record
 from .limits import MAX_DEPTH, Limits, check_body, count_sequences
 from .refusals import refuse
 from .scopes import path_of
 
-#: Seconds that a refused client is asked to wait.
-_WHILE_LOADING, _WHILE_DRAINING, _WHILE_FULL = 5, 10, 5
+#: Seconds after which a client is asked to come back that is refused because all places are taken.
+_WHILE_FULL = 5
 
 _GUARDED = ("/v1/", "/tokenize", "/detokenize")
 
@@ -25,6 +28,15 @@ class Stage(Enum):
     LOADING = "loading"
     READY = "ready"
     DRAINING = "draining"
+    FAILED = "failed"
+
+
+#: Why no work is taken, and after how many seconds another attempt is sensible.
+_NOT_NOW = {
+    Stage.LOADING: ("the model is still being loaded", 5),
+    Stage.DRAINING: ("the server is shutting down", 10),
+    Stage.FAILED: ("the engine has died, and the server ends with it", 10),
+}
 
 
 class Service:
@@ -35,17 +47,32 @@ class Service:
         running: requests that are being answered.
         sequences: what they give the engine: a request with `n` replies, or with several prompts, counts for each.
         capacity: how many sequences are taken at once, running and waiting; None for any number.
+        cutting: whether replies that still run are being cut, because the time for them is over.
         has_default_budget: whether requests that ask for no budget get one.
     """
 
     def __init__(self, *, has_default_budget: bool = False) -> None:
-        self.stage = Stage.LOADING
+        self._stage = Stage.LOADING
+        self._has_failed: Callable[[], bool] = lambda: False
         self.running = 0
         self.sequences = 0
         self.capacity: int | None = None
+        self.cutting = False
         self.has_default_budget = has_default_budget
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def stage(self) -> Stage:
+        return Stage.FAILED if self._has_failed() else self._stage
+
+    @stage.setter
+    def stage(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def watch(self, has_failed: Callable[[], bool]) -> None:
+        """Take the engine's word for whether it is dead, whenever it is asked for."""
+        self._has_failed = has_failed
 
     def admit(self, sequences: int = 0) -> None:
         """Whether a request is taken that comes to so many sequences. `begin` it before anything else is awaited.
@@ -54,10 +81,9 @@ class Service:
             Unavailable: not now.
             InvalidRequest: never, as it is more than the server takes at once.
         """
-        if self.stage is Stage.LOADING:
-            raise Unavailable("the model is still being loaded", _WHILE_LOADING)
-        if self.stage is Stage.DRAINING:
-            raise Unavailable("the server is shutting down", _WHILE_DRAINING)
+        stage = self.stage
+        if stage is not Stage.READY:
+            raise Unavailable(*_NOT_NOW[stage])
         if self.capacity is None or self.sequences + sequences <= self.capacity:
             return
         if sequences > self.capacity:
@@ -67,11 +93,13 @@ class Service:
     def begin(self, sequences: int = 0) -> None:
         self.running += 1
         self.sequences += sequences
+        metrics.SEQUENCES.inc(sequences)
         self._idle.clear()
 
     def end(self, sequences: int = 0) -> None:
         self.running -= 1
         self.sequences -= sequences
+        metrics.SEQUENCES.dec(sequences)
         if not self.running:
             self._idle.set()
 
@@ -101,7 +129,7 @@ class Gate:
         try:
             self._service.admit()
             body = await read_body(scope, receive, self._limits.body_bytes)
-            sequences = self._look_at(body, path_of(scope))
+            sequences = self._look_at(body, scope)
             self._service.admit(sequences)
         except Refusal as refusal:
             await refuse(refusal, scope, receive, send)
@@ -112,13 +140,17 @@ class Gate:
         try:
             await self._app(scope, replay(body, receive), send)
         finally:
+            current_record().was_cut |= self._service.cutting
             self._service.end(sequences)
 
-    def _look_at(self, body: bytes, path: str) -> int:
-        """Check what the body says; how many sequences it asks for."""
+    def _look_at(self, body: bytes, scope: Scope) -> int:
+        """Check what the body says, and note it; how many sequences it asks for."""
         parsed = _parse(body)
+        record = current_record()
+        record.note(parsed, scope)
         check_body(parsed, self._limits)
-        return count_sequences(path, parsed)
+        record.sequences = count_sequences(path_of(scope), parsed)
+        return record.sequences
 
 
 def _parse(body: bytes) -> Any:

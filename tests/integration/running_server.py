@@ -65,7 +65,9 @@ class RunningServer:
 
     def gauge(self, name: str) -> float:
         """Sum of the samples of one metric."""
-        samples = [line for line in self.get("/metrics").text.splitlines() if line.startswith(f"{name}{{")]
+        samples = [
+            line for line in self.get("/metrics").text.splitlines() if line.startswith((f"{name}{{", f"{name} "))
+        ]
         assert samples, f"no metric {name}"
         return sum(float(line.rpartition(" ")[2]) for line in samples)
 

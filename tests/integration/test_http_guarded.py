@@ -1,6 +1,10 @@
 """A server with keys and small limits, as one would run it for others."""
 
+import json
+import re
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -9,7 +13,7 @@ import psutil
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from tests.integration.running_server import MODEL, RunningServer, serving
+from tests.integration.running_server import MODEL, STOP_SECONDS, RunningServer, serving, wait_until_ended
 
 KEY, FILE_KEY, OTHER_KEY = "key-of-the-line", "key-of-the-file", "key-of-the-environment"
 
@@ -17,6 +21,7 @@ MAX_BODY, MAX_OUTPUT, PLACES = 20_000, 2000, 4
 LIMITS = (
     *("--max-num-seqs", "2", "--max-queued-requests", "2", "--max-n", "3", "--max-num-waits", "5"),
     *("--max-body-bytes", str(MAX_BODY), "--max-output-tokens", str(MAX_OUTPUT), "--drain-timeout", "0"),
+    *("--log-format", "json"),
 )
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}]}
 LONG = QUESTION | {"max_tokens": MAX_OUTPUT, "min_thinking_tokens": 1800, "temperature": 1}
@@ -130,8 +135,151 @@ def test_when_all_places_are_taken_the_next_is_told_to_come_back(guarded: Runnin
     )
 
 
+def lines(server: RunningServer) -> list[dict[str, Any]]:
+    """What the server has logged of requests, one object each."""
+    logged = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in logged if "outcome" in line]
+
+
+def line_of(server: RunningServer, name: str) -> dict[str, Any]:
+    server.wait_until(lambda: any(line["request_id"] == name for line in lines(server)), seconds=20)
+    [line] = [line for line in lines(server) if line["request_id"] == name]
+    return line
+
+
+def test_a_request_leaves_one_line_with_its_budget_and_account(guarded: RunningServer, http: httpx.Client) -> None:
+    body = QUESTION | {"model": MODEL, "max_thinking_tokens": 30, "num_waits": 1, "temperature": 0}
+    response = http.post("/v1/chat/completions", json=body, headers={"X-Request-Id": "of-mine"})
+    reply = response.json()
+    assert response.headers["x-request-id"] == "of-mine"
+    assert reply["id"] == "chatcmpl-of-mine"
+    line = line_of(guarded, "of-mine")
+    assert line["thinking"] == [reply["choices"][0]["thinking"]]
+    assert line["thinking"][0]["max_thinking_tokens"] == 30
+    assert line["prompt_tokens"] == reply["usage"]["prompt_tokens"]
+    assert line["output_tokens"] == reply["usage"]["completion_tokens"]
+    assert (line["status"], line["outcome"], line["model"], line["sequences"]) == (200, "ok", MODEL, 1)
+    assert 0 < line["first_byte_seconds"] <= line["seconds"]
+    other = http.post("/v1/chat/completions", json=QUESTION | {"max_tokens": 1})
+    assert other.json()["id"] == f"chatcmpl-{other.headers['x-request-id']}"
+    assert line_of(guarded, other.headers["x-request-id"])["outcome"] == "ok"
+
+
+def outcomes(server: RunningServer, name: str = "tenuto_requests_total") -> dict[str, float]:
+    """Sums of a counter by the last of its labels."""
+    samples = re.findall(rf'^{name}{{.*"(\w+)"}} (\S+)$', server.get("/metrics").text, re.MULTILINE)
+    sums: dict[str, float] = {}
+    for label, value in samples:
+        sums[label] = sums.get(label, 0) + float(value)
+    return sums
+
+
+@pytest.mark.parametrize("phase", ["body", "whole", "waiting", "thinking", "answer"])
+def test_a_client_that_goes_away_is_counted_once_by_what_it_missed(
+    guarded: RunningServer, http: httpx.Client, phase: str
+) -> None:
+    """Everything that it had taken is free again, and the engine is idle."""
+    before, phases = outcomes(guarded), outcomes(guarded, "tenuto_cancelled_requests_total")
+    answering = {"max_thinking_tokens": 0, "min_thinking_tokens": 0}
+    body = LONG | (answering if phase == "answer" else {}) | {"stream": phase != "whole", "ignore_eos": True}
+    with ExitStack() as others:
+        if phase == "waiting":  # all that can run is running
+            for _ in range(2):
+                client = others.enter_context(httpx.Client(base_url=guarded.url, headers=http.headers, timeout=100))
+                others.enter_context(client.stream("POST", "/v1/chat/completions", json=LONG | {"stream": True}))
+        leave(guarded, json.dumps(body).encode(), phase)
+        guarded.wait_until(
+            lambda: outcomes(guarded, "tenuto_cancelled_requests_total").get(phase, 0) == phases.get(phase, 0) + 1, 20
+        )
+    gone = 1 + 2 * (phase == "waiting")
+    guarded.wait_until(lambda: outcomes(guarded)["cancelled"] == before.get("cancelled", 0) + gone, seconds=20)
+    after = outcomes(guarded)
+    assert sum(after.values()) == sum(before.values()) + gone
+    assert guarded.gauge("tenuto_sequences") == 0
+    guarded.wait_until(lambda: guarded.gauge("vllm:num_requests_running") == 0, seconds=20)
+    assert guarded.gauge("vllm:num_requests_waiting") == 0
+
+
+def leave(server: RunningServer, body: bytes, phase: str) -> None:
+    """Send a request, the last byte left out in the phase `body`, and close the connection in the midst of it."""
+    host, port = server.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {KEY}\r\nContent-Type: application/json\r\n"
+    )
+    length = f"Content-Length: {len(body)}\r\n\r\n"
+    tokens = server.gauge("vllm:generation_tokens_total")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{head}{length}".encode() + (body[:-1] if phase == "body" else body))
+        if phase == "body":
+            server.wait_until(lambda: server.get("/livez").status_code == 200)
+        elif phase == "waiting":
+            server.wait_until(lambda: server.gauge("vllm:num_requests_waiting") == 1, seconds=20)
+        else:
+            server.wait_until(lambda: server.gauge("vllm:generation_tokens_total") > tokens + 20, seconds=20)
+
+
+def test_one_who_does_not_read_keeps_nobody_waiting(guarded: RunningServer, http: httpx.Client) -> None:
+    """The slow one's socket is full, its reply goes on, and the others are answered as ever."""
+    body = json.dumps(LONG | {"stream": True, "logprobs": True, "top_logprobs": 20})
+    host, port = guarded.url.removeprefix("http://").split(":")
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((host, int(port)))
+        slow.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {KEY}\r\nX-Request-Id: slow\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        guarded.wait_until(lambda: guarded.gauge("vllm:num_requests_running") == 1, seconds=20)
+        for _ in range(3):
+            assert http.post("/v1/chat/completions", json=QUESTION | {"max_thinking_tokens": 5}).status_code == 200
+        assert not any(line["request_id"] == "slow" for line in lines(guarded))
+    assert line_of(guarded, "slow")["outcome"] == "cancelled"
+
+
+def test_every_line_is_an_object_and_none_shows_what_was_written(guarded: RunningServer) -> None:
+    """Of ours, uvicorn's and vLLM's; what libraries print past all logging stays as it is."""
+    text = guarded.log.read_text()
+    assert not re.findall(r"^.*\b(?:DEBUG|INFO|WARNING|ERROR)\b[: ].*$", re.sub(r"^{.*}$", "", text, flags=re.M), re.M)
+    loggers = {json.loads(line)["name"].partition(".")[0] for line in text.splitlines() if line.startswith("{")}
+    assert {"vllm", "uvicorn"} <= loggers
+    assert "soup" not in text.replace(_example_line(text), "")
+
+
+def _example_line(text: str) -> str:
+    [line] = [line for line in text.splitlines() if "Tenuto is ready" in line]
+    return line
+
+
 def test_the_keys_are_nowhere_to_be_read(guarded: RunningServer) -> None:
     """Neither in the log nor in the environment of the processes that were started."""
     assert "key-of-the" not in guarded.log.read_text()
     assert all("key-of-the" not in str(child.environ()) for child in guarded.descendants())
     assert len(guarded.descendants()) >= 2
+
+
+def test_when_the_engine_dies_everybody_is_told_and_the_server_ends_with_an_error(
+    guarded: RunningServer, http: httpx.Client
+) -> None:
+    """Comes last: it ends the server."""
+    started = guarded.descendants()
+    [core] = [process for process in started if process.name() == "VLLM::EngineCore"]
+    with (
+        ThreadPoolExecutor() as pool,
+        httpx.Client(base_url=guarded.url, headers=http.headers, timeout=100) as other,
+        http.stream(
+            "POST", "/v1/chat/completions", json=LONG | {"stream": True}, headers={"X-Request-Id": "bereft"}
+        ) as response,
+    ):
+        events = response.iter_lines()
+        next(events)
+        whole = pool.submit(other.post, "/v1/chat/completions", json=LONG)
+        guarded.wait_until(lambda: guarded.gauge("vllm:num_requests_running") == 2, seconds=20)
+        core.kill()
+        said = [event for event in events if event]
+        assert any(event.startswith('data: {"error"') for event in said)
+        assert whole.result().status_code == whole.result().json()["error"]["code"] == 500
+        assert not guarded.ready()
+    assert guarded.process.wait(STOP_SECONDS) == 1
+    wait_until_ended(started)
+    [line] = [line for line in lines(guarded) if line["request_id"] == "bereft"]
+    assert line["outcome"] == "error"

@@ -2,15 +2,26 @@
 
 import json
 import os
+import shutil
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.integration.running_server import STOP_SECONDS, RunningServer, serving, wait_until_ended
+from tests.integration.running_server import (
+    MODEL_FOLDER,
+    START_SECONDS,
+    STOP_SECONDS,
+    RunningServer,
+    serving,
+    wait_until_ended,
+)
 
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}]}
+STREAM = QUESTION | {"stream": True, "stream_interval": 50, "temperature": 1}
 
 
 def refused(server: RunningServer, reason: str) -> bool:
@@ -23,37 +34,93 @@ def refused(server: RunningServer, reason: str) -> bool:
     return True
 
 
-def test_it_answers_before_it_is_ready_and_finishes_what_runs_before_it_ends(tmp_path: Path) -> None:
-    """The signal goes to the whole process group, as a terminal's does: the engine must not take it for its own."""
-    with serving(tmp_path / "log", "--drain-timeout", "100") as server:
+@contextmanager
+def streaming(server: RunningServer, **body: Any) -> Iterator[Iterator[str]]:
+    """The lines of a stream that has begun."""
+    url = f"{server.url}/v1/chat/completions"
+    with httpx.stream("POST", url, json=STREAM | body, timeout=START_SECONDS) as response:
+        lines = response.iter_lines()
+        next(lines)
+        yield lines
+
+
+def endings(lines: Iterator[str]) -> list[dict[str, Any]]:
+    """The last chunk of every choice of a stream that ends as it should."""
+    data = [line.removeprefix("data: ") for line in lines if line]
+    assert data[-1] == "[DONE]"
+    choices = [choice for frame in data[:-1] for choice in json.loads(frame)["choices"]]
+    return [choice for choice in choices if choice["finish_reason"]]
+
+
+def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tmp_path: Path) -> None:
+    """The first signal goes to the whole process group, as a terminal's does: the engine must not take it for its own.
+
+    The short reply finishes; the long one is cut by the second signal, and the log tells one from the other.
+    """
+    with serving(tmp_path / "log", "--default-max-thinking-tokens", "7", "--drain-timeout", "500") as server:
         server.wait_until(server.listening)
         assert server.get("/readyz").json() == {"status": "loading"}
         assert refused(server, "still being loaded")
         server.wait_until(server.ready)
-
         started = server.descendants()
-        body = QUESTION | {"stream": True, "min_thinking_tokens": 1500, "max_tokens": 2000, "stream_interval": 50}
-        with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, timeout=100) as stream:
-            frames = stream.iter_lines()
-            next(frames)
+
+        assert server.chat(**QUESTION).json()["choices"][0]["thinking"]["max_thinking_tokens"] == 7
+        assert server.chat(**QUESTION, use_beam_search=True, n=2).json()["error"]["param"] == "use_beam_search"
+
+        with (
+            streaming(server, min_thinking_tokens=300, max_tokens=400) as short,
+            streaming(server, min_thinking_tokens=3500, max_tokens=3800, n=4) as long,
+        ):
             os.killpg(server.process.pid, signal.SIGTERM)
             server.wait_until(lambda: server.get("/readyz").json() == {"status": "draining"})
             assert server.get("/livez").status_code == 200
             assert refused(server, "shutting down")
-            data = [line.removeprefix("data: ") for line in frames if line]
-
-        assert data[-1] == "[DONE]"
-        last = json.loads(data[-2])["choices"][0]
-        assert last["finish_reason"] in ("stop", "length")
-        assert last["thinking"]["tokens"] >= 1500
+            [finished] = endings(short)
+            assert finished["finish_reason"] in ("stop", "length")
+            assert finished["thinking"]["tokens"] >= 300
+            server.process.send_signal(signal.SIGINT)
+            assert {cut["finish_reason"] for cut in endings(long)} == {"abort"}
         assert server.process.wait(STOP_SECONDS) == 0
-        wait_until_ended(started)
+        wait_until_ended(started, seconds=5)
+    log = server.log.read_text()
+    assert log.count("POST /v1/chat/completions 200 cut ") == 1
+    assert log.count("POST /v1/chat/completions 200 ok ") == 2
+    assert log.count("POST /v1/chat/completions 503 rejected ") >= 2
 
 
 def test_nothing_is_left_when_the_server_is_killed(tmp_path: Path) -> None:
-    with serving(tmp_path / "log", "--drain-timeout", "0") as server:
+    with serving(tmp_path / "log") as server:
         server.wait_until(server.ready)
         started = server.descendants()
         assert {"VLLM::EngineCore", "VLLM::Worker"} <= {process.name() for process in started}
         os.kill(server.process.pid, signal.SIGKILL)
         wait_until_ended(started)
+
+
+def test_a_signal_while_the_model_is_loaded_ends_it_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path / "log") as server:
+        server.wait_until(lambda: server.listening() and bool(server.descendants()))
+        started = server.descendants()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(STOP_SECONDS) == 0
+        wait_until_ended(started)
+
+
+def test_what_cannot_work_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
+    """A default budget for a model of which nothing tells how it marks its thinking."""
+    model = tmp_path / "model"
+    shutil.copytree(MODEL_FOLDER, model)
+    (model / "chat_template.jinja").write_text("{% for message in messages %}{{ message['content'] }}{% endfor %}")
+    with serving(tmp_path / "log", str(model), "--default-num-waits", "1") as server:
+        assert server.process.wait(START_SECONDS) == 1
+    said = [line for line in server.tail().splitlines() if line.startswith("tenuto serve: ")]
+    assert len(said) == 1
+    assert "chat template" in said[0]
+    assert "Traceback" not in server.tail()
+
+
+def test_a_port_that_is_taken_is_named(server: RunningServer, tmp_path: Path) -> None:
+    with serving(tmp_path / "log", "--port", server.url.rpartition(":")[2]) as second:
+        assert second.process.wait(START_SECONDS) == 2
+    assert f"cannot listen on 127.0.0.1:{server.url.rpartition(':')[2]}" in second.tail()
+    assert "Traceback" not in second.tail()

@@ -67,7 +67,8 @@ async def client(service: Service, going_on: asyncio.Event) -> AsyncIterator[htt
 
 
 @pytest.mark.parametrize(
-    ("stage", "readiness", "answer"), [(Stage.LOADING, 503, 503), (Stage.READY, 200, 200), (Stage.DRAINING, 503, 503)]
+    ("stage", "readiness", "answer"),
+    [(Stage.LOADING, 503, 503), (Stage.READY, 200, 200), (Stage.DRAINING, 503, 503), (Stage.FAILED, 503, 503)],
 )
 async def test_each_stage(
     client: httpx.AsyncClient, service: Service, stage: Stage, readiness: int, answer: int
@@ -172,6 +173,16 @@ async def test_the_queue_is_exact_whatever_comes_at_once(
     assert all(0 < int(response.headers["retry-after"]) <= 120 for response in refused)
     assert "running and waiting already" in refused[0].text
     assert service.running == service.sequences == 0
+
+
+async def test_a_dead_engine_is_known_at_once(client: httpx.AsyncClient, service: Service) -> None:
+    service.stage = Stage.READY
+    service.watch(lambda: dead)
+    dead = False
+    assert (await client.get("/readyz")).status_code == 200
+    dead = True
+    assert (await client.get("/readyz")).json() == {"status": "failed"}
+    assert "the engine has died" in (await client.get("/v1/count")).text
 
 
 async def test_more_than_ever_fits_is_no_matter_of_waiting(service: Service) -> None:
