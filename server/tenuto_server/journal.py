@@ -18,7 +18,7 @@ from .scopes import path_of
 
 logger = logging.getLogger("vllm.tenuto.requests")
 
-HEADER = b"x-request-id"
+HEADER, RETRY_AFTER = b"x-request-id", b"retry-after"
 
 #: Paths that are asked every few seconds: worth neither a line nor a count.
 QUIET = frozenset({"/livez", "/readyz", "/metrics"})
@@ -141,7 +141,7 @@ class Record:
             "seconds": round(time.monotonic() - self.started, 4),
             "first_byte_seconds": round(self.first_byte - self.started, 4) if self.first_byte is not None else None,
         }
-        if self.replies:
+        if 0 < len(self.choices) <= self.sequences:  # beam search has many more: steps of beams, no replies
             fields["prompt_tokens"] = sum(len(reply.prompt) for reply in self.replies)
             fields["output_tokens"] = sum(len(choice.ids) for choice in self.choices)
             fields["thinking"] = [choice.report.to_dict() for choice in self.choices]
@@ -231,6 +231,8 @@ def _watching(record: Record, send: Send) -> Send:
         if message["type"] == "http.response.start":
             record.status = message["status"] if not record.was_left else None
             message["headers"] = [*without_id(message.get("headers", ())), (HEADER, record.id.encode())]
+            if message["status"] == 503 and not any(name == RETRY_AFTER for name, _ in message["headers"]):
+                message["headers"].append((RETRY_AFTER, b"5"))  # vLLM refuses without
         elif message["type"] == "http.response.body":
             body = message.get("body", b"")
             if record.first_byte is None and not record.was_left:

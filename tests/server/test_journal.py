@@ -137,6 +137,7 @@ async def test_each_request_ends_once(
     assert line.getMessage().startswith(f"POST {CHAT} {status} {outcome} ")
     assert line.levelno == (logging.ERROR if outcome == "error" else logging.INFO)
     assert line.seconds >= 0
+    assert ("retry-after" in response.headers) == (status == 503)
 
 
 async def test_probes_are_not_worth_a_line(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
@@ -263,6 +264,7 @@ async def test_the_budget_and_the_account_stand_in_the_line(chatml: Any, lines: 
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         reply = Reply(plan, budget, prompt, 2)
         hand_over(reply)
+        current_record().sequences = 2
         for choice in reply.choices:
             choice.take([*plan.start.ids, 7, 8, 9, *plan.end.ids, 10])
         await send({"type": "http.response.start", "status": 200, "headers": []})
