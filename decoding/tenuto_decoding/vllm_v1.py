@@ -252,7 +252,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         """As `ThinkingWorkerExtension.thinking_steer`. Called between two steps; it is carried out in the next one."""
         rows = [row for row in self._rows.values() if row.request == request]
         for row in rows:
-            row.steers.append(Steer(number, None, until))
+            if all(steer.number != number for steer in row.steers):
+                row.steers.append(Steer(number, None, until))
         return len(rows)
 
     def report(self, request: str) -> list[SequenceReport]:

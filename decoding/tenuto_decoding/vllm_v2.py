@@ -194,8 +194,10 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         """As `ThinkingWorkerExtension.thinking_steer`. Called between two steps; it is carried out in the next one."""
         slots = [slot for slot, occupant in self._occupants.items() if _key(occupant.params) == request]
         for slot in slots:
-            self._slots.steer(slot, until)
-            self._occupants[slot].numbers.append(number)
+            numbers = self._occupants[slot].numbers
+            if number not in numbers:
+                self._slots.steer(slot, until)
+                numbers.append(number)
         return len(slots)
 
     def report(self, request: str) -> list[SequenceReport]:

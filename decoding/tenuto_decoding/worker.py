@@ -39,11 +39,11 @@ class ThinkingWorkerExtension:
         """Steer the sequences of a request that are in the batch: `until` as of `ThinkingAutomaton.steer`.
 
         It is carried out in their next step: their reports then say at which position, under the number given here.
-        A sequence that waits to be scheduled is left alone, unless it comes back from preemption without having had
-        another step.
+        A sequence that waits to be scheduled is left alone; ask again with the same number for those that were.
 
         Returns:
-            How many sequences that are; those that have just ended may be among them. 0 on workers that do not sample.
+            How many sequences know this number now; those that have just ended may be among them. 0 on workers that do
+            not sample.
         """
         ours = self._ours()
         return 0 if ours is None else ours.steer(request, number, until)

@@ -10,6 +10,7 @@ from typing import Any
 from tenuto_decoding.automaton import EndedBy, ThinkingAutomaton
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.plan import ThinkingPlan
+from tenuto_decoding.steering import Steer
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,10 @@ class ThinkingReport:
         tokens: thinking tokens, over all blocks.
         waits: attempts to end thinking that were replaced.
         ended_by: why thinking ended; `length` where the reply ended first, `none` where there was no thinking.
-        max_thinking_tokens, min_thinking_tokens: the bounds that were in force.
+        max_thinking_tokens, min_thinking_tokens: the bounds that were in force at the end.
         set_by: for each field of the budget that was set, by what: `request`, another server's name for the cap,
-            `reasoning_effort` or `default`.
+            `reasoning_effort`, `default` or `steering`.
+        steered: how often steering took effect.
     """
 
     tokens: int
@@ -31,9 +33,11 @@ class ThinkingReport:
     max_thinking_tokens: int | None
     min_thinking_tokens: int
     set_by: Mapping[str, str]
+    steered: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As in responses, where `steered` is left out unless the choice was."""
+        return {name: value for name, value in asdict(self).items() if name != "steered" or value}
 
 
 class Choice:
@@ -42,6 +46,7 @@ class Choice:
     Attributes:
         ids: the tokens so far.
         report: what they amount to; final once `settle` was called.
+        is_finished: whether there are no more to come.
     """
 
     def __init__(
@@ -52,14 +57,21 @@ class Choice:
         set_by: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.ids: list[int] = []
+        self.is_finished = False
         self._plan, self._budget, self._prompt, self._set_by = plan, budget, prompt, set_by
-        self._automaton = ThinkingAutomaton.after(plan, prompt)
+        self._steers: dict[int, list[int | None]] = {}  # by their positions
+        self._steered = 0
+        self._automaton = self.begin()
+
+    def begin(self) -> ThinkingAutomaton:
+        """The automaton before the first token."""
+        return ThinkingAutomaton.after(self._plan, self._prompt)
 
     def take(self, ids: Iterable[int]) -> None:
         """Follow newly generated tokens."""
-        new = list(ids)
-        self.ids += new
-        self._automaton.advance_all(new)
+        for token in ids:
+            self._follow(len(self.ids), token)
+            self.ids.append(token)
 
     @property
     def needs_redirects(self) -> bool:
@@ -70,23 +82,38 @@ class Choice:
             or self._automaton.ended_by == "model"
         )
 
-    def settle(self, redirects: Iterable[int]) -> None:
-        """Recount, knowing at which positions a redirect fired."""
+    def settle(self, redirects: Iterable[int], steers: Iterable[Steer] = ()) -> None:
+        """Recount, knowing at which positions a redirect fired and the choice was steered."""
         fired = frozenset(redirects)
-        self._automaton = ThinkingAutomaton.after(self._plan, self._prompt)
+        self._steers.clear()
+        for steer in steers:
+            if steer.position is not None:
+                self._steers.setdefault(steer.position, []).append(steer.until)
+        self._automaton, self._steered = self.begin(), 0
         for position, token in enumerate(self.ids):
-            self._automaton.advance(token, position in fired)
+            self._follow(position, token, position in fired)
+
+    def _follow(self, position: int, token: int, redirected: bool | None = None) -> None:
+        for until in self._steers.get(position, ()):
+            self._steered += self._automaton.steer(until)
+        self._automaton.advance(token, redirected)
 
     @property
     def report(self) -> ThinkingReport:
         automaton, budget = self._automaton, self._budget
+        bounds: dict[str, Any] = {
+            "max_thinking_tokens": budget.max_thinking_tokens if budget else None,
+            "min_thinking_tokens": budget.min_thinking_tokens if budget else 0,
+        }
+        steered = {name: getattr(automaton, name) for name in bounds} if self._steered else bounds
+        changed = {name: "steering" for name in bounds if steered[name] != bounds[name]}
         return ThinkingReport(
             tokens=automaton.tokens,
             waits=automaton.waits,
             ended_by=automaton.ended_by,
-            max_thinking_tokens=budget.max_thinking_tokens if budget else None,
-            min_thinking_tokens=budget.min_thinking_tokens if budget else 0,
-            set_by=dict(self._set_by),
+            **steered,
+            set_by={**self._set_by, **changed},
+            steered=self._steered,
         )
 
 

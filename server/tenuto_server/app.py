@@ -10,7 +10,7 @@ from vllm.entrypoints.serve.middleware.register import init_entrypoints_middlewa
 from .journal import Journal
 from .options import OperatingOptions
 from .responses import install_error_handlers
-from .routes import chat, completions, messages, probes, responses, tokenization
+from .routes import chat, completions, messages, probes, responses, steering, tokenization
 from .security import DOCS, METRICS, PROBES, KeyRing, Keys
 from .service import Gate, Service
 
@@ -29,7 +29,7 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service
     app.state.args = args
     app.state.service = service
     app.state.engine_client = None
-    for endpoints in (probes, chat, completions, responses, messages, tokenization):
+    for endpoints in (probes, chat, completions, responses, messages, steering, tokenization):
         app.include_router(endpoints.router)
     app.include_router(models_router)
     install_error_handlers(app)

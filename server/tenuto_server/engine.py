@@ -1,5 +1,6 @@
 """vLLM's engine with thinking budgets: the one place that every request passes, whatever its endpoint."""
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -17,14 +18,15 @@ from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import ThinkingPlan
-from tenuto_decoding.steering import SequenceReport
 from tenuto_decoding.vllm_v1 import REQUEST_KEY, masks_thinking, plan_for
 
 from .accounting import Choice, Reply, hand_over
 from .asked import OWN_KEYS, Asked
 from .combinations import check_combination
 from .grammar import supervised, thinks_by_itself
-from .policy import Room, ThinkingPolicy
+from .policy import FloorCheck, Room, ThinkingPolicy
+from .running import RunningReplies, RunningReply
+from .steering import Outcome, read_reports, report_of, steer
 from .stopping import AnswerStopsProcessor
 
 logger = logging.getLogger("vllm.tenuto")
@@ -37,6 +39,7 @@ class _Prepared:
     """A request as it goes to the engine.
 
     Attributes:
+        check_floor: for a floor that it is given while it runs.
         grammar_begins: whether its grammar is at work from the first token; None where there is none, or vLLM decides.
     """
 
@@ -45,6 +48,7 @@ class _Prepared:
     budget: ThinkingBudget | None
     plan: ThinkingPlan | None
     set_by: Mapping[str, str]
+    check_floor: FloorCheck
     grammar_begins: bool | None
 
 
@@ -55,6 +59,7 @@ class ThinkingEngine(AsyncLLM):
 
     def __init__(self, *, policy: ThinkingPolicy, **kwargs: Any) -> None:
         self._policy = policy
+        self._running = RunningReplies()
         super().__init__(**kwargs)
         self.output_processor = AnswerStopsProcessor(self.output_processor, self._plan_of)
 
@@ -74,7 +79,8 @@ class ThinkingEngine(AsyncLLM):
             return outputs
         reply = Reply(request.plan, request.budget, request.prompt, params.n, request.set_by)
         hand_over(reply)
-        return self._accounted(outputs, reply, key, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
+        running = RunningReply(request_id, key, reply, request.budget, request.check_floor)
+        return self._accounted(outputs, running, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
 
     def check(self, prompt: Any, sampling_params: SamplingParams) -> None:
         """Raise what `generate` would raise, for callers who learn of it too late there."""
@@ -93,7 +99,7 @@ class ThinkingEngine(AsyncLLM):
         fields = self.input_processor.generation_config_fields
         params.update_from_generation_config(fields, self.renderer.get_eos_token_id())
         if counting is None or markers is None:
-            return _Prepared(ids, params, None, None, set_by, None)
+            return _Prepared(ids, params, None, None, set_by, resolution.check_floor, None)
         begins: bool | None = None
         if params.structured_outputs is not None:
             budget, begins = self._beside_grammar(budget, counting, ids, markers)
@@ -101,7 +107,7 @@ class ThinkingEngine(AsyncLLM):
                 params.bad_words = [*(params.bad_words or ()), markers.start]
         plan = plan_for(params, budget, markers, tokenizer)
         check_combination(params, given.stop_token_ids or (), plan, ids, tokenizer)
-        return _Prepared(ids, params, budget, plan, set_by, begins)
+        return _Prepared(ids, params, budget, plan, set_by, resolution.check_floor, begins)
 
     def _beside_grammar(
         self,
@@ -131,31 +137,57 @@ class ThinkingEngine(AsyncLLM):
         budget = ThinkingBudget.from_mapping(params.extra_args or {})
         return plan_for(params, budget, self._policy.markers, self.get_tokenizer())
 
-    async def _accounted(self, outputs: Outputs, reply: Reply, key: str, *, cumulative: bool) -> Outputs:
-        async with aclosing(outputs):
-            async for output in outputs:
-                for completion in output.outputs:
-                    choice = reply.choices[completion.index]
-                    choice.take(completion.token_ids[len(choice.ids) if cumulative else 0 :])
-                await self._settle((reply.choices[done.index] for done in output.outputs if done.finished()), key)
-                yield output
+    async def steer(self, reply_id: str, until: int | None) -> list[Outcome]:
+        """Steer all choices of a running response: think on until that many tokens, or, with None, answer now.
 
-    async def _settle(self, ended: Iterable[Choice], key: str) -> None:
+        It takes effect in the next step of each choice, which is waited for.
+
+        Raises:
+            SteeringError: where no such reply is running, or it cannot be steered.
+            InvalidBudget: for a floor that leaves no room for the answer.
+        """
+        found = self._running.find(reply_id)
+        outcomes = await asyncio.gather(*(steer(running, until, self._call) for running in found))
+        return sorted((outcome for each in outcomes for outcome in each), key=lambda outcome: outcome.index)
+
+    async def _accounted(self, outputs: Outputs, running: RunningReply, *, cumulative: bool) -> Outputs:
+        reply = running.reply
+        with self._running.during(running):
+            async with aclosing(outputs):
+                async for output in outputs:
+                    for completion in output.outputs:
+                        choice = reply.choices[completion.index]
+                        choice.take(completion.token_ids[len(choice.ids) if cumulative else 0 :])
+                    ended = [reply.choices[done.index] for done in output.outputs if done.finished()]
+                    await self._settle(ended, running)
+                    yield output
+
+    async def _settle(self, ended: Iterable[Choice], running: RunningReply) -> None:
         """Make the reports of choices that ended final, with what only the engine's workers know."""
-        unsettled = [choice for choice in ended if choice.needs_redirects]
+        unsettled = []
+        for choice in ended:
+            choice.is_finished = True
+            if choice.needs_redirects or running.steers:
+                unsettled.append(choice)
         if not unsettled:
             return
-        # Every engine is asked: with data parallelism, any of them may have run the request.
-        engines: list[list[list[SequenceReport]]] = await self.engine_core.call_utility_all_async(
-            "collective_rpc", "thinking_report", None, (key,), None
-        )
-        sequences = [sequence for workers in engines for report in workers for sequence in report]
+        reports = await read_reports(running.key, self._call)
         for choice in unsettled:
-            fired = redirects_of(choice.ids, sequences)
-            if fired is None:
+            report = report_of(choice.ids, reports)
+            if report is None:
                 logger.error("The engine has no report of a reply's redirects: its waits are told from its tokens")
             else:
-                choice.settle(fired)
+                choice.settle(report.fires, report.steers)
+
+    async def _call(self, method: str, *arguments: Any) -> list[Any]:
+        """Call a method of the worker extension; the ranks that sample all say the same, the others say nothing.
+
+        Every engine is asked: with data parallelism, any of them may run the request.
+        """
+        engines: list[list[Any]] = await self.engine_core.call_utility_all_async(
+            "collective_rpc", method, None, arguments, None
+        )
+        return [next(filter(None, workers), workers[0]) for workers in engines]
 
 
 def with_budget(params: SamplingParams, budget: ThinkingBudget | None, key: str) -> SamplingParams:
@@ -165,14 +197,3 @@ def with_budget(params: SamplingParams, budget: ThinkingBudget | None, key: str)
     params.thinking_token_budget = None
     params.extra_args = {**others, **budget.to_dict(), REQUEST_KEY: key} if budget is not None else others or None
     return params
-
-
-def redirects_of(ids: Sequence[int], sequences: Sequence[SequenceReport]) -> list[int] | None:
-    """The positions at which redirects fired in the choice with these ids, or None where no report is the choice's.
-
-    A worker's automaton is a little behind the reply, or ahead of it where more was sampled than was kept; so the ids
-    are compared as far as both go, and among several sequences the one with the longest agreement is the choice's.
-    """
-    shared = [(min(len(ids), len(taken)), taken, fired) for taken, fired, _ in sequences]
-    own = [(size, fired) for size, taken, fired in shared if list(ids[:size]) == list(taken[:size])]
-    return max(own)[1] if own else None

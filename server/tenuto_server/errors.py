@@ -9,7 +9,13 @@ Our exceptions:
     + InvalidRequest   asks too much, or for what no request may say; 400
     + TooLarge         a body that is larger than the server takes; 413
     + Unavailable      not now: still loading, shutting down, or too much to do; 503 with Retry-After
+
+* tenuto_decoding.ThinkingError
+  x SteeringError      a running reply cannot be steered; 409
+    + NotRunning       there is none with that id; 404
 """
+
+from tenuto_decoding.errors import ThinkingError
 
 
 class ServerError(Exception):
@@ -106,3 +112,22 @@ class Unavailable(Refusal):
 
 class GenerationFailed(ServerError):
     """A reply that was under way cannot go on; the message says why."""
+
+
+class SteeringError(ThinkingError):
+    """A running reply that cannot be steered.
+
+    Attributes:
+        status: of the HTTP response.
+    """
+
+    status = 409
+
+
+class NotRunning(SteeringError):
+    """No reply with this id is running."""
+
+    status = 404
+
+    def __init__(self, reply_id: str) -> None:
+        super().__init__(f"no reply with the id {reply_id[:200]!r} is running: it has ended, or never was")

@@ -1,6 +1,6 @@
 """What a request gets of what it asks for: defaults, precedence, and what is refused because it could not be kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,9 @@ from .asked import AUTO, CAP, EFFORT, RESERVE, UNLIMITED, Asked
 from .defaults import Defaults, is_bounded
 
 DEFAULT_ANSWER_RESERVE = 1024
+
+#: Raises InvalidBudget for a floor that leaves no room for the answer of a reply.
+FloorCheck = Callable[[int], None]
 
 _FLOOR, _WAITS, _LANDING = "min_thinking_tokens", "num_waits", "landing_tokens"
 
@@ -46,11 +49,13 @@ class Resolution:
         plan: of the budget; without a budget, one that only counts; None where the markers are not known.
         set_by: for each field that was set, the name by which: `request`, another server's name for the cap,
             `reasoning_effort` or `default`.
+        check_floor: for a floor that the reply is given while it runs.
     """
 
     budget: ThinkingBudget | None = None
     plan: ThinkingPlan | None = None
     set_by: Mapping[str, str] = field(default_factory=dict)
+    check_floor: FloorCheck = field(default=lambda floor: None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,8 @@ class ThinkingPolicy:
         merged.add(self._fitted(default, asked, place), "default")
         if asked.fields or is_bounded(merged.fields):
             budget, set_by = merged.budget(asked.cap_name)
-            return Resolution(budget, compile_plan(budget, self.markers, tokenizer), set_by)
+            plan = compile_plan(budget, self.markers, tokenizer)
+            return Resolution(budget, plan, set_by, lambda floor: place.check_bound(_FLOOR, floor, asked.reserve))
         return Resolution(plan=counting)
 
     def _explicit(self, asked: Asked, place: "_Place") -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from vllm.entrypoints.serve.exception_handling.register import init_exception_ha
 
 from tenuto_decoding.errors import InvalidBudget, ThinkingError
 
+from .errors import SteeringError
 from .refusals import refuse_body
 from .scopes import path_of
 
@@ -50,6 +51,9 @@ def refused(error: ErrorResponse, request: Request) -> JSONResponse:
 
 def error_response(error: Exception) -> JSONResponse:
     """The response to one of our errors."""
+    if isinstance(error, SteeringError):
+        status = HTTPStatus(error.status)
+        return _response(status, str(error), status.phrase.replace(" ", "") + "Error")
     param = error.field if isinstance(error, InvalidBudget) else None
     return _response(HTTPStatus.BAD_REQUEST, str(error), "BadRequestError", param=param)
 

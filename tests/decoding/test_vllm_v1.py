@@ -97,7 +97,7 @@ class Batch:
         self.waiting: list[Request] = []
         self.finished: list[Request] = []
         self.builder = BatchUpdateBuilder()
-        self.made = 0
+        self.made = self.steers = 0
 
     def new(self) -> Request:
         chance = self.chance
@@ -151,9 +151,11 @@ class Batch:
         """What a server may ask for between two steps, before or after the batch has changed."""
         for _, request in self.running():
             if self.chance.random() < 0.03:
-                steer = Steer(self.chance.randrange(100), None, self.chance.choice([None, 0, 2, 5, 12]))
-                there = self.processor.steer(request.name, steer.number, steer.until)
-                assert there == (request.automaton is not None)
+                self.steers += 1
+                steer = Steer(self.steers, None, self.chance.choice([None, 0, 2, 5, 12]))
+                for _ in range(2):  # asked again, it changes nothing
+                    there = self.processor.steer(request.name, steer.number, steer.until)
+                    assert there == (request.automaton is not None)
                 request.asked.append(steer)
 
     def add(self, request: Request) -> None:

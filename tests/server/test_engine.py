@@ -1,29 +1,10 @@
-"""Which of the workers' reports belongs to which choice, and what the engine is given of a budget."""
+"""What the engine is given of a budget."""
 
-import pytest
 from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import ThinkingBudget
-from tenuto_decoding.steering import SequenceReport
 from tenuto_decoding.vllm_v1 import REQUEST_KEY
-from tenuto_server.engine import redirects_of, with_budget
-
-
-@pytest.mark.parametrize(
-    ("sequences", "fired"),
-    [
-        ([SequenceReport([1, 2, 3, 4], [1], [])], [1]),
-        ([SequenceReport([1, 2, 3], [1], [])], [1]),  # a step behind the reply
-        ([SequenceReport([1, 2, 3, 4, 9, 9], [1], [])], [1]),  # sampled further than was kept
-        # Parallel samples: the other one differs, or has hardly begun.
-        ([SequenceReport([1, 2, 9, 4], [0], []), SequenceReport([1, 2, 3], [2], [])], [2]),
-        ([SequenceReport([], [], []), SequenceReport([1, 2, 3, 4], [3], [])], [3]),
-        ([SequenceReport([7, 2, 3, 4], [0], [])], None),
-        ([], None),
-    ],
-)
-def test_a_choice_finds_its_report_by_its_ids(sequences: list[SequenceReport], fired: list[int] | None) -> None:
-    assert redirects_of([1, 2, 3, 4], sequences) == fired
+from tenuto_server.engine import with_budget
 
 
 def test_the_engine_gets_our_budget_and_never_vllms_own() -> None:

@@ -14,7 +14,7 @@ from tenuto._version import __version__
 from tenuto.body import Body, chat_body
 from tenuto.errors import StreamError
 from tenuto.protocol import EventParser, Exchange, Flow, Outcome, Retries
-from tenuto.replies import Event, Model, Reply
+from tenuto.replies import Event, Model, Reply, Steering
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_RETRIES = Retries()
@@ -79,6 +79,14 @@ class Client:
         finally:
             response.close()
         parser.finish()
+
+    def answer_now(self, reply_id: str) -> Steering:
+        """Have a running reply (`Started.id` of its stream) close its thinking at once, and answer."""
+        return self._run(protocol.steer(reply_id, self._retries))
+
+    def think_until(self, reply_id: str, min_thinking_tokens: int) -> Steering:
+        """Have a running reply think on until so many tokens; a lower cap is raised to that."""
+        return self._run(protocol.steer(reply_id, self._retries, min_thinking_tokens))
 
     def models(self) -> tuple[Model, ...]:
         """The models that the server offers."""
@@ -152,6 +160,14 @@ class AsyncClient:
         finally:
             await response.aclose()
         parser.finish()
+
+    async def answer_now(self, reply_id: str) -> Steering:
+        """Have a running reply (`Started.id` of its stream) close its thinking at once, and answer."""
+        return await self._run(protocol.steer(reply_id, self._retries))
+
+    async def think_until(self, reply_id: str, min_thinking_tokens: int) -> Steering:
+        """Have a running reply think on until so many tokens; a lower cap is raised to that."""
+        return await self._run(protocol.steer(reply_id, self._retries, min_thinking_tokens))
 
     async def models(self) -> tuple[Model, ...]:
         """The models that the server offers."""

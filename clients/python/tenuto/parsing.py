@@ -14,6 +14,8 @@ from tenuto.replies import (
     Model,
     ReasoningDelta,
     Reply,
+    SteeredChoice,
+    Steering,
     ThinkingReport,
     ToolCallsDelta,
     Usage,
@@ -64,6 +66,13 @@ def choice(value: Json) -> Choice:
     )
 
 
+def steering(value: Json) -> Steering:
+    choices = (
+        SteeredChoice(item["index"], item["applied"], item["phase"], item["tokens"]) for item in value["choices"]
+    )
+    return Steering(value["id"], tuple(choices))
+
+
 def events(value: Json) -> list[Event]:
     """The events of one stream chunk."""
     found = [event for item in value["choices"] for event in choice_events(item)]
@@ -99,6 +108,7 @@ def thinking(value: Json) -> ThinkingReport | None:
         max_thinking_tokens=optional_int(report.get("max_thinking_tokens")),
         min_thinking_tokens=optional_int(report.get("min_thinking_tokens")),
         set_by=dict(report.get("set_by") or {}),
+        steered=int(report.get("steered") or 0),
     )
 
 

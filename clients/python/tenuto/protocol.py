@@ -8,6 +8,7 @@ import random
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 
@@ -15,7 +16,7 @@ from tenuto import parsing
 from tenuto.body import Body
 from tenuto.errors import ConnectionFailed, InvalidReply, Overloaded, StreamError, TenutoError
 from tenuto.refusals import error_object, refusal
-from tenuto.replies import Event, Model, Reply
+from tenuto.replies import Event, Json, Model, Reply, Started, Steering
 from tenuto.sse import Decoder
 
 T = TypeVar("T")
@@ -72,6 +73,14 @@ def open_stream(body: Body, retries: Retries) -> Flow[httpx.Response]:
     return (yield from accepted(Exchange("POST", CHAT, streamed, streams=True), retries))
 
 
+def steer(reply_id: str, retries: Retries, until: int | None = None) -> Flow[Steering]:
+    """Answer now, or think on `until` that many tokens."""
+    body = {"action": "answer_now"} if until is None else {"action": "think_until", "min_thinking_tokens": until}
+    path = f"/v1/requests/{quote(reply_id)}/thinking"
+    response = yield from accepted(Exchange("POST", path, body), retries)
+    return parsing.read(parsing.steering, parsing.load(response.content))
+
+
 def models(retries: Retries) -> Flow[tuple[Model, ...]]:
     response = yield from accepted(Exchange("GET", "/v1/models", timeout=PROBE_SECONDS), retries)
     return parsing.read(parsing.models, parsing.load(response.content))
@@ -114,7 +123,7 @@ class EventParser:
 
     def __init__(self) -> None:
         self._decoder = Decoder()
-        self._done = False
+        self._done = self._started = False
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that this chunk completes; exhaust the iterator. Raises StreamError for an error event."""
@@ -133,8 +142,13 @@ class EventParser:
         try:
             value = parsing.load(data)
             if "error" not in value:
-                return parsing.read(parsing.events, value)
+                return [*self._start(value), *parsing.read(parsing.events, value)]
         except InvalidReply as error:
             raise StreamError(str(error)) from error
         details = error_object(value)
         raise StreamError(details.get("message") or data, type=details.get("type"), code=details.get("code"))
+
+    def _start(self, value: Json) -> list[Event]:
+        """The first event, from the first chunk."""
+        started, self._started = self._started, True
+        return [] if started or "id" not in value else [Started(value["id"])]

@@ -12,9 +12,9 @@ class ThinkingReport:
     """What the server enforced on one choice, and how its thinking went.
 
     `ended_by` says what closed the thinking: "model", "cap", "stop_token" (an end of reply that was turned into an end
-    of thinking), "length" (the token limit came first) or "none" (there was no thinking). A bound that was not
-    asked for is None. `set_by` says for each field of the budget what set it: "request", another server's name for the
-    cap, "reasoning_effort" or "default".
+    of thinking), "loop" (it went in circles), "length" (the token limit came first) or "none" (there was no thinking).
+    A bound that was not asked for is None. `set_by` says for each field of the budget what set it: "request", another
+    server's name for the cap, "reasoning_effort", "default" or "steering", which happened `steered` times.
     """
 
     tokens: int
@@ -23,6 +23,7 @@ class ThinkingReport:
     max_thinking_tokens: int | None
     min_thinking_tokens: int | None
     set_by: Mapping[str, str] = field(default_factory=dict)
+    steered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,36 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class SteeredChoice:
+    """What steering came to for choice `index`.
+
+    `applied` is None while the choice waits for its turn. `phase` is where it stood: "waiting", "before" (it has not
+    begun to think), "thinking", "closing" (the end of its thinking is being written), "answer" or "finished"; `tokens`
+    are its thinking tokens by then.
+    """
+
+    index: int
+    applied: bool | None
+    phase: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What steering a running reply came to."""
+
+    id: str
+    choices: tuple[SteeredChoice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first event of a stream: by this `id` the reply can be steered while it runs."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     """A piece of the thinking of choice `index`."""
 
@@ -121,4 +152,4 @@ class UsageReported:
     usage: Usage
 
 
-Event = ReasoningDelta | ContentDelta | ToolCallsDelta | ChoiceFinished | UsageReported
+Event = Started | ReasoningDelta | ContentDelta | ToolCallsDelta | ChoiceFinished | UsageReported

@@ -1,0 +1,354 @@
+"""Running replies are steered by the id of their response, and loops are closed: against a recount by hand."""
+
+import json
+import random
+import re
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.by_hand import ByHand
+from tests.integration.running_server import MODEL, START_SECONDS, RunningServer
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/steering.md").read_text()
+NOW = {"action": "answer_now"}
+
+
+def until(tokens: int) -> dict[str, Any]:
+    return {"action": "think_until", "min_thinking_tokens": tokens}
+
+
+def ask(question: str, **more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": [{"role": "user", "content": question}], "temperature": 0, **more}
+
+
+def steer(server: RunningServer, reply_id: str, **body: Any) -> httpx.Response:
+    return server.post(f"/v1/requests/{reply_id}/thinking", **body)
+
+
+@dataclass
+class Talk:
+    """A stream that has been read to its end, and what steering it came to."""
+
+    id: str = ""
+    ids: dict[int, list[int]] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+    thinking: dict[int, dict[str, Any]] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=dict)
+    steered: list[dict[str, Any]] = field(default_factory=list)
+
+    def take(self, chunk: dict[str, Any]) -> None:
+        self.id = chunk["id"]
+        self.usage = chunk.get("usage") or self.usage
+        for choice in chunk["choices"]:
+            index = choice["index"]
+            self.ids.setdefault(index, []).extend(choice.get("token_ids") or [])
+            text = choice["text"] if "text" in choice else choice["delta"].get("content") or ""
+            self.texts[index] = self.texts.get(index, "") + text
+            if choice["finish_reason"]:
+                self.thinking[index] = choice["thinking"]
+
+
+@contextmanager
+def streaming(server: RunningServer, path: str, body: dict[str, Any]) -> Iterator[Iterator[dict[str, Any]]]:
+    body |= {"stream": True, "stream_options": {"include_usage": True}, "return_token_ids": True}
+    with httpx.stream("POST", server.url + path, json=body, timeout=START_SECONDS) as response:
+        assert response.status_code == 200, response.read()
+        data = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: "))
+        yield (json.loads(text) for text in data if text != "[DONE]")
+
+
+def talk(
+    server: RunningServer, body: dict[str, Any], *orders: tuple[int, dict[str, Any]], path: str = "chat/completions"
+) -> Talk:
+    """Stream a reply, and steer it when so many ids of its first choice have come."""
+    result, waiting = Talk(), list(orders)
+    with streaming(server, f"/v1/{path}", body) as chunks:
+        for chunk in chunks:
+            result.take(chunk)
+            while waiting and len(result.ids.get(0, [])) >= waiting[0][0]:
+                response = steer(server, result.id, **waiting.pop(0)[1])
+                assert response.status_code == 200, response.text
+                result.steered.append(response.json())
+    assert not waiting
+    return result
+
+
+def check(by_hand: ByHand, result: Talk) -> None:
+    """The reports of all choices are what a recount gives."""
+    for index, thinking in result.thinking.items():
+        cap = thinking["max_thinking_tokens"] if thinking["ended_by"] in ("cap", "loop") else None
+        ids = result.ids[index]
+        closed_by_loop = thinking["ended_by"] == "loop"
+        assert thinking["tokens"] == by_hand.count(ids, thinking["tokens"] if closed_by_loop else cap), (thinking, ids)
+        if thinking["ended_by"] == "model":
+            assert thinking["tokens"] >= thinking["min_thinking_tokens"]
+    tokens = sum(thinking["tokens"] for thinking in result.thinking.values())
+    assert result.usage["completion_tokens_details"]["reasoning_tokens"] == tokens
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions"])
+def test_answer_now_in_mid_thinking(server: RunningServer, by_hand: ByHand, questions: list[str], path: str) -> None:
+    body = ask(questions[0], min_thinking_tokens=350, max_tokens=450)
+    if path == "completions":
+        (message,) = body.pop("messages")
+        body["prompt"] = f"<|im_start|>user\n{message['content']}<|im_end|>\n<|im_start|>assistant\n"
+    result = talk(server, body, (20, NOW), path=path)
+    check(by_hand, result)
+    (told,) = result.steered
+    (choice,) = told.pop("choices")
+    assert told == {
+        "id": result.id,
+        "object": "thinking.steering",
+        "action": "answer_now",
+        "min_thinking_tokens": None,
+    }
+    tokens = choice["tokens"]
+    assert choice == {"index": 0, "applied": True, "phase": "thinking", "tokens": tokens}
+    assert 15 < tokens < 350
+    assert result.thinking[0] | {"waits": 0} == {
+        "tokens": tokens,
+        "waits": 0,
+        "ended_by": "cap",
+        "max_thinking_tokens": tokens,
+        "min_thinking_tokens": 0,
+        "set_by": {"max_thinking_tokens": "steering", "min_thinking_tokens": "steering"},
+        "steered": 1,
+    }
+    assert "Final Answer:" in result.texts[0]
+    assert len(result.ids[0]) < 420
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("responses", {"max_output_tokens": 450}), ("messages", {"max_tokens": 450})],
+    ids=["responses", "messages"],
+)
+def test_streams_of_other_apis_are_steered_by_the_id_that_they_begin_with(
+    server: RunningServer, questions: list[str], path: str, body: dict[str, Any]
+) -> None:
+    asked = ask(questions[0], min_thinking_tokens=350, stream=True)
+    (message,) = asked["messages"]
+    own = {"input": message["content"]} if path == "responses" else {"messages": [message]}
+    asked = {name: value for name, value in asked.items() if name != "messages"} | body | own
+    reply_id, deltas, told, report = "", 0, None, None
+    with httpx.stream("POST", f"{server.url}/v1/{path}", json=asked, timeout=START_SECONDS) as response:
+        for line in response.iter_lines():
+            if not line.startswith("data: {"):
+                continue
+            event = json.loads(line.removeprefix("data: "))
+            part = event.get("response") or event.get("message") or {}
+            reply_id, deltas = part.get("id", reply_id), deltas + event["type"].endswith("delta")
+            report = part.get("thinking") or event.get("thinking_report") or report
+            if deltas == 15 and told is None:
+                told = steer(server, reply_id, **NOW).json()
+    assert told is not None
+    assert told["choices"][0]["applied"] is True
+    assert isinstance(report, dict | list)
+    thinking = report[0] if isinstance(report, list) else report
+    assert (thinking["ended_by"], thinking["steered"]) == ("cap", 1)
+    assert thinking["tokens"] == told["choices"][0]["tokens"]
+
+
+def test_think_until_holds_the_thinking_open(server: RunningServer, by_hand: ByHand, questions: list[str]) -> None:
+    result = talk(server, ask(questions[0], num_waits=8, max_tokens=450), (3, until(230)))
+    check(by_hand, result)
+    assert result.steered[0]["choices"][0]["applied"] is True
+    thinking = result.thinking[0]
+    assert thinking["tokens"] >= 230
+    assert (thinking["ended_by"], thinking["min_thinking_tokens"], thinking["max_thinking_tokens"]) == (
+        "model",
+        230,
+        None,
+    )
+
+
+def test_think_until_raises_a_lower_cap_and_answer_now_comes_after_it(
+    server: RunningServer, by_hand: ByHand, questions: list[str]
+) -> None:
+    body = ask(questions[0], num_waits=20, max_thinking_tokens=150, max_tokens=450)
+    raised = talk(server, dict(body), (3, until(200)))
+    check(by_hand, raised)
+    assert (raised.thinking[0]["tokens"], raised.thinking[0]["max_thinking_tokens"]) == (200, 200)
+    assert raised.thinking[0]["ended_by"] == "cap"
+    both = talk(server, dict(body), (3, until(400)), (20, NOW))
+    check(by_hand, both)
+    assert both.thinking[0]["steered"] == 2
+    assert both.thinking[0]["tokens"] < 400
+
+
+def test_every_choice_is_steered_and_told(server: RunningServer, by_hand: ByHand, questions: list[str]) -> None:
+    body = ask(questions[1], n=3, min_thinking_tokens=350, max_tokens=450) | {"temperature": 1.0, "seed": 3}
+    result = talk(server, body, (20, NOW))
+    check(by_hand, result)
+    told = result.steered[0]["choices"]
+    assert [choice["index"] for choice in told] == [0, 1, 2]
+    assert all(choice["applied"] for choice in told)
+    assert [result.thinking[index]["tokens"] for index in range(3)] == [choice["tokens"] for choice in told]
+
+
+def test_a_reply_that_is_not_streamed_is_steered_by_the_id_that_its_client_gave(
+    server: RunningServer, by_hand: ByHand, questions: list[str]
+) -> None:
+    name = uuid.uuid4().hex
+    body = ask(questions[0], min_thinking_tokens=350, max_tokens=450, return_token_ids=True)
+    with ThreadPoolExecutor() as pool:
+        reply = pool.submit(
+            httpx.post,
+            f"{server.url}/v1/chat/completions",
+            json=body,
+            headers={"X-Request-Id": name},
+            timeout=START_SECONDS,
+        )
+        told = until_found(lambda: steer(server, f"chatcmpl-{name}", **NOW))
+        answer = reply.result().json()
+    assert answer["id"] == f"chatcmpl-{name}"
+    assert told["choices"][0]["applied"] is True
+    choice = answer["choices"][0]
+    assert choice["thinking"]["tokens"] == told["choices"][0]["tokens"]
+    assert choice["thinking"]["tokens"] == by_hand.count(choice["token_ids"], choice["thinking"]["tokens"])
+    assert steer(server, f"chatcmpl-{name}", **NOW).status_code == 404
+
+
+def until_found(attempt: Callable[[], httpx.Response]) -> dict[str, Any]:
+    """Until the server has begun with the reply: before, there is none to steer."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        response = attempt()
+        if response.status_code == 200:
+            return response.json()  # type: ignore[no-any-return]
+        assert response.status_code == 404
+        time.sleep(0.01)
+    raise AssertionError("never found")
+
+
+def test_a_reply_whose_client_has_gone_is_not_running(server: RunningServer, questions: list[str]) -> None:
+    with streaming(server, "/v1/chat/completions", ask(questions[0], min_thinking_tokens=400)) as chunks:
+        reply_id = next(chunks)["id"]
+    server.wait_until(lambda: steer(server, reply_id, **until(10)).status_code == 404, 30)
+
+
+def test_what_does_not_run_is_404(server: RunningServer, questions: list[str]) -> None:
+    ended = server.chat(**ask(questions[0], max_thinking_tokens=10)).json()["id"]
+    for reply_id in (ended, "chatcmpl-never", "a/b", "%00"):
+        response = steer(server, reply_id, **NOW)
+        assert response.status_code == 404
+        assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"action": "stop"},
+        {"action": "think_until"},
+        {"action": "think_until", "min_thinking_tokens": -1},
+        {"action": "think_until", "min_thinking_tokens": 1.5},
+        {"action": "think_until", "min_thinking_tokens": True},
+        {"action": "think_until", "min_thinking_tokens": 2**40},
+        {"action": "think_until", "min_thinking_token": 5},
+        {"action": "answer_now", "min_thinking_tokens": 5},
+        {"action": "answer_now", "when": "now"},
+    ],
+    ids=str,
+)
+def test_what_is_no_order_is_400(server: RunningServer, body: dict[str, Any]) -> None:
+    response = steer(server, "chatcmpl-never", **body)
+    assert response.status_code == 400, response.text
+    assert response.json()["error"]["message"]
+
+
+def test_what_a_running_reply_cannot_do_is_refused_with_the_reason(server: RunningServer, questions: list[str]) -> None:
+    with streaming(
+        server, "/v1/chat/completions", ask(questions[0], min_thinking_tokens=300, max_tokens=400)
+    ) as chunks:
+        response = steer(server, next(chunks)["id"], **until(399))
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == "min_thinking_tokens"
+        assert "399 thinking tokens" in response.json()["error"]["message"]
+        assert "max_tokens, which is 400" in response.json()["error"]["message"]
+    with streaming(server, "/v1/chat/completions", ask(questions[0], max_tokens=400)) as chunks:
+        response = steer(server, next(chunks)["id"], **NOW)
+        assert response.status_code in (409, 404)  # it is short, and may be over
+        if response.status_code == 409:
+            assert "min_thinking_tokens: 0" in response.json()["error"]["message"]
+
+
+def test_many_at_once_and_at_random(server: RunningServer, by_hand: ByHand, questions: list[str]) -> None:
+    """Whatever comes when: every report is what a recount of the tokens gives."""
+
+    def one(number: int) -> Talk:
+        chance = random.Random(number)
+        budget = {
+            "num_waits": chance.choice((0, 3, 20)),
+            "min_thinking_tokens": chance.choice((0, 30, 200)),
+            "max_thinking_tokens": chance.choice((None, 200, 300)),
+            "loop_tokens": chance.choice((0, 48)),
+        }
+        body = ask(questions[number % 4], **budget, max_tokens=400)
+        body |= chance.choice(({}, {"temperature": 1.0}, {"temperature": 1.0, "n": 2}))
+        result = Talk()
+        with streaming(server, "/v1/chat/completions", body) as chunks:
+            for chunk in chunks:
+                result.take(chunk)
+                if chance.random() < 0.03:
+                    response = steer(server, result.id, **chance.choice((NOW, until(150), until(0), until(320))))
+                    assert response.status_code in (200, 404, 409), response.text
+                    result.steered.append(response.json())
+        return result
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(one, range(16)))
+    for result in results:
+        check(by_hand, result)
+    assert sum(thinking.get("steered", 0) for result in results for thinking in result.thinking.values()) > 8
+
+
+def test_a_loop_is_closed_as_the_cap_would(server: RunningServer, by_hand: ByHand, questions: list[str]) -> None:
+    body = ask(questions[5], num_waits=99, max_tokens=450)
+    endless = server.chat(**body).json()["choices"][0]
+    assert endless["thinking"]["ended_by"] == "length"
+    body |= {"loop_tokens": 48, "return_token_ids": True}
+    choice = server.chat(**body).json()["choices"][0]
+    thinking, ids = choice["thinking"], choice["token_ids"]
+    assert thinking["ended_by"] == "loop"
+    assert thinking["tokens"] == by_hand.count(ids, thinking["tokens"])
+    tail = by_hand.thinking(ids)[: thinking["tokens"]][-48:]
+    assert any(tail[length:] == tail[:-length] for length in range(1, 17))
+    assert "Final Answer:" in choice["message"]["content"]
+    streamed = talk(server, body)
+    check(by_hand, streamed)
+    assert streamed.thinking[0] == thinking
+
+
+def test_slips_of_the_loops_field_are_told(server: RunningServer) -> None:
+    for wrong in ({"loop_tokens": 3}, {"loop_tokens": -1}, {"loop_token": 48}, {"close_loops": True}):
+        response = server.chat(**ask("1", **wrong))
+        assert response.status_code == 400, wrong
+        assert "loop_tokens" in response.json()["error"]["message"]
+
+
+def shape(line: str) -> str:
+    """A line of output with its numbers left out: how far the model had come is for the clock to say."""
+    return re.sub(r"\d+", "N", line)
+
+
+def test_the_commands_of_the_page_give_the_output_that_is_shown(server: RunningServer, tmp_path: Path) -> None:
+    (commands,) = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
+    (shown,) = re.findall(r"```output\n(.*?)```", PAGE, re.DOTALL)
+    script = commands.replace("http://127.0.0.1:8000", server.url).replace("bill-7", uuid.uuid4().hex)
+    run = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=START_SECONDS, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    said = re.sub(r"chatcmpl-\w+", "chatcmpl-bill-N", run.stdout)
+    assert list(map(shape, said.splitlines())) == list(map(shape, shown.splitlines())), run.stdout

@@ -1,0 +1,187 @@
+"""Steering on the server's side: which report is whose, what came of steering, and who can be steered."""
+
+from typing import Any
+
+import pytest
+
+from tenuto_decoding.budget import ThinkingBudget
+from tenuto_decoding.errors import InvalidBudget
+from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.plan import compile_plan
+from tenuto_decoding.steering import MAX_STEERS, SequenceReport, Steer
+from tenuto_server import steering
+from tenuto_server.accounting import Reply
+from tenuto_server.errors import NotRunning, SteeringError
+from tenuto_server.running import RunningReplies, RunningReply
+from tenuto_server.steering import Outcome, assign, report_of, steer
+
+PROMPT = "<|im_start|>assistant\n"
+FIRST, SECOND = SequenceReport([1, 2, 3, 4], [1], []), SequenceReport([1, 2, 9, 4], [0], [])
+
+
+@pytest.mark.parametrize(
+    ("reports", "own"),
+    [
+        ([FIRST], FIRST),
+        ([FIRST._replace(ids=[1, 2, 3])], FIRST._replace(ids=[1, 2, 3])),  # a step behind the reply
+        ([FIRST._replace(ids=[1, 2, 3, 4, 9])], FIRST._replace(ids=[1, 2, 3, 4, 9])),  # sampled further than was kept
+        ([SECOND, FIRST], FIRST),  # a parallel sample: the other one differs
+        ([SequenceReport([], [], []), FIRST], FIRST),  # a parallel sample: the other one has hardly begun
+        ([SECOND], None),
+        ([], None),
+    ],
+)
+def test_a_choice_finds_its_report_by_its_ids(reports: list[SequenceReport], own: SequenceReport | None) -> None:
+    assert report_of([1, 2, 3, 4], reports) == own
+
+
+def running(tokenizer: Any, reply_id: str = "chatcmpl-1", n: int = 1, **budget: Any) -> RunningReply:
+    asked = ThinkingBudget(**budget) if budget else None
+    reply = Reply(compile_plan(asked, FAMILIES["s1"], tokenizer), asked, tokenizer.encode(PROMPT), n)
+    return RunningReply(reply_id, "key", reply, asked, refuse_above(100))
+
+
+def refuse_above(bound: int) -> Any:
+    def check(floor: int) -> None:
+        if floor > bound:
+            raise InvalidBudget("min_thinking_tokens", f"{floor} is above {bound}")
+
+    return check
+
+
+def test_every_choice_has_a_report_of_its_own(chatml: Any) -> None:
+    choices = running(chatml, n=3, num_waits=1).reply.choices
+    choices[1].take([1, 2])
+    choices[2].take([1, 2, 3])
+    reports = [SequenceReport([1, 2, 3, 4], [], []), SequenceReport([1, 2, 4], [], []), SequenceReport([5], [], [])]
+    assert [report for _, report in assign(choices, reports)] == [reports[2], reports[1], reports[0]]
+
+
+class Workers:
+    """What one engine's workers answer: the steers they are given, at the positions where they come into force."""
+
+    def __init__(self, *sequences: list[int], positions: tuple[int | None, ...]) -> None:
+        self.reports = [SequenceReport(ids, [], []) for ids in sequences]
+        self.positions = positions
+
+    async def call(self, method: str, *arguments: Any) -> list[Any]:
+        if method == "thinking_report":
+            return [[tuple(report) for report in self.reports]]
+        _, number, until = arguments
+        for report, position in zip(self.reports, self.positions, strict=True):
+            if all(steer.number != number for steer in report.steers):
+                report.steers.append(Steer(number, position, until))
+        return [len(self.reports)]
+
+
+def ids(tokenizer: Any, text: str) -> list[int]:
+    encoded: list[int] = tokenizer.encode(text)
+    return encoded
+
+
+async def test_answer_now_is_told_where_it_took_effect(chatml: Any) -> None:
+    thinking = ids(chatml, "<|im_start|>thinkabc")
+    reply = running(chatml, max_thinking_tokens=50)
+    (choice,) = reply.reply.choices
+    choice.take(thinking[:-1])
+    workers = Workers(thinking, positions=(len(thinking),))
+    assert await steer(reply, None, workers.call) == [Outcome(0, True, "thinking", 3)]
+    choice.take([*thinking[-1:], *ids(chatml, "\n<|im_start|>answer\nFinal Answer:x<|im_end|>")])
+    assert choice.report.to_dict() == {
+        "tokens": 3,
+        "waits": 0,
+        "ended_by": "cap",
+        "max_thinking_tokens": 3,
+        "min_thinking_tokens": 0,
+        "set_by": {"max_thinking_tokens": "steering"},
+        "steered": 1,
+    }
+
+
+async def test_a_longer_thinking_is_told_with_the_bounds_that_it_came_to(chatml: Any) -> None:
+    thinking = ids(chatml, "<|im_start|>thinkabc")
+    reply = running(chatml, max_thinking_tokens=5)
+    (choice,) = reply.reply.choices
+    choice.take(thinking)
+    workers = Workers(thinking, positions=(len(thinking),))
+    assert await steer(reply, 9, workers.call) == [Outcome(0, True, "thinking", 3)]
+    choice.take(ids(chatml, "abcdef\n<|im_start|>answer"))
+    report = choice.report
+    assert (report.max_thinking_tokens, report.min_thinking_tokens, report.tokens, report.ended_by) == (9, 9, 9, "cap")
+    with pytest.raises(InvalidBudget, match="101 is above 100"):
+        await steer(reply, 101, workers.call)
+
+
+@pytest.mark.parametrize(
+    ("text", "phase", "tokens"),
+    [
+        ("<|im_start|>thinkabc\n<|im_start|>", "closing", 4),
+        ("<|im_start|>thinkabc\n<|im_start|>answer", "answer", 4),
+    ],
+)
+async def test_what_has_ended_is_left_and_told(chatml: Any, text: str, phase: str, tokens: int) -> None:
+    reply = running(chatml, num_waits=0, max_thinking_tokens=50)
+    reply.reply.choices[0].take(ids(chatml, text))
+    workers = Workers(ids(chatml, text), positions=(len(ids(chatml, text)),))
+    assert await steer(reply, None, workers.call) == [Outcome(0, False, phase, tokens)]
+    assert "steered" not in reply.reply.choices[0].report.to_dict()
+
+
+async def test_choices_that_wait_and_have_finished_are_told_from_those_that_think(
+    chatml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering, "_PATIENCE", 0.01)
+    reply = running(chatml, "cmpl-x-2", n=3, max_thinking_tokens=50)
+    finished, thinking, _ = reply.reply.choices
+    whole = ids(chatml, "<|im_start|>thinkab\n<|im_start|>answer<|im_end|>")
+    finished.take(whole)
+    finished.is_finished = True
+    thinking.take(whole[:3])
+    workers = Workers(whole[:4], positions=(4,))
+    workers.reports.append(SequenceReport(whole, [], []))
+    workers.positions = (4, len(whole))
+    assert await steer(reply, None, workers.call) == [
+        Outcome(6, False, "finished", 3),
+        Outcome(7, True, "thinking", 2),
+        Outcome(8, False, "waiting", 0),
+    ]
+
+
+async def test_a_reply_can_be_steered_only_so_often_and_only_with_a_budget(chatml: Any) -> None:
+    workers = Workers([], positions=(0,))
+    often = running(chatml, min_thinking_tokens=0)
+    for _ in range(MAX_STEERS):
+        await steer(often, 5, workers.call)
+    with pytest.raises(SteeringError, match="steered 16 times"):
+        await steer(often, 5, workers.call)
+    with pytest.raises(SteeringError, match="without a thinking budget"):
+        await steer(running(chatml), 5, workers.call)
+
+
+def test_replies_are_found_by_the_id_of_their_response_while_they_run(chatml: Any) -> None:
+    replies = RunningReplies()
+    names = ["chatcmpl-a", "cmpl-a-0", "cmpl-a-1", "resp_a_0", "chatcmpl-batch_1"]
+    found = {name: running(chatml, name, n=2) for name in names}
+    contexts = [replies.during(each) for each in found.values()]
+    for context in contexts:
+        context.__enter__()
+    assert replies.find("chatcmpl-a") == [found["chatcmpl-a"]]
+    assert replies.find("cmpl-a") == [found["cmpl-a-0"], found["cmpl-a-1"]]
+    assert [each.first_index for each in replies.find("cmpl-a")] == [0, 2]
+    assert replies.find("cmpl-a-1") == [found["cmpl-a-1"]]
+    assert [each.first_index for each in replies.find("resp_a")] == [0]
+    assert [each.first_index for each in replies.find("chatcmpl-batch")] == [2]
+    for context in contexts:
+        context.__exit__(None, None, None)
+    assert not len(replies)
+    for name in ("chatcmpl-a", "cmpl-a", "never"):
+        with pytest.raises(NotRunning, match=name):
+            replies.find(name)
+
+
+def test_two_replies_of_one_id_end_one_by_one(chatml: Any) -> None:
+    replies, twins = RunningReplies(), [running(chatml), running(chatml)]
+    with replies.during(twins[0]):
+        with replies.during(twins[1]):
+            assert replies.find("chatcmpl-1") == twins
+        assert replies.find("chatcmpl-1") == twins[:1]
