@@ -124,7 +124,9 @@ class ThinkingPolicy:
             for name in (_FLOOR, _WAITS):
                 if fields.get(name):
                     raise InvalidBudget(
-                        name, "the prompt has closed the thinking already, so the reply cannot be made to think"
+                        name,
+                        "the prompt has closed the thinking already, so the reply cannot be made to think; "
+                        "with enable_thinking: false in chat_template_kwargs, leave that out",
                     )
         for name, shown in ((_FLOOR, _FLOOR), (CAP, asked.cap_name)):
             if isinstance(fields.get(name), int):
