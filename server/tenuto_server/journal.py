@@ -53,6 +53,16 @@ class Phase(StrEnum):
     ANSWER = "answer"
 
 
+class Replies(list[Reply]):
+    """The accounts of a request. Those above its sequences are the steps of beams, of which there may be very many."""
+
+    most = 0
+
+    def append(self, reply: Reply) -> None:
+        if len(self) <= self.most:  # one too many tells that they are none
+            super().append(reply)
+
+
 @dataclass(slots=True, eq=False)
 class Record:
     """What is known of a request so far.
@@ -75,8 +85,7 @@ class Record:
     id_is_given: bool = False
     model: str | None = None
     is_stream: bool = False
-    sequences: int = 0
-    replies: list[Reply] = field(default_factory=list)
+    replies: Replies = field(default_factory=Replies)
     status: int | None = None
     has_body: bool = False
     is_complete: bool = False
@@ -96,6 +105,14 @@ class Record:
                 self.id = own if _ID.fullmatch(own) else self.id
                 return
         scope["headers"] = [*without_id(scope["headers"]), (HEADER, self.id.encode())]
+
+    @property
+    def sequences(self) -> int:
+        return self.replies.most
+
+    @sequences.setter
+    def sequences(self, sequences: int) -> None:
+        self.replies.most = sequences
 
     @property
     def choices(self) -> list[Choice]:
@@ -141,7 +158,7 @@ class Record:
             "seconds": round(time.monotonic() - self.started, 4),
             "first_byte_seconds": round(self.first_byte - self.started, 4) if self.first_byte is not None else None,
         }
-        if 0 < len(self.choices) <= self.sequences:  # beam search has many more: steps of beams, no replies
+        if 0 < len(self.choices) <= self.sequences:
             fields["prompt_tokens"] = sum(len(reply.prompt) for reply in self.replies)
             fields["output_tokens"] = sum(len(choice.ids) for choice in self.choices)
             fields["thinking"] = [choice.report.to_dict() for choice in self.choices]
@@ -194,7 +211,7 @@ class Journal:
         if record.outcome is Outcome.CANCELLED:
             metrics.CANCELLED.labels(record.phase.value).inc()
         fields = record.to_dict()
-        if self._shows_texts and record.replies:
+        if self._shows_texts and "thinking" in fields:
             fields |= _texts(record, scope["app"].state.engine_client.get_tokenizer())
         level = logging.ERROR if record.outcome is Outcome.ERROR else logging.INFO
         logger.log(level, "%s", _sentence(fields, complete=self._in_words), extra=fields)

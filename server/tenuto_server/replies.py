@@ -49,7 +49,7 @@ class Account:
 
     async def of(self, work: Awaitable[T]) -> T:
         """What the work comes to; what is generated meanwhile is accounted for here."""
-        with collect_replies(self.replies):
+        with collect_replies([] if self._void else self.replies):
             return await work
 
     async def following(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

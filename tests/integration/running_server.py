@@ -78,6 +78,15 @@ class RunningServer:
     def tail(self, characters: int = 6000) -> str:
         return self.log.read_text(errors="replace")[-characters:]
 
+    def leave(self, body: bytes, until: Callable[[], bool], *, missing: int = 0, key: str = "") -> None:
+        """Post a chat completion, its last bytes missing if so wished, and close the connection once it is time."""
+        host, port = self.url.removeprefix("http://").split(":")
+        lines = ["POST /v1/chat/completions HTTP/1.1", f"Host: {host}", "Content-Type: application/json"]
+        lines += [f"X-Api-Key: {key}", f"Content-Length: {len(body)}", "", ""]
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall("\r\n".join(lines).encode() + body[: len(body) - missing])
+            self.wait_until(until, seconds=20)
+
 
 @contextmanager
 def serving(log: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningServer]:

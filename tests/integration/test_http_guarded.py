@@ -135,6 +135,27 @@ def test_when_all_places_are_taken_the_next_is_told_to_come_back(guarded: Runnin
     )
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": "lone \ud800 surrogate"}]},
+        {"chat_template_kwargs": {"bos_token": 7, "eos_token": ["x"], "anything": {"deep": [None]}}},
+        {"vllm_xargs": {"max_thinking_tokens": 3, "other": [1, "a"]}},
+        {"vllm_xargs": {"other": {"no": "scalar"}}},
+        {"logit_bias": {"99999999": 1}},
+        {"stop": ["x"] * 100},
+        {"bad_words": ["x"] * 1000},
+        {"priority": 5},
+        {"structured_outputs": {"regex": "("}},
+    ],
+    ids=lambda value: str(value)[:30].encode("ascii", "replace").decode(),
+)
+def test_no_field_brings_the_server_down(http: httpx.Client, fields: dict[str, Any]) -> None:
+    body = json.dumps(QUESTION | {"max_tokens": 2} | fields)
+    response = http.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code in (200, 400)
+
+
 def lines(server: RunningServer) -> list[dict[str, Any]]:
     """What the server has logged of requests, one object each."""
     logged = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
@@ -187,7 +208,13 @@ def test_a_client_that_goes_away_is_counted_once_by_what_it_missed(
             for _ in range(2):
                 client = others.enter_context(httpx.Client(base_url=guarded.url, headers=http.headers, timeout=100))
                 others.enter_context(client.stream("POST", "/v1/chat/completions", json=LONG | {"stream": True}))
-        leave(guarded, json.dumps(body).encode(), phase)
+        tokens = guarded.gauge("vllm:generation_tokens_total")
+        reached = {
+            "body": lambda: True,
+            "whole": lambda: guarded.gauge("vllm:num_requests_running") == 1,
+            "waiting": lambda: guarded.gauge("vllm:num_requests_waiting") == 1,
+        }.get(phase, lambda: guarded.gauge("vllm:generation_tokens_total") > tokens + 20)
+        guarded.leave(json.dumps(body).encode(), reached, missing=1 if phase == "body" else 0, key=KEY)
         guarded.wait_until(
             lambda: outcomes(guarded, "tenuto_cancelled_requests_total").get(phase, 0) == phases.get(phase, 0) + 1, 20
         )
@@ -198,24 +225,6 @@ def test_a_client_that_goes_away_is_counted_once_by_what_it_missed(
     assert guarded.gauge("tenuto_sequences") == 0
     guarded.wait_until(lambda: guarded.gauge("vllm:num_requests_running") == 0, seconds=20)
     assert guarded.gauge("vllm:num_requests_waiting") == 0
-
-
-def leave(server: RunningServer, body: bytes, phase: str) -> None:
-    """Send a request, the last byte left out in the phase `body`, and close the connection in the midst of it."""
-    host, port = server.url.removeprefix("http://").split(":")
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {KEY}\r\nContent-Type: application/json\r\n"
-    )
-    length = f"Content-Length: {len(body)}\r\n\r\n"
-    tokens = server.gauge("vllm:generation_tokens_total")
-    with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(f"{head}{length}".encode() + (body[:-1] if phase == "body" else body))
-        if phase == "body":
-            server.wait_until(lambda: server.get("/livez").status_code == 200)
-        elif phase == "waiting":
-            server.wait_until(lambda: server.gauge("vllm:num_requests_waiting") == 1, seconds=20)
-        else:
-            server.wait_until(lambda: server.gauge("vllm:generation_tokens_total") > tokens + 20, seconds=20)
 
 
 def test_one_who_does_not_read_keeps_nobody_waiting(guarded: RunningServer, http: httpx.Client) -> None:

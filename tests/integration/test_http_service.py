@@ -1,6 +1,6 @@
 """Probes, the list of models, metrics, the API's own description, and clients that go away."""
 
-import threading
+import json
 import time
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from openai import OpenAI
 
 from tenuto_decoding.budget import FIELDS
+from tenuto_server import limits
 from tests.integration.running_server import MODEL, RunningServer
 
 LONG: dict[str, Any] = {
@@ -54,6 +55,7 @@ GENERATING = {
 
 def test_the_api_document_describes_budget_fields_streams_and_errors(server: RunningServer) -> None:
     document = server.get("/openapi.json").json()
+    assert GENERATING.keys() == limits.GENERATING
     for path, (request, streams) in GENERATING.items():
         operation = document["paths"][path]["post"]
         body = operation["requestBody"]["content"]["application/json"]["schema"]
@@ -83,15 +85,7 @@ def test_a_stream_that_nobody_reads_any_more_stops_the_engine(server: RunningSer
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_whole_reply_that_nobody_waits_for_stops_the_engine(server: RunningServer, n: int) -> None:
-    client = httpx.Client(timeout=60)
-    request = threading.Thread(target=_post_until_closed, args=(client, server.url, LONG | {"n": n}))
-    request.start()
-    server.wait_until(lambda: running(server) == n, seconds=20)
-    client.close()
-    request.join()
+    server.leave(json.dumps(LONG | {"n": n}).encode(), lambda: running(server) == n)
+    produced = server.gauge("vllm:generation_tokens_total")
     server.wait_until(lambda: running(server) == 0, seconds=20)
-
-
-def _post_until_closed(client: httpx.Client, url: str, body: dict[str, Any]) -> None:
-    with pytest.raises(httpx.HTTPError):
-        client.post(f"{url}/v1/chat/completions", json=body)
+    assert server.gauge("vllm:generation_tokens_total") < produced + n * LONG["min_thinking_tokens"] / 2

@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -289,7 +293,8 @@ async def test_the_phase_is_read_off_the_account(chatml: Any, ids: tuple[Any, ..
     plan = compile_plan(None, FAMILIES["s1"], chatml)
     reply = Reply(plan, None, list(plan.start.ids), 1)
     reply.choices[0].take([token for item in ids for token in (plan.end.ids if item == "end" else (item,))])
-    record = Record("id", replies=[reply], has_body=True, was_left=True, is_stream=True)
+    record = Record("id", has_body=True, was_left=True, is_stream=True)
+    record.replies.append(reply)
     assert (record.outcome, record.phase) == (Outcome.CANCELLED, phase)
 
 
@@ -302,6 +307,7 @@ async def test_texts_are_logged_only_if_asked_for(chatml: Any, lines: Callable[[
         scope["app"] = app
         reply = Reply(plan, None, chatml.encode("a secret"), 1)
         hand_over(reply)
+        current_record().sequences = 1
         reply.choices[0].take(chatml.encode("an answer"))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
@@ -312,3 +318,39 @@ async def test_texts_are_logged_only_if_asked_for(chatml: Any, lines: Callable[[
     assert not any("secret" in str(value) or "answer" in str(value) for value in vars(without).values())
     assert "a secret" in with_texts.prompts[0]
     assert "an answer" in with_texts.texts[0]
+
+
+async def test_the_steps_of_beams_are_not_kept(chatml: Any, lines: Callable[[], list[Any]]) -> None:
+    """vLLM's beam search asks the engine for every token of every beam; their accounts would outgrow the memory."""
+    plan = compile_plan(None, FAMILIES["s1"], chatml)
+    kept: list[int] = []
+
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        current_record().sequences = 2
+        for _ in range(1000):
+            hand_over(Reply(plan, None, [1, 2, 3], 1))
+        kept.append(len(current_record().replies))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    await run(Journal(endpoint, shows_texts=True))
+    assert kept == [3]
+    assert not hasattr(lines()[0], "thinking")
+
+
+def test_several_processes_figures_come_together(tmp_path: Path) -> None:
+    """With the library's mode for several processes, as vLLM sets it up."""
+    script = (
+        "from tenuto_server import metrics\n"
+        "from prometheus_client import generate_latest\n"
+        "from vllm.v1.metrics.prometheus import get_prometheus_registry\n"
+        "metrics.REQUESTS.labels('other', 'ok').inc(); metrics.SEQUENCES.inc(3); metrics.CAPACITY.set(5)\n"
+        "print(generate_latest(get_prometheus_registry()).decode())\n"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for times in (1, 2):
+        run = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        assert f'tenuto_requests_total{{endpoint="other",outcome="ok"}} {times}.0' in run.stdout
+        assert "tenuto_sequences_capacity 5.0" in run.stdout
