@@ -47,13 +47,16 @@ class RunningServer:
         return self.post("/v1/chat/completions", **body)
 
     def listening(self) -> bool:
-        try:
-            return self.get("/livez").status_code == 200
-        except httpx.TransportError:
-            return False
+        return self._says_yes("/livez")
 
     def ready(self) -> bool:
-        return self.listening() and self.get("/readyz").status_code == 200
+        return self._says_yes("/readyz")
+
+    def _says_yes(self, path: str) -> bool:
+        try:
+            return self.get(path).status_code == 200
+        except httpx.TransportError:
+            return False
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
         """Wait for a condition; fails at once when the server ends, which is never waited for with this."""
