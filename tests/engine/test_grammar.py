@@ -1,0 +1,72 @@
+"""Offline use of structured output beside budgets: with our reasoning parser the grammar begins behind the thinking."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vllm import SamplingParams
+from vllm.sampling_params import StructuredOutputsParams
+
+from tests.integration.thinker_model import save_thinker
+
+from .engines import Engine, Engines
+
+PARSER = {"reasoning_parser": "tenuto", "reasoning_parser_plugin": "tenuto_server.reasoning"}
+PATTERN = "[ab]{3}-[cd]"
+STOP = "<[|](?:im_end|endoftext)[|]>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_thinker(tmp_path_factory.mktemp("thinker"))
+
+
+@pytest.fixture
+def no_markers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server would have put them into the environment; offline they are detected."""
+    monkeypatch.delenv("TENUTO_THINKING_MARKERS", raising=False)
+
+
+def texts(engine: Engine, prompt: str, **more: Any) -> list[str]:
+    tokenizer = engine.llm.get_tokenizer()
+    parameters = SamplingParams(
+        **{"n": 4, "seed": 1, "max_tokens": 120, "skip_special_tokens": False, **more},
+        structured_outputs=StructuredOutputsParams(regex=PATTERN),
+    )
+    (reply,) = engine.generate([tuple(tokenizer.encode(prompt))], parameters)
+    return [tokenizer.decode(each.token_ids) for each in reply.outputs]
+
+
+CHAT = "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.usefixtures("no_markers")
+def test_a_grammar_begins_behind_the_thinking(engines: Engines, folder: Path) -> None:
+    engine = engines.start(folder, structured_outputs_config=PARSER)
+    tokenizer = engine.llm.get_tokenizer()
+    end = tokenizer.convert_tokens_to_ids("</think>")
+    budgets: tuple[dict[str, Any], ...] = (
+        {"max_thinking_tokens": 0},
+        {"max_thinking_tokens": 6, "cap_text": ""},
+        {"max_thinking_tokens": 40, "min_thinking_tokens": 12, "cap_text": "\nso.\n"},
+        {"num_waits": 1, "max_thinking_tokens": 60},
+    )
+    for budget in budgets:
+        for masked in ({}, {"bad_words": ["</think>", "Wait"]}):
+            for text in texts(engine, CHAT, extra_args=budget, **masked):
+                found = re.fullmatch(f"(?:<think>(.*))?</think>({PATTERN}){STOP}", text, re.DOTALL)
+                assert found is not None, text
+                size = len(tokenizer.encode(found[1] or ""))
+                assert budget.get("min_thinking_tokens", 0) <= size <= budget["max_thinking_tokens"]
+        for text in texts(engine, f"{CHAT}<think>\n", extra_args=budget):
+            assert re.fullmatch(f".*</think>{PATTERN}{STOP}", text, re.DOTALL)
+    assert end not in tokenizer.encode(CHAT)
+
+
+def test_without_a_reasoning_parser_the_grammar_has_the_word(engines: Engines, folder: Path) -> None:
+    """It is at work from the first token on then, as vLLM has it, and the budget leaves it alone."""
+    engine = engines.start(folder)
+    for budget in ({"max_thinking_tokens": 0}, {"max_thinking_tokens": 6}, {"num_waits": 2}):
+        for text in texts(engine, CHAT, extra_args=budget):
+            assert re.fullmatch(f"{PATTERN}{STOP}", text)
