@@ -9,7 +9,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 
 from .conftest import URL
 
-EXAMPLES = 40  # for each operation
+EXAMPLES = 25  # for each operation
 
 #: Whatever the names are, a generated reply stays short.
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
