@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any, Literal, Self, get_args
 
 from .errors import InvalidBudget
@@ -105,6 +106,11 @@ class ThinkingBudget:
             InvalidBudget: also for a key that looks like a budget field and is none, with the right name.
         """
         check_names(mapping)
+        return cls.of_checked(mapping)
+
+    @classmethod
+    def of_checked(cls, mapping: Mapping[str, Any]) -> Self | None:
+        """The same where the names have been checked: within an engine, which must not pay for what a request adds."""
         given = {name: mapping[name] for name in FIELDS if mapping.get(name) is not None}
         return cls(**given) if given else None
 
@@ -128,14 +134,18 @@ def check_names(mapping: Mapping[str, Any]) -> None:
             raise InvalidBudget(key, f"is not a field; did you mean {meant}?")
 
 
+@lru_cache(maxsize=4096)
 def resembled_field(name: str) -> str | None:
     """The budget field that an unknown name was probably meant for, or None."""
-    if name in FIELDS:
+    if name in FIELDS or len(name) > _LONGEST_SLIP:
         return None
     plain = name.lower().replace("_", "").replace("-", "")
     close = difflib.get_close_matches(plain, _PLAIN_FIELDS, n=1, cutoff=0.88)
     return _PLAIN_FIELDS[close[0]] if close else None
 
+
+#: Longer names are no slips of ours: the comparison costs their length.
+_LONGEST_SLIP = 40
 
 _PLAIN_FIELDS = {name.replace("_", ""): name for name in FIELDS if name != "scope"} | {
     "closeloops": "loop_tokens",

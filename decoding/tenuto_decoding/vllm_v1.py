@@ -183,7 +183,7 @@ class _Arrival:
 
     @staticmethod
     def of(params: SamplingParams, prompt: list[int] | None, output: list[int]) -> "_Arrival | None":
-        budget = ThinkingBudget.from_mapping(params.extra_args or {})
+        budget = ThinkingBudget.of_checked(params.extra_args or {})
         return None if budget is None else _Arrival(budget, params, prompt or [], output)
 
 

@@ -149,7 +149,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
 
         vLLM's own budget has been cleared or refused on the way in (`validate_params`): it would win.
         """
-        budget = ThinkingBudget.from_mapping(sampling_params.extra_args or {})
+        budget = ThinkingBudget.of_checked(sampling_params.extra_args or {})
         assert budget is None or sampling_params.thinking_token_budget is None, "two budgets on one request"
         last = self._life(req_idx)
         if last is not None:

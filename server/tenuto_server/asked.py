@@ -30,9 +30,17 @@ CAP_PATHS: tuple[tuple[str, ...], ...] = (
     ("reasoning", "max_tokens"),
 )
 _TOP_LEVEL = frozenset(path[0] for path in CAP_PATHS if len(path) == 1)
+#: Where a boolean says whether to think at all: for DashScope and for OpenRouter.
+_SWITCHES: tuple[tuple[str, ...], ...] = (("enable_thinking",), ("reasoning", "enabled"))
 _NESTED = ("thinking", "nvext", "chat_template_kwargs", "reasoning", "custom_params")
 #: Where an effort is nested: in the Responses API and for OpenRouter; in Anthropic's Messages.
 _EFFORT_PLACES = ("reasoning", "output_config")
+#: Objects among a request's fields. Wrong types of others are for the request's own type to refuse.
+_OBJECTS = ("nvext", "reasoning", "chat_template_kwargs", "output_config")
+#: Where vLLM takes further arguments of a request, ours too.
+_XARGS = "vllm_xargs"
+#: Fields that one object of a request may have. Each unknown name is compared with ours.
+MAX_FIELDS = 256
 _THINKING_TYPES = ("enabled", "disabled", "adaptive", "auto")
 
 # Keys of `SamplingParams.extra_args` for what is no field of a budget.
@@ -58,6 +66,12 @@ class Asked:
     reserve: int | None = None
     model: str | None = None
 
+    @property
+    def named_wishes(self) -> list[str]:
+        """The names of what was asked for."""
+        others = {EFFORT: self.effort, RESERVE: self.reserve}
+        return [*self.fields, *(name for name, value in others.items() if value is not None)]
+
     @classmethod
     def of_body(cls, body: Mapping[str, Any]) -> Self:
         """Read the body of a request, as it came.
@@ -66,6 +80,7 @@ class Asked:
             InvalidBudget: for wrong values, for two caps that differ, and for names that look like a slip.
         """
         _check_all_names(body)
+        body = _with_xargs(body)
         fields = {name: body[name] for name in FIELDS if body.get(name) is not None}
         name, cap = CAP, fields.get(CAP)
         for other, value in _other_caps(body):
@@ -112,6 +127,12 @@ class Asked:
 
 
 def _check_all_names(body: Mapping[str, Any]) -> None:
+    for name, part in (("body", body), *((outer, body.get(outer)) for outer in (_XARGS, *_NESTED))):
+        if isinstance(part, Mapping) and len(part) > MAX_FIELDS:
+            raise InvalidBudget(name, f"has {len(part)} fields; at most {MAX_FIELDS} are taken")
+    for outer in _OBJECTS:
+        if isinstance(body.get(outer), str | int | float | list):
+            raise InvalidBudget(outer, f"{_show(body[outer])} is not an object")
     check_names({name: value for name, value in body.items() if name not in _TOP_LEVEL})
     for name in body:
         meant = _OTHER_SLIPS.get(name.lower().replace("_", "").replace("-", ""))
@@ -129,6 +150,21 @@ def _check_all_names(body: Mapping[str, Any]) -> None:
                 raise InvalidBudget(f"{outer}.{name}", f"is not a field; did you mean {meant}, beside {outer}?")
 
 
+def _with_xargs(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The body with the wishes among vLLM's further arguments, which mean the same there."""
+    given = body.get(_XARGS)
+    if not isinstance(given, Mapping):
+        return body
+    check_names({name: value for name, value in given.items() if name not in OWN_KEYS})
+    wishes = {name: value for name, value in given.items() if name in OWN_KEYS and value is not None}
+    for name, value in wishes.items():
+        if name in (_CAP_NAME, _MODEL):
+            raise InvalidBudget(f"{_XARGS}.{name}", "is not for requests to say")
+        if body.get(name) not in (None, value):
+            raise InvalidBudget(f"{_XARGS}.{name}", f"{_show(value)} differs from {name}, which is {_show(body[name])}")
+    return {**body, **wishes}
+
+
 _OTHER_SLIPS = {
     "reasoningeffort": EFFORT,
     "reasoningefforts": EFFORT,
@@ -144,12 +180,24 @@ def _other_caps(body: Mapping[str, Any]) -> Iterator[tuple[str, int | str]]:
     kind = _thinking_type(body)
     if kind == "disabled":
         yield "thinking.type", 0
+    for path in _SWITCHES:
+        value = _at(body, path)
+        if value is not None and not isinstance(value, bool):
+            raise InvalidBudget(".".join(path), f"{_show(value)} is neither true nor false")
+        if value is False:
+            yield ".".join(path), 0
     for path in CAP_PATHS:
-        value = body.get(path[0])
-        if len(path) == 2:
-            value = value.get(path[1]) if isinstance(value, Mapping) else None
+        value = _at(body, path)
         if value is not None:
             yield ".".join(path), _cap(".".join(path), value)
+
+
+def _at(body: Mapping[str, Any], path: tuple[str, ...]) -> object:
+    """What stands at a path of one or two names; None where nothing does."""
+    value = body.get(path[0])
+    if len(path) == 2:
+        value = value.get(path[1]) if isinstance(value, Mapping) else None
+    return value
 
 
 def _thinking_type(body: Mapping[str, Any]) -> str | None:

@@ -134,7 +134,7 @@ class ThinkingEngine(AsyncLLM):
         """The plan of parameters as they were sent to the engine."""
         if self._policy.markers is None:
             return None
-        budget = ThinkingBudget.from_mapping(params.extra_args or {})
+        budget = ThinkingBudget.of_checked(params.extra_args or {})
         return plan_for(params, budget, self._policy.markers, self.get_tokenizer())
 
     async def steer(self, reply_id: str, until: int | None) -> list[Outcome]:

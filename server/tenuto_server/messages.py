@@ -17,7 +17,7 @@ from tenuto_decoding.budget import MAX_TOKENS
 
 from .errors import GenerationFailed
 from .replies import Account, compact
-from .schema import BudgetFields, ChatCompletionRequest
+from .schema import BudgetFields, ChatCompletionRequest, CheckedNames
 
 #: Where a message has the report: `thinking` is the name of what the request asks for and of blocks of the content.
 REPORT = "thinking_report"
@@ -26,12 +26,13 @@ REPORT = "thinking_report"
 class ThinkingSetting(BaseModel):
     """Anthropic's way to ask for thinking."""
 
-    type: Literal["enabled", "disabled", "adaptive"]
+    type: Literal["enabled", "disabled", "adaptive", "auto"]
     budget_tokens: int | None = Field(
         default=None,
-        ge=0,
+        ge=-1,
         le=MAX_TOKENS,
-        description="Exactly what `max_thinking_tokens` is; unlike Anthropic's it may be small, and is never exceeded.",
+        description="Exactly what `max_thinking_tokens` is; unlike Anthropic's it may be small, and is never exceeded. "
+        "-1: no cap.",
     )
     display: Literal["summarized", "omitted", "updates"] | None = Field(
         default=None, description="Accepted for Anthropic's clients: thinking is always returned as it is."
@@ -44,7 +45,7 @@ class MessagesRequest(BudgetFields, AnthropicMessagesRequest):
     thinking: ThinkingSetting | None = None
 
 
-class CountTokensRequest(AnthropicCountTokensRequest):
+class CountTokensRequest(CheckedNames, AnthropicCountTokensRequest):
     """Body of `POST /v1/messages/count_tokens`."""
 
     thinking: ThinkingSetting | None = None

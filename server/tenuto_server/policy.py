@@ -84,7 +84,7 @@ class ThinkingPolicy:
             UnknownMarkers: for a budget on a model whose markers are not known.
         """
         if self.markers is None:
-            if asked.fields:
+            if asked.fields or asked.reserve is not None:
                 raise UnknownMarkers(
                     "this model's thinking markers are not known, so no thinking budget can be enforced; "
                     "start the server with --thinking-family, or --thinking-start-marker and --thinking-end-marker"
@@ -100,6 +100,8 @@ class ThinkingPolicy:
         merged.add(explicit, "request")
         merged.add(self._fitted(effort, asked, place), EFFORT)
         merged.add(self._fitted(default, asked, place), "default")
+        if asked.reserve is not None:
+            merged.cap_at_most(self._fitting(asked, place), RESERVE)
         if asked.fields or is_bounded(merged.fields):
             budget, set_by = merged.budget(asked.cap_name)
             plan = compile_plan(budget, self.markers, tokenizer)
@@ -205,9 +207,15 @@ class _Merged:
         self.fields.update(new)
         self._origins.update(dict.fromkeys(new, origin))
 
+    def cap_at_most(self, bound: int, origin: str) -> None:
+        """Where there is no cap yet, this is it; any other has been made to keep to it."""
+        if self.fields.get(CAP) in (None, UNLIMITED):
+            self.fields[CAP] = bound
+            self._origins[CAP] = origin
+
     def budget(self, cap_name: str) -> tuple[ThinkingBudget, dict[str, str]]:
         """The budget, and what set each of its fields; the request's cap under the name that the request used."""
-        fields = {name: value for name, value in self.fields.items() if value != UNLIMITED}
+        fields = {name: value for name, value in self.fields.items() if name != CAP or value != UNLIMITED}
         origins = dict(self._origins)
         if CAP not in fields and origins.get(_LANDING) not in (None, "request"):
             del fields[_LANDING], origins[_LANDING]

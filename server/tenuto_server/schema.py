@@ -9,6 +9,8 @@ from vllm.entrypoints.openai.chat_completion.protocol import (
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest as VllmChatCompletionRequest
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest as VllmCompletionRequest
 from vllm.entrypoints.serve.engine.protocol import OpenAIBaseModel
+from vllm.entrypoints.serve.tokenize.protocol import TokenizeChatRequest as VllmTokenizeChatRequest
+from vllm.entrypoints.serve.tokenize.protocol import TokenizeCompletionRequest as VllmTokenizeCompletionRequest
 from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import SamplingParams
 
@@ -113,6 +115,17 @@ class BudgetFields(OpenAIBaseModel):
         return params
 
 
+class CheckedNames(OpenAIBaseModel):
+    """Mixed into a request type that generates nothing: wrong wishes are refused as they would be for the reply."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_wishes(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            Asked.of_body(data)
+        return data
+
+
 class ChatCompletionRequest(BudgetFields, VllmChatCompletionRequest):
     """Body of `POST /v1/chat/completions`."""
 
@@ -152,12 +165,21 @@ class BatchChatCompletionRequest(BudgetFields, VllmBatchChatCompletionRequest):
 
     def to_chat_completion_request(self, messages: list[Any]) -> ChatCompletionRequest:
         """The request of one conversation."""
-        body = self.model_dump(exclude={"messages"}, exclude_none=True)
+        unknown = self.model_extra or {}  # of which vLLM knows nothing; what we know has been read
+        body = self.model_dump(exclude={"messages", *unknown}, exclude_none=True)
         request: ChatCompletionRequest = ChatCompletionRequest.model_validate({**body, "messages": messages})
         return request.asking_as(self)
 
 
+class TokenizeChatRequest(CheckedNames, VllmTokenizeChatRequest):
+    """Body of `POST /tokenize` with messages."""
+
+
+class TokenizeCompletionRequest(CheckedNames, VllmTokenizeCompletionRequest):
+    """Body of `POST /tokenize` with a text."""
+
+
 def _check_beam_search(request: Any) -> None:
-    if request.use_beam_search and request.asked.fields:
-        field = next(iter(request.asked.fields))
-        raise InvalidBudget(field, "beam search (use_beam_search) takes no thinking budget")
+    wishes = request.asked.named_wishes
+    if request.use_beam_search and wishes:
+        raise InvalidBudget(wishes[0], "beam search (use_beam_search) takes no thinking budget")

@@ -103,15 +103,46 @@ def test_the_form_that_gateways_send(thinking: Any, fields: dict[str, Any]) -> N
         ({"reasoning": {"effort": "lots"}}, "reasoning.effort"),
         ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, "reasoning.effort"),
         ({CAP: "much"}, CAP),
+        ({"nvext": 7}, "nvext"),
+        ({"reasoning": "low"}, "reasoning"),
+        ({"chat_template_kwargs": ["a"]}, "chat_template_kwargs"),
+        ({"output_config": True}, "output_config"),
+        ({"enable_thinking": "no"}, "enable_thinking"),
+        ({"enable_thinking": 0}, "enable_thinking"),
+        ({"enable_thinking": False, CAP: 5}, "enable_thinking"),
+        ({"reasoning": {"enabled": "no"}}, "reasoning.enabled"),
+        ({CAP: 5, "vllm_xargs": {CAP: 50}}, f"vllm_xargs.{CAP}"),
+        ({"vllm_xargs": {"answer_reserve_tokens": -5000}}, "answer_reserve_tokens"),
+        ({"vllm_xargs": {"answer_reserve_tokens": "1"}}, "answer_reserve_tokens"),
+        ({"vllm_xargs": {"reasoning_effort": "bogus"}}, "reasoning_effort"),
+        ({"vllm_xargs": {"thinking_model": "other"}}, "vllm_xargs.thinking_model"),
+        ({"vllm_xargs": {"thinking_cap_name": "other"}}, "vllm_xargs.thinking_cap_name"),
+        ({"vllm_xargs": {"max_thinking_token": 5}}, "max_thinking_token"),
+        (dict.fromkeys(map(str, range(257))), "body"),
+        ({"vllm_xargs": dict.fromkeys(map(str, range(257)))}, "vllm_xargs"),
+        ({"chat_template_kwargs": dict.fromkeys(map(str, range(257)))}, "chat_template_kwargs"),
         ({CAP: "unlimited", "landing_tokens": 5}, "landing_tokens"),
         ({CAP: 5, "min_thinking_tokens": 6}, "min_thinking_tokens"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_what_is_refused_names_the_field(body: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidBudget) as refusal:
         Asked.of_body(body)
     assert refusal.value.field == field
+
+
+def test_switches_of_other_servers_turn_thinking_off() -> None:
+    assert Asked.of_body({"enable_thinking": False}) == Asked({CAP: 0}, "enable_thinking")
+    assert Asked.of_body({"reasoning": {"enabled": False}}) == Asked({CAP: 0}, "reasoning.enabled")
+    assert Asked.of_body({"enable_thinking": True, "reasoning": {"enabled": True}}) == Asked()
+
+
+def test_wishes_among_vllms_further_arguments_mean_the_same() -> None:
+    assert Asked.of_body({"vllm_xargs": {CAP: 5, "reasoning_effort": "low", "else": 1}}) == Asked(
+        {CAP: 5}, effort="low"
+    )
+    assert Asked.of_body({CAP: 5, "vllm_xargs": {CAP: 5}}) == Asked({CAP: 5})
 
 
 def test_an_effort_may_stand_where_the_responses_api_has_it() -> None:

@@ -98,6 +98,24 @@ def test_the_answer_needs_room_after_the_longest_thinking(chatml: Any) -> None:
         assert refusal.value.field == field
 
 
+@pytest.mark.parametrize(
+    "asked", [{}, {"num_waits": 1}, {"max_thinking_tokens": "unlimited"}, {"reasoning_effort": "max"}], ids=str
+)
+def test_a_reserve_is_a_cap_where_there_is_none(chatml: Any, asked: dict[str, Any]) -> None:
+    around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
+    policy = ThinkingPolicy(FAMILIES["s1"])
+    wishes = Asked.of_extra_args({**asked, "answer_reserve_tokens": 200})
+    resolution = policy.resolve(wishes, chatml.encode("<|im_start|>assistant\n"), chatml, Room(400, 9000))
+    assert resolution.budget is not None
+    assert resolution.budget.max_thinking_tokens == 200 - around
+    assert resolution.set_by["max_thinking_tokens"] == "answer_reserve_tokens"
+
+
+def test_a_text_that_reads_like_a_word_for_the_cap_is_a_text(chatml: Any) -> None:
+    wish = {"num_waits": 1, "wait_text": "unlimited"}
+    assert resolve(chatml, wish) == ThinkingBudget(num_waits=1, wait_text="unlimited")
+
+
 def test_waits_are_refused_where_there_is_no_thinking(chatml: Any) -> None:
     for cap in (0, "auto"):
         with pytest.raises(InvalidBudget, match="2 cannot be had without thinking") as refusal:
@@ -225,5 +243,6 @@ def test_a_reserve_that_is_asked_for_is_kept_by_every_cap(chatml: Any) -> None:
 def test_without_known_markers_there_is_no_budget_and_no_count(chatml: Any) -> None:
     policy = ThinkingPolicy(None)
     assert policy.resolve(Asked(effort="low"), [1], chatml, ROOMY) == Resolution()
-    with pytest.raises(UnknownMarkers, match="--thinking-family"):
-        policy.resolve(Asked({"num_waits": 1}), [1], chatml, ROOMY)
+    for asked in (Asked({"num_waits": 1}), Asked(reserve=5)):
+        with pytest.raises(UnknownMarkers, match="--thinking-family"):
+            policy.resolve(asked, [1], chatml, ROOMY)

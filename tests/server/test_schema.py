@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tenuto_server.asked import CAP, Asked
 from tenuto_server.responses_api import ResponsesRequest
-from tenuto_server.schema import BudgetFields, ChatCompletionRequest, CompletionRequest
+from tenuto_server.schema import BatchChatCompletionRequest, BudgetFields, ChatCompletionRequest, CompletionRequest
 
 MESSAGES = [{"role": "user", "content": "x"}]
 
@@ -63,3 +63,28 @@ def test_the_caller_decides_whether_control_tokens_are_shown_whatever_the_parser
     asked.skip_special_tokens = False  # what our reasoning parser does for markers that are control tokens
     assert not asked.shows_special_tokens
     assert request(skip_special_tokens=False).shows_special_tokens
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"max_thinking_tokens": 5},
+        {"reasoning_effort": "low"},
+        {"answer_reserve_tokens": 5},
+        {"vllm_xargs": {"num_waits": 1}},
+        {"enable_thinking": False},
+    ],
+    ids=str,
+)
+def test_beam_search_takes_no_wish(wish: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="beam search"):
+        request(use_beam_search=True, n=2, **wish)
+
+
+def test_a_batch_hands_on_what_is_known_and_no_more() -> None:
+    """Whatever else a body holds would be read again for each of its conversations."""
+    unknown = {f"unknown {number}": number for number in range(200)}
+    batch = BatchChatCompletionRequest(messages=[MESSAGES, MESSAGES], thinking_budget=5, **unknown)
+    single = batch.to_chat_completion_request(MESSAGES)
+    assert single.asked == Asked({CAP: 5}, "thinking_budget")
+    assert unknown.keys().isdisjoint(single.model_extra or {})

@@ -3,17 +3,12 @@
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.entrypoints.serve.tokenize.protocol import (
-    DetokenizeRequest,
-    DetokenizeResponse,
-    TokenizeChatRequest,
-    TokenizeCompletionRequest,
-    TokenizeResponse,
-)
+from vllm.entrypoints.serve.tokenize.protocol import DetokenizeRequest, DetokenizeResponse, TokenizeResponse
 from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
 from ..replies import whole
 from ..responses import ERRORS, refused
+from ..schema import TokenizeChatRequest, TokenizeCompletionRequest
 
 router = APIRouter(tags=["tokenization"], dependencies=[Depends(validate_json_request)], responses=ERRORS)
 
