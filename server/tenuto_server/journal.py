@@ -1,7 +1,6 @@
 """What becomes of every request: its id, exactly one outcome, and one line in the log when it has ended."""
 
 import logging
-import re
 import time
 import uuid
 from contextvars import ContextVar
@@ -13,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import metrics
 from .accounting import Choice, Reply, collect_replies
-from .limits import GENERATING
+from .limits import GENERATING, REQUEST_ID
 from .scopes import path_of
 
 logger = logging.getLogger("vllm.tenuto.requests")
@@ -26,7 +25,6 @@ QUIET = frozenset({"/livez", "/readyz", "/metrics"})
 #: Characters of what a client wrote that are worth logging.
 _LONGEST = 200
 
-_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 #: How an error begins in the midst of a stream: OpenAI's, Anthropic's, that of the Responses API.
 _STREAMED_ERRORS = (b'data: {"error":', b"event: error", b"event: response.failed")
 
@@ -101,9 +99,8 @@ class Record:
             self.model = body["model"] if isinstance(body.get("model"), str) else None
             self.is_stream = body.get("stream") is True
             own = body.get("request_id")
-            if isinstance(own, str) and not self.id_is_given:
-                self.id = own if _ID.fullmatch(own) else self.id
-                return
+            if isinstance(own, str) and REQUEST_ID.fullmatch(own) and not self.id_is_given:
+                self.id = own
         scope["headers"] = [*without_id(scope["headers"]), (HEADER, self.id.encode())]
 
     @property
@@ -223,7 +220,7 @@ def without_id(headers: Any) -> list[tuple[bytes, bytes]]:
 
 def _begin(scope: Scope) -> Record:
     given = [value.decode("latin-1") for name, value in scope["headers"] if name == HEADER]
-    is_given = len(given) == 1 and _ID.fullmatch(given[0]) is not None
+    is_given = len(given) == 1 and REQUEST_ID.fullmatch(given[0]) is not None
     if not is_given:
         scope["headers"] = without_id(scope["headers"])
     return Record(

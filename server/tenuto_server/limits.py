@@ -4,6 +4,7 @@ What a body means is for the schemas to check; here is refused what would cost t
 for one request, and what would let a request reach beyond its own reply.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ DEFAULT_MAX_BODY_BYTES = 4 * 2**20
 GENERATING = frozenset(
     {"/v1/chat/completions", "/v1/chat/completions/batch", "/v1/completions", "/v1/messages", "/v1/responses"}
 )
+
+#: What can name a request: it goes out with every chunk, and into the log.
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 #: Levels of nesting in a body: far more than any tool's schema has, far fewer than a parser's stack.
 MAX_DEPTH = 64
@@ -88,6 +92,7 @@ def check_body(body: Any, limits: Limits) -> None:
     if not isinstance(body, dict):
         return
     _check_not_taken(body)
+    _check_id(body.get("request_id"))
     _check_at_most("n", body.get("n"), limits.n, "--max-n")
     xargs = body.get("vllm_xargs")
     for source in (body, xargs if isinstance(xargs, dict) else {}):
@@ -135,6 +140,11 @@ def _check_not_taken(body: dict[str, Any]) -> None:
         given = body.get(field)
         for key in sorted(keys & given.keys()) if isinstance(given, dict) else ():
             raise InvalidRequest(field, f"{key!r} {reason}")
+
+
+def _check_id(given: Any) -> None:
+    if isinstance(given, str) and not REQUEST_ID.fullmatch(given):
+        raise InvalidRequest("request_id", f"{_show(given)} is not 1 to 128 letters, digits and ._:-")
 
 
 def _check_at_most(field: str, value: Any, bound: int, option: str) -> None:
