@@ -1,6 +1,5 @@
 """vLLM's engine with thinking budgets: the one place that every request passes, whatever its endpoint."""
 
-import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -24,8 +23,9 @@ from .accounting import Choice, Reply, hand_over
 from .asked import OWN_KEYS, Asked
 from .combinations import check_combination
 from .grammar import supervised, thinks_by_itself
+from .journal import current_record
 from .policy import FloorCheck, Room, ThinkingPolicy
-from .running import RunningReplies, RunningReply
+from .running import RunningReplies, RunningReply, response_of
 from .steering import Outcome, read_reports, report_of, steer
 from .stopping import AnswerStopsProcessor
 
@@ -79,7 +79,8 @@ class ThinkingEngine(AsyncLLM):
             return outputs
         reply = Reply(request.plan, request.budget, request.prompt, params.n, request.set_by)
         hand_over(reply)
-        running = RunningReply(request_id, key, reply, request.budget, request.check_floor)
+        response_id, first = response_of(request_id, current_record().path, params.n)
+        running = RunningReply(response_id, first, key, reply, request.budget, request.check_floor)
         return self._accounted(outputs, running, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
 
     def check(self, prompt: Any, sampling_params: SamplingParams) -> None:
@@ -143,12 +144,10 @@ class ThinkingEngine(AsyncLLM):
         It takes effect in the next step of each choice, which is waited for.
 
         Raises:
-            SteeringError: where no such reply is running, or it cannot be steered.
-            InvalidBudget: for a floor that leaves no room for the answer.
+            SteeringError: where no such reply is running, or a part of it cannot be steered; then none was.
+            InvalidBudget: for a floor that leaves no room for the answer in one of them.
         """
-        found = self._running.find(reply_id)
-        outcomes = await asyncio.gather(*(steer(running, until, self._call) for running in found))
-        return sorted((outcome for each in outcomes for outcome in each), key=lambda outcome: outcome.index)
+        return await steer(self._running.find(reply_id), until, self._call)
 
     async def _accounted(self, outputs: Outputs, running: RunningReply, *, cumulative: bool) -> Outputs:
         reply = running.reply

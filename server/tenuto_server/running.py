@@ -1,6 +1,5 @@
 """The replies that the engine works on, by the id that their clients know: for steering them."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,8 +11,24 @@ from .accounting import Reply
 from .errors import NotRunning, SteeringError
 from .policy import FloorCheck
 
-#: What vLLM's serving objects add to the id of a response for its prompts, conversations and turns.
-_PART = re.compile(r"(cmpl-.*)-(\d+)|((?:chatcmpl-|resp_).*)_(\d+)", re.DOTALL)
+#: How vLLM's serving objects number the parts of a response, by the path that was asked: `ID-2`, `ID_2`. These are its
+#: prompts, its conversations, its turns. Where there are no parts, an id is the response's, whatever it ends in.
+_SEPARATORS = {"/v1/completions": "-", "/v1/chat/completions/batch": "_", "/v1/responses": "_"}
+_TURNS = frozenset({"/v1/responses"})
+
+
+def response_of(engine_id: str, path: str, n: int) -> tuple[str, int]:
+    """Which response a reply is for, and the index of its first choice there.
+
+    Args:
+        path: of the HTTP request that the engine works for.
+        n: choices of each part.
+    """
+    separator = _SEPARATORS.get(path)
+    response_id, _, part = engine_id.rpartition(separator) if separator else ("", "", "")
+    if not part.isdecimal():
+        return engine_id, 0
+    return response_id, 0 if path in _TURNS else int(part) * n
 
 
 @dataclass(eq=False, slots=True)
@@ -21,7 +36,8 @@ class RunningReply:
     """A reply to one prompt while the engine works on it.
 
     Attributes:
-        id: the engine's; that of the response, with a number behind it where a response has several parts.
+        id: of the response, as its client knows it; the replies to several prompts share it.
+        first_index: of its first choice among those of the response.
         key: under which the engine's workers know its sequences.
         reply: its account.
         budget: what it was started with.
@@ -31,6 +47,7 @@ class RunningReply:
     """
 
     id: str
+    first_index: int
     key: str
     reply: Reply
     budget: ThinkingBudget | None
@@ -38,14 +55,15 @@ class RunningReply:
     steers: int = field(default=0, init=False)
     is_over: bool = field(default=False, init=False)
 
-    @property
-    def first_index(self) -> int:
-        """Index of its first choice among those of the response."""
-        _, part = _split(self.id)
-        return 0 if self.id.startswith("resp_") else part * len(self.reply.choices)
+    def check(self, until: int | None) -> None:
+        """Whether it can be steered so; `until` as of `ThinkingAutomaton.steer`.
 
-    def next_number(self) -> int:
-        """The number of a new steer. Raises SteeringError when there were too many, and without a budget."""
+        Raises:
+            SteeringError: without a budget, and when it was steered too often.
+            InvalidBudget: for a floor that leaves no room for the answer.
+        """
+        if until is not None:
+            self.check_floor(until)
         if self.budget is None:
             raise SteeringError(
                 "this reply was started without a thinking budget, so nothing watches over it; a request with any "
@@ -53,6 +71,9 @@ class RunningReply:
             )
         if self.steers == MAX_STEERS:
             raise SteeringError(f"this reply was steered {MAX_STEERS} times already, which is as often as one can be")
+
+    def next_number(self) -> int:
+        """The number of a new steer, once it was checked."""
         self.steers += 1
         return self.steers
 
@@ -62,38 +83,25 @@ class RunningReplies:
 
     def __init__(self) -> None:
         self._by_id: dict[str, list[RunningReply]] = {}
-        self._by_response: dict[str, list[RunningReply]] = {}
 
     @contextmanager
     def during(self, running: RunningReply) -> Iterator[None]:
         """Known for as long as this is open."""
-        response, _ = _split(running.id)
-        entries = ((self._by_id, running.id), (self._by_response, response))
-        for index, name in entries:
-            index.setdefault(name, []).append(running)
+        self._by_id.setdefault(running.id, []).append(running)
         try:
             yield
         finally:
             running.is_over = True
-            for index, name in entries:
-                index[name].remove(running)
-                if not index[name]:
-                    del index[name]
+            self._by_id[running.id].remove(running)
+            if not self._by_id[running.id]:
+                del self._by_id[running.id]
 
     def find(self, reply_id: str) -> list[RunningReply]:
-        """The replies of a response, or one part of it by its own id. Raises NotRunning where there is none."""
-        found = self._by_id.get(reply_id) or self._by_response.get(reply_id)
+        """The replies of a response. Raises NotRunning where there is none."""
+        found = self._by_id.get(reply_id)
         if not found:
             raise NotRunning(reply_id)
         return list(found)
 
     def __len__(self) -> int:
         return sum(map(len, self._by_id.values()))
-
-
-def _split(engine_id: str) -> tuple[str, int]:
-    """The id of the response, and which part of it this is."""
-    match = _PART.fullmatch(engine_id)
-    if match is None:
-        return engine_id, 0
-    return (match[1], int(match[2])) if match[1] else (match[3], int(match[4]))

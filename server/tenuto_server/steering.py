@@ -43,19 +43,26 @@ class Outcome:
         return asdict(self)
 
 
-async def steer(running: RunningReply, until: int | None, call: Call) -> list[Outcome]:
-    """Steer all choices of a reply, and wait until that has come into force.
+async def steer(replies: Sequence[RunningReply], until: int | None, call: Call) -> list[Outcome]:
+    """Steer all choices of all parts of a response, and wait until that has come into force.
+
+    An error says that nothing was steered: numbers are given, and orders sent, when all parts have been checked.
 
     Args:
         until: the new floor; None for "answer now".
 
     Raises:
-        SteeringError: where it cannot be steered.
-        InvalidBudget: for a floor that leaves no room for the answer.
+        SteeringError, InvalidBudget: as `RunningReply.check`.
     """
-    if until is not None:
-        running.check_floor(until)
-    number = running.next_number()
+    for running in replies:
+        running.check(until)
+    numbers = [running.next_number() for running in replies]
+    parts = zip(replies, numbers, strict=True)
+    outcomes = await asyncio.gather(*(_steer(running, number, until, call) for running, number in parts))
+    return sorted((outcome for each in outcomes for outcome in each), key=lambda outcome: outcome.index)
+
+
+async def _steer(running: RunningReply, number: int, until: int | None, call: Call) -> list[Outcome]:
     followed = await _carried_out(running, number, until, call)
     return [_outcome(running, choice, report, number) for choice, report in followed]
 

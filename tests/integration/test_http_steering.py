@@ -199,7 +199,8 @@ def test_every_choice_is_steered_and_told(server: RunningServer, by_hand: ByHand
 def test_a_reply_that_is_not_streamed_is_steered_by_the_id_that_its_client_gave(
     server: RunningServer, by_hand: ByHand, questions: list[str]
 ) -> None:
-    name = uuid.uuid4().hex
+    other = uuid.uuid4().hex
+    name = f"{other}_7"  # as if it were a part of another's
     body = ask(questions[0], min_thinking_tokens=350, max_tokens=450, return_token_ids=True)
     with ThreadPoolExecutor() as pool:
         reply = pool.submit(
@@ -209,10 +210,12 @@ def test_a_reply_that_is_not_streamed_is_steered_by_the_id_that_its_client_gave(
             headers={"X-Request-Id": name},
             timeout=START_SECONDS,
         )
-        told = until_found(lambda: steer(server, f"chatcmpl-{name}", **NOW))
+        until_found(lambda: steer(server, f"chatcmpl-{name}", **until(300)))
+        assert steer(server, f"chatcmpl-{other}", **NOW).status_code == 404
+        told = steer(server, f"chatcmpl-{name}", **NOW).json()
         answer = reply.result().json()
     assert answer["id"] == f"chatcmpl-{name}"
-    assert told["choices"][0]["applied"] is True
+    assert [(choice["index"], choice["applied"]) for choice in told["choices"]] == [(0, True)]
     choice = answer["choices"][0]
     assert choice["thinking"]["tokens"] == told["choices"][0]["tokens"]
     assert choice["thinking"]["tokens"] == by_hand.count(choice["token_ids"], choice["thinking"]["tokens"])

@@ -12,7 +12,7 @@ from tenuto_decoding.steering import MAX_STEERS, SequenceReport, Steer
 from tenuto_server import steering
 from tenuto_server.accounting import Reply
 from tenuto_server.errors import NotRunning, SteeringError
-from tenuto_server.running import RunningReplies, RunningReply
+from tenuto_server.running import RunningReplies, RunningReply, response_of
 from tenuto_server.steering import Outcome, assign, report_of, steer
 
 PROMPT = "<|im_start|>assistant\n"
@@ -35,10 +35,12 @@ def test_a_choice_finds_its_report_by_its_ids(reports: list[SequenceReport], own
     assert report_of([1, 2, 3, 4], reports) == own
 
 
-def running(tokenizer: Any, reply_id: str = "chatcmpl-1", n: int = 1, **budget: Any) -> RunningReply:
+def running(
+    tokenizer: Any, reply_id: str = "chatcmpl-1", n: int = 1, first: int = 0, longest: int = 100, **budget: Any
+) -> RunningReply:
     asked = ThinkingBudget(**budget) if budget else None
     reply = Reply(compile_plan(asked, FAMILIES["s1"], tokenizer), asked, tokenizer.encode(PROMPT), n)
-    return RunningReply(reply_id, "key", reply, asked, refuse_above(100))
+    return RunningReply(reply_id, first, "key", reply, asked, refuse_above(longest))
 
 
 def refuse_above(bound: int) -> Any:
@@ -85,7 +87,7 @@ async def test_answer_now_is_told_where_it_took_effect(chatml: Any) -> None:
     (choice,) = reply.reply.choices
     choice.take(thinking[:-1])
     workers = Workers(thinking, positions=(len(thinking),))
-    assert await steer(reply, None, workers.call) == [Outcome(0, True, "thinking", 3)]
+    assert await steer([reply], None, workers.call) == [Outcome(0, True, "thinking", 3)]
     choice.take([*thinking[-1:], *ids(chatml, "\n<|im_start|>answer\nFinal Answer:x<|im_end|>")])
     assert choice.report.to_dict() == {
         "tokens": 3,
@@ -104,12 +106,12 @@ async def test_a_longer_thinking_is_told_with_the_bounds_that_it_came_to(chatml:
     (choice,) = reply.reply.choices
     choice.take(thinking)
     workers = Workers(thinking, positions=(len(thinking),))
-    assert await steer(reply, 9, workers.call) == [Outcome(0, True, "thinking", 3)]
+    assert await steer([reply], 9, workers.call) == [Outcome(0, True, "thinking", 3)]
     choice.take(ids(chatml, "abcdef\n<|im_start|>answer"))
     report = choice.report
     assert (report.max_thinking_tokens, report.min_thinking_tokens, report.tokens, report.ended_by) == (9, 9, 9, "cap")
     with pytest.raises(InvalidBudget, match="101 is above 100"):
-        await steer(reply, 101, workers.call)
+        await steer([reply], 101, workers.call)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ async def test_what_has_ended_is_left_and_told(chatml: Any, text: str, phase: st
     reply = running(chatml, num_waits=0, max_thinking_tokens=50)
     reply.reply.choices[0].take(ids(chatml, text))
     workers = Workers(ids(chatml, text), positions=(len(ids(chatml, text)),))
-    assert await steer(reply, None, workers.call) == [Outcome(0, False, phase, tokens)]
+    assert await steer([reply], None, workers.call) == [Outcome(0, False, phase, tokens)]
     assert "steered" not in reply.reply.choices[0].report.to_dict()
 
 
@@ -131,7 +133,7 @@ async def test_choices_that_wait_and_have_finished_are_told_from_those_that_thin
     chatml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steering, "_PATIENCE", 0.01)
-    reply = running(chatml, "cmpl-x-2", n=3, max_thinking_tokens=50)
+    reply = running(chatml, "cmpl-x", n=3, first=6, max_thinking_tokens=50)
     finished, thinking, _ = reply.reply.choices
     whole = ids(chatml, "<|im_start|>thinkab\n<|im_start|>answer<|im_end|>")
     finished.take(whole)
@@ -140,7 +142,7 @@ async def test_choices_that_wait_and_have_finished_are_told_from_those_that_thin
     workers = Workers(whole[:4], positions=(4,))
     workers.reports.append(SequenceReport(whole, [], []))
     workers.positions = (4, len(whole))
-    assert await steer(reply, None, workers.call) == [
+    assert await steer([reply], None, workers.call) == [
         Outcome(6, False, "finished", 3),
         Outcome(7, True, "thinking", 2),
         Outcome(8, False, "waiting", 0),
@@ -151,30 +153,67 @@ async def test_a_reply_can_be_steered_only_so_often_and_only_with_a_budget(chatm
     workers = Workers([], positions=(0,))
     often = running(chatml, min_thinking_tokens=0)
     for _ in range(MAX_STEERS):
-        await steer(often, 5, workers.call)
+        await steer([often], 5, workers.call)
     with pytest.raises(SteeringError, match="steered 16 times"):
-        await steer(often, 5, workers.call)
+        await steer([often], 5, workers.call)
     with pytest.raises(SteeringError, match="without a thinking budget"):
-        await steer(running(chatml), 5, workers.call)
+        await steer([running(chatml)], 5, workers.call)
+
+
+async def test_an_order_is_for_all_parts_of_a_response_or_for_none(chatml: Any) -> None:
+    """One part has no room for the floor, or was steered too often: the others are not steered behind the error."""
+    workers = Workers([], positions=(0,))
+    roomy, narrow = (running(chatml, "cmpl-a", longest=longest, min_thinking_tokens=0) for longest in (100, 50))
+    with pytest.raises(InvalidBudget, match="60 is above 50"):
+        await steer([roomy, narrow], 60, workers.call)
+    for _ in range(MAX_STEERS):
+        await steer([narrow], 5, workers.call)
+    told = [len(report.steers) for report in workers.reports]
+    with pytest.raises(SteeringError, match="steered 16 times"):
+        await steer([roomy, narrow], 5, workers.call)
+    assert [len(report.steers) for report in workers.reports] == told
+    assert roomy.steers == 0
+    assert [outcome.index for outcome in await steer([roomy], 5, workers.call)] == [0]
+
+
+async def test_the_choices_of_all_parts_are_told_in_their_order(chatml: Any) -> None:
+    parts = [running(chatml, "cmpl-a", n=2, first=first, min_thinking_tokens=0) for first in (2, 0)]
+    workers = Workers([], [], positions=(0, 0))
+    assert [outcome.index for outcome in await steer(parts, None, workers.call)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("engine_id", "path", "response"),
+    [
+        ("cmpl-bill_7-0", "/v1/completions", ("cmpl-bill_7", 0)),
+        ("cmpl-bill-7-3", "/v1/completions", ("cmpl-bill-7", 6)),
+        ("chatcmpl-bill_7", "/v1/chat/completions", ("chatcmpl-bill_7", 0)),
+        ("chatcmpl-bill-7", "/v1/messages", ("chatcmpl-bill-7", 0)),
+        ("chatcmpl-bill_7_3", "/v1/chat/completions/batch", ("chatcmpl-bill_7", 6)),
+        ("resp_bill_7_3", "/v1/responses", ("resp_bill_7", 0)),  # turns: nobody sees their choices
+        ("bill_7", "", ("bill_7", 0)),
+    ],
+)
+def test_only_what_vllm_has_added_is_taken_off_an_id(engine_id: str, path: str, response: tuple[str, int]) -> None:
+    """A client's own id may end in a number, as if it were a part."""
+    assert response_of(engine_id, path, n=2) == response
 
 
 def test_replies_are_found_by_the_id_of_their_response_while_they_run(chatml: Any) -> None:
     replies = RunningReplies()
-    names = ["chatcmpl-a", "cmpl-a-0", "cmpl-a-1", "resp_a_0", "chatcmpl-batch_1"]
-    found = {name: running(chatml, name, n=2) for name in names}
-    contexts = [replies.during(each) for each in found.values()]
+    chat, *prompts = [running(chatml, name) for name in ("chatcmpl-bill_7", "cmpl-a", "cmpl-a")]
+    contexts = [replies.during(each) for each in (chat, *prompts)]
     for context in contexts:
         context.__enter__()
-    assert replies.find("chatcmpl-a") == [found["chatcmpl-a"]]
-    assert replies.find("cmpl-a") == [found["cmpl-a-0"], found["cmpl-a-1"]]
-    assert [each.first_index for each in replies.find("cmpl-a")] == [0, 2]
-    assert replies.find("cmpl-a-1") == [found["cmpl-a-1"]]
-    assert [each.first_index for each in replies.find("resp_a")] == [0]
-    assert [each.first_index for each in replies.find("chatcmpl-batch")] == [2]
+    assert replies.find("chatcmpl-bill_7") == [chat]
+    assert replies.find("cmpl-a") == prompts
+    for name in ("chatcmpl-bill", "cmpl-a-0"):  # another's, or nobody's
+        with pytest.raises(NotRunning, match=name):
+            replies.find(name)
     for context in contexts:
         context.__exit__(None, None, None)
     assert not len(replies)
-    for name in ("chatcmpl-a", "cmpl-a", "never"):
+    for name in ("chatcmpl-bill_7", "cmpl-a", "never"):
         with pytest.raises(NotRunning, match=name):
             replies.find(name)
 
