@@ -131,11 +131,6 @@ class Reply:
         self.prompt = prompt
         self.choices = [Choice(plan, budget, prompt, set_by) for _ in range(n)]
 
-    @property
-    def reasoning_tokens(self) -> int:
-        """Thinking tokens over all choices."""
-        return sum(choice.report.tokens for choice in self.choices)
-
 
 _collections: ContextVar[tuple[list[Reply], ...]] = ContextVar("collections", default=())
 
@@ -150,6 +145,16 @@ def collect_replies(into: list[Reply] | None = None) -> Iterator[list[Reply]]:
     token = _collections.set((*_collections.get(), replies))
     try:
         yield replies
+    finally:
+        _collections.reset(token)
+
+
+@contextmanager
+def collect_nothing() -> Iterator[None]:
+    """What is generated on behalf of this context is given to nobody, so that it goes as soon as it has ended."""
+    token = _collections.set(())
+    try:
+        yield
     finally:
         _collections.reset(token)
 

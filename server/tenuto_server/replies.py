@@ -13,7 +13,7 @@ from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
 
 from tenuto_decoding.errors import InvalidBudget
 
-from .accounting import Choice, Reply, collect_replies
+from .accounting import Choice, Reply, collect_nothing, collect_replies
 
 T = TypeVar("T")
 
@@ -22,7 +22,8 @@ class Account:
     """What the engine generates on behalf of one HTTP request; it goes on growing while the reply streams.
 
     Args:
-        void: nothing is told, because what the engine generates are not the reply's choices.
+        void: nothing is told, and nothing kept: what the engine generates are not the reply's choices but steps of its
+            search, of which there may be very many.
     """
 
     def __init__(self, *, void: bool = False) -> None:
@@ -32,12 +33,12 @@ class Account:
     @property
     def known(self) -> bool:
         """Whether there is anything to tell: not without known markers."""
-        return bool(self.replies) and not self._void
+        return bool(self.replies)
 
     @property
     def choices(self) -> list[Choice]:
         """The choices of all replies, which is how they are numbered: those of the first prompt, of the second, ..."""
-        return [choice for reply in self.replies for choice in reply.choices] if self.known else []
+        return [choice for reply in self.replies for choice in reply.choices]
 
     @property
     def reasoning_tokens(self) -> int:
@@ -49,7 +50,7 @@ class Account:
 
     async def of(self, work: Awaitable[T]) -> T:
         """What the work comes to; what is generated meanwhile is accounted for here."""
-        with collect_replies([] if self._void else self.replies):
+        with collect_nothing() if self._void else collect_replies(self.replies):
             return await work
 
     async def following(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

@@ -103,10 +103,3 @@ async def test_accounts_reach_the_context_that_collects_them_and_no_other(chatml
 
     account()  # collected by nobody
     assert all(await asyncio.gather(*(handle() for _ in range(5))))
-
-
-def test_the_tokens_of_a_reply_are_those_of_all_its_choices(chatml: Any) -> None:
-    reply = Reply(compile_plan(None, FAMILIES["s1"], chatml), None, ids(chatml, PROMPT), n=2)
-    reply.choices[0].take(ids(chatml, "<|im_start|>thinkab"))
-    reply.choices[1].take(ids(chatml, "<|im_start|>thinkabc<|im_start|>answer"))
-    assert reply.reasoning_tokens == 5

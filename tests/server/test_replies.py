@@ -1,6 +1,7 @@
 """The account of a request in what it answers: whole replies, and streams that are told while they run."""
 
 import json
+import weakref
 from collections.abc import AsyncGenerator
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from vllm.entrypoints.serve.engine.protocol import UsageInfo
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import FAMILIES
 from tenuto_decoding.plan import compile_plan
-from tenuto_server.accounting import Reply, hand_over
+from tenuto_server.accounting import Reply, collect_replies, hand_over
 from tenuto_server.replies import Account, open_account, tell_choices, tell_chunks
 from tenuto_server.service import Service
 
@@ -61,6 +62,28 @@ async def test_without_an_account_the_report_is_null_and_usage_as_it_was(chatml:
     tell_choices(reply, account)
     assert reply.choices[0].thinking is None
     assert reply.usage.completion_tokens_details is None
+
+
+async def test_the_steps_of_a_search_are_kept_by_nobody(chatml: Any) -> None:
+    """Not by the account, not by the record of the request around it, whether the reply comes whole or streamed."""
+    steps: list[weakref.ref[Reply]] = []
+
+    async def work() -> None:
+        for _ in range(20):
+            steps.append(weakref.ref(generate(chatml, "x")))
+            assert steps[-1]() is None
+
+    async def events() -> AsyncGenerator[str, None]:
+        await work()
+        yield "data: [DONE]\n\n"
+
+    account = Account(void=True)
+    with collect_replies() as record:
+        await account.of(work())
+        async for _ in tell_chunks(events(), account):
+            generate(chatml, "x")  # another's, beside it
+    assert len(steps) == 40
+    assert len(record) == 1
 
 
 async def test_a_stream_is_accounted_for_even_where_it_generates_later(chatml: Any) -> None:
