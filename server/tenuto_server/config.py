@@ -157,6 +157,7 @@ def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
     args.model = args.model_tag or args.model
     _refuse_other_launchers(args)
     _refuse_open_doors()
+    _refuse_missing_certificates(args)
     validate_parsed_serve_args(args)
     config = ServeConfig(**{option.name: getattr(args, option.name) for option in fields(ServeConfig)})
     if config.max_output_tokens is not None:
@@ -250,3 +251,12 @@ def _refuse_open_doors() -> None:
         raise StartupError("VLLM_SERVER_DEV_MODE is set: it is for developers of vLLM and lets clients call any method")
     if envs.VLLM_ALLOW_INSECURE_SERIALIZATION:
         raise StartupError("VLLM_ALLOW_INSECURE_SERIALIZATION is set: messages between processes could carry code")
+
+
+def _refuse_missing_certificates(args: Namespace) -> None:
+    for name in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs"):
+        file = getattr(args, name)
+        if file is not None and not Path(file).is_file():
+            raise StartupError(f"--{name.replace('_', '-')}: {file} is no file")
+    if args.ssl_keyfile is not None and args.ssl_certfile is None:
+        raise StartupError(f"--ssl-keyfile: {args.ssl_keyfile} needs its certificate: give --ssl-certfile too")

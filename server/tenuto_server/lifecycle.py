@@ -58,7 +58,7 @@ def serve(config: ServeConfig, args: Namespace) -> Never:
         raise StartupError(str(error)) from error
     if not keys and not _is_loopback(args.host):
         logger.warning("No API key is set: whoever reaches %s may use this server", address)
-    _leave(uvloop.run(_Server(config, args, keys, address, listener).run()))
+    _leave(uvloop.run(Server(config, args, keys, address, listener).run()))
 
 
 def _take_keys(config: ServeConfig, args: Namespace) -> KeyRing:
@@ -77,13 +77,19 @@ def _is_loopback(host: str | None) -> bool:
         return host == "localhost"
 
 
-class _Server:
+class Server:
+    """One server: its HTTP side, and the engine once that is loaded.
+
+    Raises:
+        StartupError: for TLS certificates that cannot be used.
+    """
+
     def __init__(
         self, config: ServeConfig, args: Namespace, keys: KeyRing, address: str, listener: socket.socket
     ) -> None:
         self._config, self._args, self._address, self._listener = config, args, address, listener
-        self._service = Service(has_default_budget=config.read_defaults().bounds_thinking)
-        self._app = build_app(args, config, keys, self._service)
+        self.service = Service(has_default_budget=config.read_defaults().bounds_thinking)
+        self._app = build_app(args, config, keys, self.service)
         self._http = NoSignalServer(_uvicorn_config(args, self._app))
         self._app.state.server = self._http
         self._signals = 0
@@ -92,27 +98,36 @@ class _Server:
 
     async def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
+            asyncio.get_running_loop().add_signal_handler(number, self.on_signal)
         http = asyncio.create_task(self._http.serve(sockets=[self._listener]))
-        engine = await self._load()
-        status = await self._until_end(engine)
-        await self._drain(engine)
+        engine = await self._load(http)
+        status = await self.work(engine, http)
         await self._unless_insisted(asyncio.to_thread(engine.shutdown, _STOP_SECONDS))
         self._http.should_exit = True
-        await http
+        await asyncio.wait((http,))
         return status
 
-    def _on_signal(self) -> None:
+    async def work(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:
+        """Serve until something ends it, and let running replies finish; the status to exit with."""
+        status = await self._until_end(engine, http)
+        await self._drain(engine)
+        return FAILED if engine.errored else status  # it may have died meanwhile
+
+    def on_signal(self) -> None:
+        """The first one ends the server in order, a second one at once."""
         self._signals += 1
         self._signalled.set()
         if self._signals > 1:
             self._insisted.set()
 
-    async def _load(self) -> ThinkingEngine:
+    async def _load(self, http: asyncio.Task[None]) -> ThinkingEngine:
         """Load the model in a thread, while the probes are answered. Does not return if that is cut short."""
         loading = _in_thread(lambda: start_engine(self._config, self._args))
         signalled = asyncio.create_task(self._signalled.wait())
-        await asyncio.wait((loading, signalled), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((loading, signalled, http), return_when=asyncio.FIRST_COMPLETED)
+        if http.done():
+            _tell_end(http)
+            _leave(FAILED)
         if not loading.done():
             _leave(OK)
         signalled.cancel()
@@ -132,16 +147,16 @@ class _Server:
         await init_app_state(engine, state, self._args, await engine.get_supported_tasks())
         adapt_serving(state)
         freeze_gc_heap()
-        self._service.capacity = self._config.capacity(_can_run(engine))
-        metrics.CAPACITY.set(float("inf") if self._service.capacity is None else self._service.capacity)
-        self._service.watch(lambda: engine.errored)
-        self._service.stage = Stage.READY
+        self.service.capacity = self._config.capacity(_can_run(engine))
+        metrics.CAPACITY.set(float("inf") if self.service.capacity is None else self.service.capacity)
+        self.service.watch(lambda: engine.errored)
+        self.service.stage = Stage.READY
         _announce(
             f"Tenuto is ready. Try: {_example(self._address, self._args)}", as_log=self._config.log_format == "json"
         )
 
-    async def _until_end(self, engine: ThinkingEngine) -> int:
-        """Wait for a signal or the engine's death, logging its figures now and then."""
+    async def _until_end(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:
+        """Wait for a signal, or the end of the engine or of the HTTP server; log the engine's figures now and then."""
         since_log = 0.0
         while not self._signalled.is_set():
             try:
@@ -151,6 +166,9 @@ class _Server:
             if engine.errored:
                 logger.error("The engine has died; the server ends with it")
                 return FAILED
+            if http.done():
+                _tell_end(http)
+                return FAILED
             if since_log >= envs.VLLM_LOG_STATS_INTERVAL and not self._args.disable_log_stats:
                 since_log = 0.0
                 await engine.do_log_stats()
@@ -158,17 +176,17 @@ class _Server:
 
     async def _drain(self, engine: ThinkingEngine) -> None:
         """Take no more work; let what runs finish, or cut it after the time for that, or at a second signal."""
-        self._service.stage = Stage.DRAINING
+        self.service.stage = Stage.DRAINING
         if engine.errored:
-            await self._service.idle(_CUT_SECONDS)  # streams are told of the error
+            await self.service.idle(_CUT_SECONDS)  # streams are told of the error
             return
-        if self._service.running:
-            logger.info("Shutting down after %d running request(s)", self._service.running)
-        await self._unless_insisted(self._service.idle(self._config.drain_timeout))
-        if self._service.running:
-            self._service.cutting = True
+        if self.service.running:
+            logger.info("Shutting down after %d running request(s)", self.service.running)
+        await self._unless_insisted(self.service.idle(self._config.drain_timeout))
+        if self.service.running:
+            self.service.cutting = True
             await engine.pause_generation(mode="abort", clear_cache=False)
-            await self._service.idle(_CUT_SECONDS)
+            await self.service.idle(_CUT_SECONDS)
 
     async def _unless_insisted(self, work: Coroutine[Any, Any, Any]) -> None:
         """Wait for the work, but no longer than until a second signal."""
@@ -176,6 +194,10 @@ class _Server:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+
+
+def _tell_end(http: asyncio.Task[None]) -> None:
+    logger.error("The HTTP server has ended, and all ends with it", exc_info=http.exception())
 
 
 def _announce(text: str, *, as_log: bool) -> None:
@@ -235,6 +257,10 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
     # Where `LimitedHead` reads them.
     config.h11_max_incomplete_event_size = args.h11_max_incomplete_event_size
     config.h11_max_header_count = args.h11_max_header_count  # type: ignore[attr-defined]
+    try:
+        config.load()
+    except (OSError, ValueError) as error:  # ssl's errors are OSErrors
+        raise StartupError(f"--ssl-certfile, --ssl-keyfile, --ssl-ca-certs or --ssl-ciphers: {error}") from error
     return config
 
 

@@ -17,7 +17,8 @@ METRICS = frozenset({"/metrics"})
 DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
 
 #: Environment variables with one key (vLLM's), and with several that commas divide.
-KEY_VARIABLES = ("VLLM_API_KEY", "TENUTO_API_KEYS")
+_SEVERAL = "TENUTO_API_KEYS"
+KEY_VARIABLES = ("VLLM_API_KEY", _SEVERAL)
 
 _POLICY_VIOLATION = 1008  # RFC 6455
 
@@ -44,14 +45,22 @@ def read_keys(given: Iterable[str], file: str | None, environ: Mapping[str, str]
     """All keys of the command line, of the file, and of the environment.
 
     Raises:
-        StartupError: for a key that is empty, and for a file that cannot be read or holds none.
+        StartupError: for a key that no client could send, and for a file or variable that is there and holds none.
     """
     keys = [_checked(key, "--api-key") for key in given]
     if file is not None:
         keys += _keys_in(Path(file))
-    one, several = (environ.get(name, "") for name in KEY_VARIABLES)
-    keys += [key.strip() for key in (one, *several.split(",")) if key.strip()]
+    for name in KEY_VARIABLES:
+        if name in environ:
+            keys += _keys_of(name, environ[name])
     return KeyRing(keys)
+
+
+def _keys_of(variable: str, value: str) -> list[str]:
+    keys = [key.strip() for key in (value.split(",") if variable == _SEVERAL else [value]) if key.strip()]
+    if not keys:
+        raise StartupError(f"{variable} is set and holds no key, which would leave the server open: fill or unset it")
+    return [_checked(key, variable) for key in keys]
 
 
 def _keys_in(file: Path) -> list[str]:

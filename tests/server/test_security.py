@@ -162,7 +162,25 @@ def test_a_ring_does_not_keep_the_keys() -> None:
 
 
 def test_without_any_key_the_ring_is_empty() -> None:
-    assert not read_keys([], None, {"VLLM_API_KEY": "", "TENUTO_API_KEYS": " , "})
+    assert not read_keys([], None, {"PATH": "/bin"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("VLLM_API_KEY", "", "holds no key"),
+        ("VLLM_API_KEY", " ", "holds no key"),
+        ("TENUTO_API_KEYS", " , ", "holds no key"),
+        ("VLLM_API_KEY", "a b", "a key is empty or holds white space"),
+        ("TENUTO_API_KEYS", "good,not good", "a key is empty or holds white space"),
+    ],
+)
+def test_a_variable_without_a_key_does_not_leave_the_server_open(variable: str, value: str, message: str) -> None:
+    """Such as `VLLM_API_KEY="$KEY"` where KEY is not set, whatever other keys there are."""
+    with pytest.raises(StartupError, match=message) as refusal:
+        read_keys(["other"], None, {variable: value})
+    assert variable in str(refusal.value)
+    assert "not good" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
