@@ -183,6 +183,6 @@ def test_one_wrong_prompt_stops_all_of_them(client: OpenAI, server: RunningServe
 
 
 def test_beam_search_goes_on_without_a_report(server: RunningServer, questions: list[str]) -> None:
-    request = ask(prompt(questions[0]), n=2, use_beam_search=True) | {"max_tokens": 4}
+    request = ask(prompt(questions[0]), n=2, use_beam_search=True) | {"max_tokens": 2}
     reply = server.post("/v1/completions", **request).json()
     assert [choice["thinking"] for choice in reply["choices"]] == [None, None]

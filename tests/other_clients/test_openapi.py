@@ -29,6 +29,8 @@ document = schemathesis.openapi.from_url(f"{URL}/openapi.json")
 def test_every_answer_is_documented(case: Any) -> None:
     if isinstance(case.body, dict):
         for name in LIMITS:
+            if name in case.body and case.body[name] is None:
+                del case.body[name]  # null is no limit
             if isinstance(case.body.get(name), int) and case.body[name] > 16:
                 case.body[name] = 16
         if case.operation.path != "/v1/messages" and not any(name in case.body for name in LIMITS):
