@@ -39,5 +39,9 @@ def waits_sweep(waits: Sequence[int]) -> Sweep:
 
 def caps_sweep(caps: Sequence[int], num_waits: int) -> Sweep:
     """Thinking is cut at each cap; `num_waits` makes the model use the room."""
-    methods = tuple(Method(str(cap), {"max_thinking_tokens": cap, "num_waits": num_waits}, cap) for cap in caps)
+    # Without thinking there is nothing to wait in, and the server refuses waits.
+    budgets: tuple[Budget, ...] = tuple(
+        {"max_thinking_tokens": cap, "num_waits": num_waits} if cap else {"max_thinking_tokens": 0} for cap in caps
+    )
+    methods = tuple(Method(str(cap), budget, cap) for cap, budget in zip(caps, budgets, strict=True))
     return Sweep("caps", f"Thinking cut at a cap (num_waits {num_waits})", "cap", methods)

@@ -41,7 +41,9 @@ def test_run_writes_tables_plots_and_results(
     assert [run["accuracy"] for run in sweeps["caps"]["runs"]] == [0.0, 0.25, 1.0]
     assert sweeps["caps"]["metrics"]["control"] == 1.0
     # 3 waits and 5 do equally well: the caps are swept with the fewer.
-    assert {run["method"]["budget"]["num_waits"] for run in sweeps["caps"]["runs"]} == {3}
+    budgets = [run["method"]["budget"] for run in sweeps["caps"]["runs"]]
+    assert budgets[0] == {"max_thinking_tokens": 0}
+    assert [budget["num_waits"] for budget in budgets[1:]] == [3, 3]
     answers = [json.loads(line) for line in (output / "answers.jsonl").read_text().splitlines()]
     assert len(answers) == 8 * len(PROBLEMS)
     assert answers[0]["problem"] == {"question": "1", "answer": "1"}
