@@ -147,7 +147,10 @@ class ThinkingEngine(AsyncLLM):
             SteeringError: where no such reply is running, or a part of it cannot be steered; then none was.
             InvalidBudget: for a floor that leaves no room for the answer in one of them.
         """
-        return await steer(self._running.find(reply_id), until, self._call)
+        found = self._running.find(reply_id)
+        for running in found:
+            self.output_processor.steered(running.key)
+        return await steer(found, until, self._call)
 
     async def _accounted(self, outputs: Outputs, running: RunningReply, *, cumulative: bool) -> Outputs:
         reply = running.reply

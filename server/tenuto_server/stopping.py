@@ -14,18 +14,29 @@ from vllm.v1.engine.output_processor import OutputProcessor
 
 from tenuto_decoding.automaton import Force, Phase, ThinkingAutomaton
 from tenuto_decoding.plan import ThinkingPlan
+from tenuto_decoding.vllm_v1 import REQUEST_KEY
 
 #: The plan of a request, as far as this module needs it: from its parameters as they were sent to the engine.
 PlanOf = Callable[[SamplingParams], ThinkingPlan | None]
 
 
 class AnswerStops(IncrementalDetokenizer):
-    """A detokenizer that searches no text of the thinking, of its markers and of what is forced behind them."""
+    """A detokenizer that searches no text of the thinking, of its markers and of what is forced behind them.
 
-    def __init__(self, inner: BaseIncrementalDetokenizer, automaton: ThinkingAutomaton) -> None:
+    Attributes:
+        key: under which the engine's workers know the request; None without a budget.
+        is_steered: whether the thinking may be closed where the budget does not say so; then the answer's prefix behind
+            it is taken for forced.
+    """
+
+    def __init__(self, inner: BaseIncrementalDetokenizer, automaton: ThinkingAutomaton, key: str | None = None) -> None:
         self._inner = inner
         self._automaton = automaton
         self._min_tokens = inner.min_tokens
+        # How many ids of the answer's prefix stand directly behind the thinking; all, where no more can.
+        self._behind = len(automaton.plan.answer_prefix)
+        self.key = key
+        self.is_steered = False
 
     @property
     def output_token_ids(self) -> list[int]:
@@ -56,7 +67,17 @@ class AnswerStops(IncrementalDetokenizer):
         automaton = self._automaton
         before, forced = automaton.phase, isinstance(automaton.action(), Force)
         automaton.advance(token)
-        return before is not Phase.THINKING and automaton.phase is not Phase.THINKING and not forced
+        if before is Phase.THINKING or automaton.phase is Phase.THINKING:
+            self._behind = 0
+            return False
+        return not forced and not self._is_prefix(token)
+
+    def _is_prefix(self, token: int) -> bool:
+        """Whether the token goes on with a prefix that steering has brought."""
+        prefix = self._automaton.plan.answer_prefix
+        fits = self.is_steered and self._behind < len(prefix) and token == prefix[self._behind]
+        self._behind = self._behind + 1 if fits else len(prefix)
+        return fits
 
 
 class AnswerStopsProcessor(OutputProcessor):
@@ -80,4 +101,11 @@ class AnswerStopsProcessor(OutputProcessor):
             return
         plan = self._plan_of(params)
         if plan is not None:
-            state.detokenizer = AnswerStops(inner, ThinkingAutomaton.after(plan, request.prompt_token_ids or ()))
+            key = (params.extra_args or {}).get(REQUEST_KEY)
+            state.detokenizer = AnswerStops(inner, ThinkingAutomaton.after(plan, request.prompt_token_ids or ()), key)
+
+    def steered(self, key: str) -> None:
+        """The sequences that the engine's workers know under this key are about to be steered."""
+        for state in self.request_states.values():
+            if isinstance(state.detokenizer, AnswerStops) and state.detokenizer.key == key:
+                state.detokenizer.is_steered = True

@@ -229,6 +229,72 @@ def test_the_state_is_a_function_of_the_tokens(story: Story, cut: int) -> None:
         assert getattr(replayed, name) == getattr(followed, name)
 
 
+orders = st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 15)), max_size=5)
+
+
+def steered(automaton: ThinkingAutomaton, place: int, given_orders: list[tuple[int, int | None]]) -> None:
+    """Carry out the orders that belong before the token at `place`."""
+    for at, until in given_orders:
+        if at == place:
+            automaton.steer(until)
+
+
+@settings(max_examples=300)
+@given(stories(), orders)
+def test_steering_can_be_replayed(story: Story, given_orders: list[tuple[int, int | None]]) -> None:
+    """With the places of the orders, a replay gives the state that the steered sequence has; its bounds are kept."""
+    plan, phase, wanted = story
+    automaton = ThinkingAutomaton(plan, phase)
+    tokens, known = list[int](), list[bool]()
+    wishes = iter(wanted)
+    while len(tokens) < 100:
+        steered(automaton, len(tokens), given_orders)
+        action = automaton.action()
+        token = action.token if isinstance(action, Force) else next(wishes, None)
+        if token is None:
+            break
+        fired = isinstance(action, Redirect) and token in action.sources
+        if isinstance(action, Redirect) and fired:
+            token = action.target if action.target is not None else TEXT_IDS[0]
+        tokens.append(token)
+        known.append(fired)
+        automaton.advance(token, fired)
+        cap = automaton.max_thinking_tokens
+        if cap is not None and plan.scope == "response":
+            assert automaton.tokens <= cap
+    replayed = ThinkingAutomaton(plan, phase)
+    for place, (token, fired) in enumerate(zip(tokens, known, strict=True)):
+        steered(replayed, place, given_orders)
+        replayed.advance(token, fired)
+    steered(replayed, len(tokens), given_orders)
+    for name in ThinkingAutomaton.__slots__:
+        assert getattr(replayed, name) == getattr(automaton, name)
+
+
+@settings(max_examples=300)
+@given(stories(), st.integers(0, 40))
+def test_answer_now_is_the_last_that_is_thought(story: Story, place: int) -> None:
+    plan, phase, wanted = story
+    plan = replace(plan, answer_prefix=())
+    automaton, wishes = ThinkingAutomaton(plan, phase), iter(wanted)
+    told: int | None = None
+    for position in range(100):
+        if position == place and automaton.steer(None):
+            told = automaton.tokens
+        action = automaton.action()
+        token = action.token if isinstance(action, Force) else next(wishes, None)
+        if token is None:
+            break
+        fired = isinstance(action, Redirect) and token in action.sources
+        if isinstance(action, Redirect) and fired:
+            token = action.target if action.target is not None else TEXT_IDS[0]
+        automaton.advance(token, fired)
+        if told is not None:
+            assert automaton.tokens <= told
+    if told is not None:
+        assert automaton.phase is not Phase.THINKING
+
+
 @given(plans(), st.sampled_from(list(Phase)), st.lists(st.sampled_from((*ALL, *START)), max_size=80))
 def test_any_tokens_at_all_can_be_followed(plan: ThinkingPlan, phase: Phase, tokens: list[int]) -> None:
     """Whoever only listens may see tokens that a budget would not have allowed."""

@@ -53,6 +53,12 @@ def test_every_budget_of_the_tables_can_be_checked_before_the_model_is_loaded(tm
     assert ThinkingBudget(max_thinking_tokens=16000, num_waits=2) in budgets
 
 
+@pytest.mark.parametrize("field", ["max_thinking_tokens", "min_thinking_tokens", "num_waits", "loop_tokens"])
+def test_every_bound_makes_a_budget_of_the_defaults_and_a_text_does_not(field: str) -> None:
+    assert Defaults.from_options({field: 50}, {}, None).bounds_thinking
+    assert not Defaults.from_options({"cap_text": "Enough."}, {}, None).bounds_thinking
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -16,7 +16,16 @@ from tenuto_server.stopping import AnswerStops
 PROMPT = "<|im_start|>assistant\n"
 
 
-def run(tokenizer: Any, family: str, text: str, size: int, budget: dict[str, Any] | None = None, **more: Any) -> Any:
+def run(
+    tokenizer: Any,
+    family: str,
+    text: str,
+    size: int,
+    budget: dict[str, Any] | None = None,
+    *,
+    steered: bool = False,
+    **more: Any,
+) -> Any:
     """(stop string, text shown) when the text comes in pieces of that many tokens."""
     params = SamplingParams(**{"skip_special_tokens": False, **more})
     prompt = tokenizer.encode(PROMPT)
@@ -24,6 +33,7 @@ def run(tokenizer: Any, family: str, text: str, size: int, budget: dict[str, Any
     plan = compile_plan(ThinkingBudget(**budget) if budget else None, FAMILIES[family], tokenizer)
     inner = FastIncrementalDetokenizer(tokenizer, request)
     stops = AnswerStops(inner, ThinkingAutomaton.after(plan, prompt))
+    stops.is_steered = steered
     ids = tokenizer.encode(text)
     for place in range(0, len(ids), size):
         found = stops.update(ids[place : place + size], False)
@@ -49,6 +59,18 @@ def test_markers_and_forced_texts_are_passed_over(chatml: Any) -> None:
     for stop in ("answer", "Final", ":", "\n"):
         assert run(chatml, "s1", f"{closed} 5", 1, budget, stop=[stop]) == (None, f"{closed} 5")
         assert run(chatml, "s1", f"{closed} 5{stop}6", 1, budget, stop=[stop]) == (stop, f"{closed} 5")
+
+
+def test_what_is_forced_behind_a_steered_thinking_is_passed_over(chatml: Any) -> None:
+    closed = "<|im_start|>think\na\n<|im_start|>answer\nFinal Answer:"
+    budget = {"max_thinking_tokens": 50}
+    assert run(chatml, "s1", f"{closed} 5", 1, budget, stop=["Final"]) == ("Final", closed.partition("Final")[0])
+    for stop in ("answer", "Final", ":", "\n"):
+        assert run(chatml, "s1", f"{closed} 5", 1, budget, steered=True, stop=[stop]) == (None, f"{closed} 5")
+        assert run(chatml, "s1", f"{closed} 5{stop}6", 1, budget, steered=True, stop=[stop]) == (stop, f"{closed} 5")
+    own = "<|im_start|>think\na\n<|im_start|>answer\nIt is Final: 5"
+    found = run(chatml, "s1", own, 1, budget, steered=True, stop=["Final"])
+    assert found == ("Final", own.partition("Final")[0])
 
 
 def test_the_least_number_of_tokens_still_counts(thinker: Any) -> None:
