@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.entrypoints.serve.utils.api_utils import load_aware_call, validate_json_request, with_cancellation
+from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
 from ..replies import Account, open_account, streamed, tell_choices, tell_chunks, whole
 from ..responses import ERRORS, STREAM, refused
@@ -15,7 +15,6 @@ router = APIRouter(tags=["chat"])
 
 @router.post("/v1/chat/completions", dependencies=[Depends(validate_json_request)], responses=STREAM | ERRORS)
 @with_cancellation
-@load_aware_call
 async def create_chat_completion(request: ChatCompletionRequest, raw_request: Request) -> Response:
     """A chat completion whose thinking keeps within `max_thinking_tokens` and reaches `min_thinking_tokens`."""
     serving, account = raw_request.app.state.openai_serving_chat, open_account(request, raw_request)
@@ -31,7 +30,6 @@ async def create_chat_completion(request: ChatCompletionRequest, raw_request: Re
 
 @router.post("/v1/chat/completions/batch", dependencies=[Depends(validate_json_request)], responses=ERRORS)
 @with_cancellation
-@load_aware_call
 async def create_batch_chat_completion(request: BatchChatCompletionRequest, raw_request: Request) -> Response:
     """A chat completion for each of several conversations: choices are numbered as the conversations are."""
     serving, account = raw_request.app.state.openai_serving_chat_batch, Account()

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from vllm.entrypoints.openai.completion.protocol import CompletionResponse
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.entrypoints.serve.utils.api_utils import load_aware_call, validate_json_request, with_cancellation
+from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
 from ..replies import open_account, streamed, tell_choices, tell_chunks, whole
 from ..responses import ERRORS, STREAM, refused
@@ -15,7 +15,6 @@ router = APIRouter(tags=["completions"])
 
 @router.post("/v1/completions", dependencies=[Depends(validate_json_request)], responses=STREAM | ERRORS)
 @with_cancellation
-@load_aware_call
 async def create_completion(request: CompletionRequest, raw_request: Request) -> Response:
     """Completions of one or more prompts, each with the thinking budget to itself."""
     serving, account = raw_request.app.state.openai_serving_completion, open_account(request, raw_request)

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from vllm.entrypoints.anthropic.protocol import AnthropicCountTokensResponse, AnthropicMessagesResponse
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.entrypoints.serve.utils.api_utils import load_aware_call, validate_json_request, with_cancellation
+from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
 from ..messages import CountTokensRequest, MessagesRequest, tell_events, tell_message
 from ..replies import Account, streamed, whole
@@ -15,7 +15,6 @@ router = APIRouter(tags=["messages"])
 
 @router.post("/v1/messages", dependencies=[Depends(validate_json_request)], responses=STREAM | ANTHROPIC_ERRORS)
 @with_cancellation
-@load_aware_call
 async def create_message(request: MessagesRequest, raw_request: Request) -> Response:
     """A message whose thinking keeps within `thinking.budget_tokens`, another name for `max_thinking_tokens`."""
     serving, account = raw_request.app.state.anthropic_serving_messages, Account()

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from vllm.entrypoints.openai.responses.protocol import ResponsesResponse
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.entrypoints.serve.utils.api_utils import load_aware_call, validate_json_request, with_cancellation
+from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
 from ..replies import Account, streamed, whole
 from ..responses import ERRORS, STREAM, refused
@@ -15,7 +15,6 @@ router = APIRouter(tags=["responses"])
 
 @router.post("/v1/responses", dependencies=[Depends(validate_json_request)], responses=STREAM | ERRORS)
 @with_cancellation
-@load_aware_call
 async def create_response(request: ResponsesRequest, raw_request: Request) -> Response:
     """A response whose thinking keeps within `max_thinking_tokens` and reaches `min_thinking_tokens`."""
     account = Account()
