@@ -24,6 +24,7 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service
         openapi_url="/openapi.json" if documented else None,
         docs_url="/docs" if documented else None,
         redoc_url=None,
+        redirect_slashes=False,  # to a URL that the Host header has a say in
         root_path=args.root_path or "",
     )
     app.state.args = args

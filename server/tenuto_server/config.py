@@ -2,8 +2,8 @@
 
 import os
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,19 @@ from .asked import AUTO, CAP, UNLIMITED
 from .defaults import EFFORT_CAPS, Defaults
 from .errors import StartupError
 from .headers import DEFAULT_HEAD_BYTES
-from .options import OperatingOptions
+from .journal import QUIET
+from .options import OperatingOptions, flag
 from .policy import DEFAULT_ANSWER_RESERVE
 
 BUILT_IN_MODEL = Path(__file__).parent / "s1_tiny"
 BUILT_IN_NAME = "s1-tiny"
 DEFAULT_HOST = "127.0.0.1"
-#: Paths that are asked every few seconds: not worth a line in the access log.
-QUIET_PATHS = "/livez,/readyz,/metrics"
 
 _GROUP = "Tenuto"
 _API_KEY = (
     "Keys of which requests have to bring one; may be given several times. Others can read it in the process list: "
     "rather use --api-key-file, or VLLM_API_KEY or TENUTO_API_KEYS (with commas between) in the environment."
 )
-
-
-def _option(default: Any, parse: Callable[[str], Any], metavar: str, text: str, **more: Any) -> Any:
-    return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text, **more})
 
 
 def _cap(text: str) -> int | str:
@@ -58,51 +53,51 @@ def _efforts(text: str) -> dict[str, int | str]:
 class ServeConfig(OperatingOptions):
     """Our options. Each field is a flag of the same name; help, type and default are read from here."""
 
-    thinking_family: str | None = _option(
+    thinking_family: str | None = flag(
         None,
         str,
         "FAMILY",
         f"How the model marks its thinking: {', '.join(FAMILIES)}. Without it, detected from tokenizer and template.",
     )
-    thinking_start_marker: str | None = _option(
+    thinking_start_marker: str | None = flag(
         None, str, "TEXT", "Text that opens thinking, for a model of no known family; needs the end marker too."
     )
-    thinking_end_marker: str | None = _option(None, str, "TEXT", "Text that closes thinking.")
-    default_max_thinking_tokens: int | str | None = _option(
+    thinking_end_marker: str | None = flag(None, str, "TEXT", "Text that closes thinking.")
+    default_max_thinking_tokens: int | str | None = flag(
         None, _cap, "N", 'Cap on thinking for requests that give none: a number or "auto". Otherwise they have none.'
     )
-    default_min_thinking_tokens: int | None = _option(
+    default_min_thinking_tokens: int | None = flag(
         None, int, "N", "Floor for requests that give none: below it, an attempt to stop thinking becomes a wait."
     )
-    default_num_waits: int | None = _option(
+    default_num_waits: int | None = flag(
         None, int, "N", "For requests that give none: how many attempts to stop thinking become a wait, at any length."
     )
-    default_wait_text: tuple[str, ...] | None = _option(
+    default_wait_text: tuple[str, ...] | None = flag(
         None,
         str,
         "TEXT",
         "What replaces an attempt to stop, for requests that do not say; several are used in turn.",
         nargs="+",
     )
-    default_cap_text: str | None = _option(
+    default_cap_text: str | None = flag(
         None, str, "TEXT", "What is written before thinking is closed at the cap, for requests that do not say."
     )
-    default_landing_tokens: int | None = _option(
+    default_landing_tokens: int | None = flag(
         None,
         int,
         "N",
         "In the last N tokens before the cap, close at a sentence's end; for requests that do not say.",
     )
-    default_loop_tokens: int | None = _option(
+    default_loop_tokens: int | None = flag(
         None,
         int,
         "N",
         "Close thinking whose last N tokens repeat one pattern, for requests that do not say. 0: let it go on.",
     )
-    default_scope: str | None = _option(
+    default_scope: str | None = flag(
         None, str, "SCOPE", "`response`: one budget for all thinking of a reply; `block`: a fresh one for each block."
     )
-    reasoning_effort_tokens: Mapping[str, int | str] | None = _option(
+    reasoning_effort_tokens: Mapping[str, int | str] | None = flag(
         None,
         _efforts,
         "EFFORT=N,...",
@@ -110,19 +105,19 @@ class ServeConfig(OperatingOptions):
         + ", ".join(f"{name}={fields[CAP]}" for name, fields in EFFORT_CAPS.items())
         + ".",
     )
-    thinking_defaults: str | None = _option(
+    thinking_defaults: str | None = flag(
         None,
         str,
         "FILE",
         "TOML file with defaults and efforts, for the server and for single models; see docs/budgets.md.",
     )
-    answer_reserve_tokens: int = _option(
+    answer_reserve_tokens: int = flag(
         DEFAULT_ANSWER_RESERVE,
         int,
         "N",
         'Tokens that the cap "auto" keeps for the answer, but at most a quarter of what the reply may have.',
     )
-    drain_timeout: float = _option(
+    drain_timeout: float = flag(
         60.0, float, "SECONDS", "How long running replies may go on after SIGTERM or Ctrl-C before they are cut."
     )
 
@@ -203,7 +198,7 @@ def _parser() -> FlexibleArgumentParser:
     make_arg_parser(parser)
     group.conflict_handler = "resolve"  # vLLM's --api-key keeps only the last of several
     group.add_argument("--api-key", nargs="+", action="extend", metavar="KEY", help=_API_KEY)
-    parser.set_defaults(model=None, host=DEFAULT_HOST, disable_access_log_for_endpoints=QUIET_PATHS)
+    parser.set_defaults(model=None, host=DEFAULT_HOST, disable_access_log_for_endpoints=",".join(sorted(QUIET)))
     parser.set_defaults(disable_uvicorn_access_log=True)  # each request has its line already, by `Journal`
     parser.set_defaults(h11_max_incomplete_event_size=DEFAULT_HEAD_BYTES)
     return parser
@@ -246,11 +241,13 @@ def _refuse_other_launchers(args: Namespace) -> None:
 
 
 def _refuse_open_doors() -> None:
-    """Variables with which whoever reaches the server, or its engine's sockets, may run what he likes."""
+    """Variables with which whoever reaches the server, or its engine's sockets, may run what he likes or fill it up."""
     if envs.VLLM_SERVER_DEV_MODE:
         raise StartupError("VLLM_SERVER_DEV_MODE is set: it is for developers of vLLM and lets clients call any method")
     if envs.VLLM_ALLOW_INSECURE_SERIALIZATION:
         raise StartupError("VLLM_ALLOW_INSECURE_SERIALIZATION is set: messages between processes could carry code")
+    if envs.VLLM_ENABLE_RESPONSES_API_STORE:
+        raise StartupError("VLLM_ENABLE_RESPONSES_API_STORE is set: every response would be kept until the server ends")
 
 
 def _refuse_missing_certificates(args: Namespace) -> None:

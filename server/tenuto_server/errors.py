@@ -8,6 +8,7 @@ Our exceptions:
     + Unauthorized     without a key that is known; 401
     + InvalidRequest   asks too much, or for what no request may say; 400
     + TooLarge         a body that is larger than the server takes; 413
+    + TooSlow          a body that takes too long to come; 408
     + Unavailable      not now: still loading, shutting down, or too much to do; 503 with Retry-After
 
 * tenuto_decoding.ThinkingError
@@ -88,6 +89,24 @@ class TooLarge(Refusal):
     @property
     def headers(self) -> dict[str, str]:
         return {"Connection": "close"}  # what is left of the body is not worth reading
+
+
+class TooSlow(Refusal):
+    """The body did not come in the time for it.
+
+    Args:
+        seconds: that time.
+    """
+
+    status = 408
+    kind = "RequestTimeoutError"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the body did not come within {seconds:g} seconds (--body-timeout)")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Connection": "close"}
 
 
 class Unavailable(Refusal):

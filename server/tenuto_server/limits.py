@@ -16,11 +16,18 @@ from .errors import InvalidRequest
 
 DEFAULT_MAX_N = 8
 DEFAULT_MAX_BODY_BYTES = 4 * 2**20
+DEFAULT_BODY_SECONDS = 60.0
+
+#: Bodies of the largest size that may be coming in at once.
+_INCOMING = 64
 
 #: Paths where sequences are generated.
 GENERATING = frozenset(
     {"/v1/chat/completions", "/v1/chat/completions/batch", "/v1/completions", "/v1/messages", "/v1/responses"}
 )
+
+#: Paths where text is tokenized and nothing generated: that takes time and memory too.
+TOKENIZING = frozenset({"/tokenize", "/v1/tokenize", "/detokenize", "/v1/detokenize", "/v1/messages/count_tokens"})
 
 #: What can name a request: it goes out with every chunk, and into the log.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -59,6 +66,8 @@ _OF_JINJA = (
 )
 TEMPLATE_ARGUMENTS = frozenset(f"{_OF_TRANSFORMERS}, {_OF_JINJA}".split(", "))
 
+#: Where media can be; the same words elsewhere, as in the schema of a tool, are text.
+_HOLDS_MEDIA = ("messages", "input", "previous_input_messages", "system")
 _MEDIA = ("image_url", "audio_url", "video_url", "file_url")
 
 
@@ -68,6 +77,7 @@ class Limits:
 
     Attributes:
         body_bytes: size of its body.
+        body_seconds: until the end of the body has come.
         n: replies to one prompt.
         num_waits: waits in one reply.
         output_tokens: tokens of one reply; None for what the context leaves.
@@ -75,10 +85,16 @@ class Limits:
     """
 
     body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    body_seconds: float = DEFAULT_BODY_SECONDS
     n: int = DEFAULT_MAX_N
     num_waits: int = MAX_WAITS
     output_tokens: int | None = None
     fetches_media: bool = False
+
+    @property
+    def incoming_bytes(self) -> int:
+        """What has come of all bodies together whose ends have not come."""
+        return _INCOMING * self.body_bytes
 
 
 def check_body(body: Any, limits: Limits) -> None:
@@ -87,10 +103,12 @@ def check_body(body: Any, limits: Limits) -> None:
     Raises:
         InvalidRequest: naming the field, the value and the bound.
     """
-    for node in _objects(body):
-        _check_media(node, limits)
+    for _ in _objects(body):
+        pass
     if not isinstance(body, dict):
         return
+    for node in _objects([body.get(field) for field in _HOLDS_MEDIA]):
+        _check_media(node, limits)
     _check_not_taken(body)
     _check_id(body.get("request_id"))
     _check_at_most("n", body.get("n"), limits.n, "--max-n")
@@ -104,10 +122,12 @@ def check_body(body: Any, limits: Limits) -> None:
             _check_at_most(field, body.get(field), limits.output_tokens, "--max-output-tokens")
 
 
-def count_sequences(path: str, body: Any) -> int:
-    """How many sequences a request to this path gives the engine; at least 1 for a path that generates, else 0."""
+def count_places(path: str, body: Any) -> int:
+    """How many places a request to this path takes: one for each sequence that it gives the engine, at least 1; 1 as
+    well for text that is only tokenized, else 0.
+    """
     if path not in GENERATING:
-        return 0
+        return int(path in TOKENIZING)
     if not isinstance(body, dict):
         return 1
     n = body.get("n")
@@ -200,7 +220,10 @@ def _objects(body: Any) -> Iterator[dict[str, Any]]:
 
 
 def _children(node: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return node.values() if isinstance(node, dict) else node
+    if isinstance(node, list):
+        return node
+    # What a tool of Anthropic's API was called with is text to the model.
+    return [value for key, value in node.items() if key != "input" or node.get("type") != "tool_use"]
 
 
 def _show(value: Any) -> str:

@@ -7,14 +7,15 @@ from typing import Any
 from tenuto_decoding.budget import MAX_WAITS
 
 from .errors import StartupError
-from .limits import DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_N, Limits
+from .limits import DEFAULT_BODY_SECONDS, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_N, Limits
 
 #: Sequences that may wait for each one that the engine can run at once, unless an option says otherwise.
 _WAITING_PER_RUNNING = 4
 _UNBOUNDED = -1
 
 
-def _option(default: Any, parse: Callable[[str], Any], metavar: str, text: str, **more: Any) -> Any:
+def flag(default: Any, parse: Callable[[str], Any], metavar: str, text: str, **more: Any) -> Any:
+    """A field that is a flag of the command line."""
     return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text, **more})
 
 
@@ -26,7 +27,7 @@ def _switch(text: str) -> Any:
 class OperatingOptions:
     """Each field is a flag of the same name; help, type and default are read from here."""
 
-    api_key_file: str | None = _option(
+    api_key_file: str | None = flag(
         None,
         str,
         "FILE",
@@ -34,17 +35,20 @@ class OperatingOptions:
     )
     public_metrics: bool = _switch("Give /metrics without an API key.")
     public_docs: bool = _switch("Give /docs and /openapi.json without an API key.")
-    max_queued_requests: int | None = _option(
+    max_queued_requests: int | None = flag(
         None,
         int,
         "N",
         "How many requests may wait beyond those that run (--max-num-seqs); one with n replies counts n times. More "
         f"get a 503. {_UNBOUNDED}: any number. Without it, {_WAITING_PER_RUNNING} for each that can run.",
     )
-    max_body_bytes: int = _option(DEFAULT_MAX_BODY_BYTES, int, "BYTES", "The largest body of a request.")
-    max_n: int = _option(DEFAULT_MAX_N, int, "N", "The most replies (n) to one prompt.")
-    max_num_waits: int = _option(MAX_WAITS, int, "N", "The most waits (num_waits) in one reply.")
-    max_output_tokens: int | None = _option(
+    max_body_bytes: int = flag(DEFAULT_MAX_BODY_BYTES, int, "BYTES", "The largest body of a request.")
+    body_timeout: float = flag(
+        DEFAULT_BODY_SECONDS, float, "SECONDS", "How long the body of a request may take to come. Later ones get a 408."
+    )
+    max_n: int = flag(DEFAULT_MAX_N, int, "N", "The most replies (n) to one prompt.")
+    max_num_waits: int = flag(MAX_WAITS, int, "N", "The most waits (num_waits) in one reply.")
+    max_output_tokens: int | None = flag(
         None,
         int,
         "N",
@@ -52,7 +56,7 @@ class OperatingOptions:
         "leaves.",
     )
 
-    log_format: str = _option(
+    log_format: str = flag(
         "text",
         str,
         "FORMAT",
@@ -64,12 +68,15 @@ class OperatingOptions:
     def __post_init__(self) -> None:
         for name, least in (("max_body_bytes", 1), ("max_n", 1), ("max_num_waits", 0), ("max_output_tokens", 1)):
             _check_least(name, getattr(self, name), least)
+        if not 0 < self.body_timeout < float("inf"):
+            raise StartupError(f"--body-timeout: {self.body_timeout} is not a number of seconds above 0")
         _check_least("max_queued_requests", self.max_queued_requests, _UNBOUNDED)
 
     def limits(self, *, fetches_media: bool) -> Limits:
         """What one request may ask for."""
         return Limits(
             body_bytes=self.max_body_bytes,
+            body_seconds=self.body_timeout,
             n=self.max_n,
             num_waits=self.max_num_waits,
             output_tokens=self.max_output_tokens,

@@ -21,7 +21,7 @@ from .errors import SteeringError
 from .refusals import refuse_body
 from .scopes import path_of
 
-_STATUSES = (400, 401, 404, 405, 413, 422, 429, 500, 501, 503)
+_STATUSES = (400, 401, 404, 405, 408, 413, 422, 429, 500, 501, 503)
 
 #: What every endpoint may answer instead of a reply, for the API's own description.
 ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorResponse} for status in _STATUSES}

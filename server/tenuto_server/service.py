@@ -9,10 +9,10 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from . import metrics
-from .bodies import Disconnected, read_body, replay
+from .bodies import Disconnected, Inbox, replay
 from .errors import InvalidRequest, Refusal, Unavailable
 from .journal import current_record
-from .limits import MAX_DEPTH, Limits, check_body, count_sequences
+from .limits import GENERATING, MAX_DEPTH, Limits, check_body, count_places
 from .refusals import refuse
 from .scopes import path_of
 
@@ -45,7 +45,8 @@ class Service:
     Attributes:
         stage: what `/readyz` tells.
         running: requests that are being answered.
-        sequences: what they give the engine: a request with `n` replies, or with several prompts, counts for each.
+        sequences: what they give the engine: a request with `n` replies, or with several prompts, counts for each; one
+            that is only to be tokenized counts too.
         capacity: how many sequences are taken at once, running and waiting; None for any number.
         cutting: whether replies that still run are being cut, because the time for them is over.
         has_default_budget: whether requests that ask for no budget get one.
@@ -121,6 +122,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, service: Service, limits: Limits) -> None:
         self._app, self._service, self._limits = app, service, limits
+        self._inbox = Inbox(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not path_of(scope).startswith(_GUARDED):
@@ -128,29 +130,30 @@ class Gate:
             return
         try:
             self._service.admit()
-            body = await read_body(scope, receive, self._limits.body_bytes)
-            sequences = self._look_at(body, scope)
-            self._service.admit(sequences)
+            body = await self._inbox.read(scope, receive)
+            places = self._look_at(body, scope)
+            self._service.admit(places)
         except Refusal as refusal:
             await refuse(refusal, scope, receive, send)
             return
         except Disconnected:
             return
-        self._service.begin(sequences)
+        self._service.begin(places)
         try:
             await self._app(scope, replay(body, receive), send)
         finally:
             current_record().was_cut |= self._service.cutting
-            self._service.end(sequences)
+            self._service.end(places)
 
     def _look_at(self, body: bytes, scope: Scope) -> int:
-        """Check what the body says, and note it; how many sequences it asks for."""
+        """Check what the body says, and note it; how many places it takes."""
         parsed = _parse(body)
         record = current_record()
         record.note(parsed, scope)
         check_body(parsed, self._limits)
-        record.sequences = count_sequences(path_of(scope), parsed)
-        return record.sequences
+        places = count_places(path_of(scope), parsed)
+        record.sequences = places if path_of(scope) in GENERATING else 0
+        return places
 
 
 def _parse(body: bytes) -> Any:

@@ -92,6 +92,8 @@ def test_what_an_effort_stands_for_can_be_said_in_a_flag() -> None:
         (("--thinking-defaults", "nowhere.toml"), "--thinking-defaults nowhere.toml: No such file"),
         (("--max-n", "0"), "--max-n: 0 is below 1"),
         (("--max-body-bytes", "0"), "--max-body-bytes: 0 is below 1"),
+        (("--body-timeout", "0"), "--body-timeout: 0.0 is not a number of seconds above 0"),
+        (("--body-timeout", "nan"), "--body-timeout: nan is not"),
         (("--max-num-waits", "-1"), "--max-num-waits: -1 is below 0"),
         (("--max-output-tokens", "0"), "--max-output-tokens: 0 is below 1"),
         (("--max-queued-requests", "-2"), "--max-queued-requests: -2 is below -1"),
@@ -113,7 +115,9 @@ def test_what_cannot_work_is_refused_by_name(argv: tuple[str, ...], message: str
     assert message in str(refusal.value)
 
 
-@pytest.mark.parametrize("variable", ["VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION"])
+@pytest.mark.parametrize(
+    "variable", ["VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION", "VLLM_ENABLE_RESPONSES_API_STORE"]
+)
 def test_variables_that_open_a_door_are_refused_by_name(variable: str) -> None:
     os.environ[variable] = "1"
     with pytest.raises(StartupError, match=f"{variable} is set"):

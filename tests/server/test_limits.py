@@ -4,10 +4,20 @@ import inspect
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from transformers import PythonBackend
 
 from tenuto_server.errors import InvalidRequest
-from tenuto_server.limits import GENERATING, MAX_DEPTH, TEMPLATE_ARGUMENTS, Limits, check_body, count_sequences
+from tenuto_server.limits import (
+    GENERATING,
+    MAX_DEPTH,
+    TEMPLATE_ARGUMENTS,
+    TOKENIZING,
+    Limits,
+    check_body,
+    count_places,
+)
+from tenuto_server.routes import tokenization
 
 LIMITS = Limits(n=4, num_waits=10, output_tokens=100)
 CHAT, TEXT, BATCH = "/v1/chat/completions", "/v1/completions", "/v1/chat/completions/batch"
@@ -66,6 +76,8 @@ def part(kind: str, url: Any) -> dict[str, Any]:
         (part("video_url", {"url": "http://[broken"}), "video_url", "no scheme"),
         ({"input": [{"content": [{"type": "input_file", "file_url": "http://a"}]}]}, "file_url", "fetches no media"),
         ({"messages": [{"content": [{"source": {"type": "url", "url": "http://a"}}]}]}, "source", "fetches no media"),
+        ({"messages": [[{"content": [{"image_url": "http://a"}]}]]}, "image_url", "fetches no media"),
+        ({"system": [{"content": [{"image_url": "http://a"}]}]}, "image_url", "fetches no media"),
         (nested(MAX_DEPTH + 1), "body", f"nested more than {MAX_DEPTH} levels deep"),
         ({"a": nested(MAX_DEPTH)}, "body", f"nested more than {MAX_DEPTH} levels deep"),
     ],
@@ -98,6 +110,9 @@ def test_what_is_refused_names_the_field_the_value_and_the_bound(body: Any, para
         part("image_url", {"url": None}),
         part("image_url", 3),
         {"tools": [{"parameters": {"properties": {"image_url": {"type": "string"}, "url": {"type": "string"}}}}]},
+        {"tools": [{"parameters": {"properties": {"a": {"default": {"image_url": "https://x"}, "type": "url"}}}}]},
+        {"response_format": {"json_schema": {"schema": {"enum": [{"type": "url", "url": "http://a"}]}}}},
+        {"messages": [{"content": [{"type": "tool_use", "input": {"image_url": "https://x"}}]}]},
         {"input": [{"annotations": [{"type": "url_citation", "url": "http://a"}]}]},
         nested(MAX_DEPTH),
     ],
@@ -123,7 +138,7 @@ def test_a_templates_variables_are_none_of_the_engines_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "sequences"),
+    ("path", "body", "places"),
     [
         (CHAT, {}, 1),
         (CHAT, {"n": 3}, 3),
@@ -142,11 +157,18 @@ def test_a_templates_variables_are_none_of_the_engines_arguments() -> None:
         (BATCH, {"messages": "x"}, 1),
         ("/v1/messages", {"n": None}, 1),
         ("/v1/responses", {}, 1),
-        ("/v1/messages/count_tokens", {"n": 3}, 0),
-        ("/tokenize", {"prompt": ["a"]}, 0),
+        ("/v1/messages/count_tokens", {"n": 3}, 1),
+        ("/tokenize", {"prompt": ["a"]}, 1),
+        ("/v1/detokenize", {"tokens": [1, 2]}, 1),
+        ("/v1/requests/id/thinking", {}, 0),
         ("/v1/models", None, 0),
     ],
 )
-def test_sequences_are_counted_as_the_engine_will_run_them(path: str, body: Any, sequences: int) -> None:
-    assert count_sequences(path, body) == sequences
-    assert (path in GENERATING) == (sequences > 0)
+def test_places_are_counted_as_the_engine_will_run_sequences(path: str, body: Any, places: int) -> None:
+    assert count_places(path, body) == places
+    assert (path in GENERATING | TOKENIZING) == (places > 0)
+
+
+def test_every_route_that_tokenizes_takes_a_place() -> None:
+    paths = {route.path for route in tokenization.router.routes if isinstance(route, APIRoute)}
+    assert paths | {"/v1/messages/count_tokens"} == TOKENIZING

@@ -196,7 +196,11 @@ async def test_more_than_ever_fits_is_no_matter_of_waiting(service: Service) -> 
     service.admit(10**6)
 
 
-async def call(gate: Gate, messages: list[dict[str, Any]]) -> list[Any]:
+async def never(*_: object) -> None:
+    raise AssertionError
+
+
+async def call(gate: Gate, messages: list[dict[str, Any]], path: str = CHAT) -> list[Any]:
     """What a gate sends to a client that says these things and then nothing more."""
     sent: list[Any] = []
 
@@ -208,7 +212,7 @@ async def call(gate: Gate, messages: list[dict[str, Any]]) -> list[Any]:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await gate({"type": "http", "method": "POST", "path": CHAT, "headers": []}, receive, send)
+    await gate({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
     return sent
 
 
@@ -217,13 +221,52 @@ def piece(body: bytes, *, more: bool) -> dict[str, Any]:
 
 
 async def test_a_client_that_goes_before_its_body_has_come_takes_no_place(service: Service) -> None:
-    async def never(*_: object) -> None:
-        raise AssertionError
-
     service.stage = Stage.READY
     gate = Gate(never, service, LIMITS)
     assert await call(gate, [piece(b"{", more=True), {"type": "http.disconnect"}]) == []
     assert service.running == service.sequences == 0
+
+
+async def test_a_body_that_takes_too_long_is_a_408(service: Service) -> None:
+    """Whoever sends all but the last byte and waits would be kept for ever."""
+    service.stage = Stage.READY
+    sent = await call(Gate(never, service, Limits(body_seconds=0.05)), [piece(b"{", more=True)])
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert (
+        json.loads(sent[1]["body"])["error"]["message"] == "the body did not come within 0.05 seconds (--body-timeout)"
+    )
+    assert service.running == service.sequences == 0
+
+
+async def test_all_bodies_together_may_hold_so_much_before_their_ends_have_come(service: Service) -> None:
+    """What is above it is refused with a 503, and what was held is free again when its senders have gone."""
+    service.stage = Stage.READY
+    limits = Limits(body_bytes=1000)
+    gate, waiting = Gate(never, service, limits), limits.incoming_bytes // 999
+    held = [asyncio.create_task(call(gate, [piece(b"x" * 999, more=True)])) for _ in range(waiting)]
+    await asyncio.sleep(0)
+    sent = await asyncio.wait_for(call(gate, [piece(b"x" * 999, more=True)]), 10)
+    assert sent[0]["status"] == 503
+    assert (b"retry-after", b"5") in sent[0]["headers"]
+    assert not any(task.done() for task in held)
+    for task in held:
+        task.cancel()
+    await asyncio.wait(held)
+    assert await call(gate, [piece(b"x" * 999, more=True), {"type": "http.disconnect"}]) == []
+
+
+async def test_tokenizing_takes_a_place_and_is_no_sequence(service: Service) -> None:
+    async def endpoint(*_: object) -> None:
+        seen.append(service.sequences)
+
+    seen: list[int] = []
+    service.stage, service.capacity = Stage.READY, 1
+    gate = Gate(endpoint, service, LIMITS)
+    assert await call(gate, [piece(b"{}", more=False)], path="/tokenize") == []
+    service.begin(1)
+    assert (await call(gate, [piece(b"{}", more=False)], path="/tokenize"))[0]["status"] == 503
+    assert seen == [1]
 
 
 async def test_the_place_is_free_again_when_the_endpoint_is_cancelled(service: Service) -> None:
@@ -243,9 +286,6 @@ async def test_the_place_is_free_again_when_the_endpoint_is_cancelled(service: S
 
 
 async def test_a_body_that_comes_while_the_server_begins_to_shut_down_is_refused(service: Service) -> None:
-    async def never(*_: object) -> None:
-        raise AssertionError
-
     service.stage = Stage.READY
     first = piece(b"{", more=True)
 
