@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,3 +79,21 @@ def test_certificates_that_cannot_be_used_end_the_start(listener: socket.socket,
     file.write_text("no certificate")
     with pytest.raises(StartupError, match="--ssl-certfile, --ssl-keyfile"):
         make_server(listener, "--ssl-certfile", str(file))
+
+
+def test_a_server_that_cannot_listen_does_not_wait_for_its_model() -> None:
+    """In a process of its own, as that is what ends: the socket is closed before the server takes it."""
+    script = (
+        "import asyncio, socket, sys, threading\n"
+        "from tenuto_server import lifecycle\n"
+        "from tenuto_server.config import parse_command_line\n"
+        "from tenuto_server.security import KeyRing\n"
+        "lifecycle.start_engine = lambda *_: threading.Event().wait()\n"
+        "listener = socket.socket(); listener.close()\n"
+        "config, args = parse_command_line(['some/model'])\n"
+        "asyncio.run(lifecycle.Server(config, args, KeyRing(()), 'http://127.0.0.1', listener).run())\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == FAILED
+    assert "The HTTP server has ended" in run.stdout + run.stderr
+    assert "Bad file descriptor" in run.stdout + run.stderr
