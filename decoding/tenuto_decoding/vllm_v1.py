@@ -17,6 +17,7 @@ but ours, what is masked is taken for the grammar's doing and left masked.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,11 +118,13 @@ class _Row:
         fires: positions in the output at which a redirect's sources weighed more than its target.
         watched: position from which on `fires` is complete; what came before was generated elsewhere.
         steers: how the sequence was steered, and where; the first `steered` of them have been carried out.
+        is_over: whether nobody will ask for it once it has left the batch.
     """
 
     __slots__ = (
         "automaton",
         "fires",
+        "is_over",
         "output",
         "params",
         "sampling",
@@ -141,6 +144,7 @@ class _Row:
         self.fires: set[int] = set()
         self.steers: list[Steer] = []
         self.steered = 0
+        self.is_over = False
 
     def catch_up(self) -> None:
         """Take the tokens that came since the last step; their number, not the sequence's length, is the cost."""
@@ -193,6 +197,9 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     `update_state` is called before every forward pass, when the newest ids may still be unknown (asynchronous
     scheduling), so the automata are advanced in `apply`, when they are. A preempted sequence leaves the batch and comes
     back: its state is kept aside meanwhile, also because only here it is known which waits were redirects.
+
+    The engine does not tell it from one that has ended. A server says what has (`forget`); without one, the state of
+    the last ones that left is kept, four times `max_num_seqs` of them.
     """
 
     @classmethod
@@ -223,7 +230,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         process_dict_updates(entries, batch_update, _Arrival.of)
         # Who left can only be seen from who is still there: an index that a move fills again is not among the removed.
         staying = set(map(id, entries.values()))
-        self._left.extend(row for row in self._rows.values() if id(row) not in staying)
+        self._left.extend(row for row in self._rows.values() if id(row) not in staying and not row.is_over)
         self._rows = {
             index: self._row(entry) if isinstance(entry, _Arrival) else entry for index, entry in entries.items()
         }
@@ -255,6 +262,13 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             if all(steer.number != number for steer in row.steers):
                 row.steers.append(Steer(number, None, until))
         return len(rows)
+
+    def forget(self, requests: Sequence[str]) -> None:
+        """As `ThinkingWorkerExtension.thinking_forget`. What is still in the batch leaves it with the next change."""
+        over = frozenset(requests)
+        self._left = deque((row for row in self._left if row.request not in over), self._left.maxlen)
+        for row in self._rows.values():
+            row.is_over |= row.request in over
 
     def report(self, request: str) -> list[SequenceReport]:
         """For every sequence of a request: the ids taken so far, where a redirect fired, and how it was steered.

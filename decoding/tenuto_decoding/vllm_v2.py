@@ -19,7 +19,7 @@ temperature and the filters after.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +107,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
 
     The engine says that a slot is filled, never that it is emptied, and brings a preempted request back as a new one.
     So what the last occupant left is kept aside, on its way to the host, when the next one comes: for the report that
-    is asked for when a reply has ended, and for a request that comes back.
+    is asked for when a reply has ended, and for a request that comes back; but not of one that a server says is over.
     """
 
     @classmethod
@@ -200,6 +200,14 @@ class ThinkingLogitsProcessor(LogitsProcessor):
                 numbers.append(number)
         return len(slots)
 
+    def forget(self, requests: Sequence[str]) -> None:
+        """As `ThinkingWorkerExtension.thinking_forget`. A slot whose request is still running goes on as it was."""
+        over = frozenset(requests)
+        self._left = deque((life for life in self._left if _key(life.params) not in over), self._left.maxlen)
+        self._occupants = {
+            slot: occupant for slot, occupant in self._occupants.items() if _key(occupant.params) not in over
+        }
+
     def report(self, request: str) -> list[SequenceReport]:
         """For every sequence of a request: the ids taken so far, where a redirect took effect, how it was steered.
 
@@ -220,9 +228,11 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     def _life(self, slot: int) -> _Life | None:
         """What the device knows of a slot's occupant, on its way to the host."""
         occupant = self._occupants.get(slot)
+        if occupant is None:
+            return None
         length = int(self._bounds[slot])
         snapshot = self._slots.snapshot(slot, length)
-        if occupant is None or snapshot is None:
+        if snapshot is None:
             return None
         ids = to_host(self._requests.all_token_ids.gpu[slot, :length])
         return _Life(occupant.params, occupant.prompt, ids, snapshot, list(occupant.numbers))

@@ -1,6 +1,6 @@
 """What a server asks of vLLM's workers: `worker_extension_cls="tenuto_decoding.worker.ThinkingWorkerExtension"`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from .steering import SequenceReport
@@ -13,6 +13,8 @@ class Reporter(Protocol):
     def report(self, request: str) -> list[SequenceReport]: ...
 
     def steer(self, request: str, number: int, until: int | None) -> int: ...
+
+    def forget(self, requests: Sequence[str]) -> None: ...
 
 
 class ThinkingWorkerExtension:
@@ -47,6 +49,16 @@ class ThinkingWorkerExtension:
         """
         ours = self._ours()
         return 0 if ours is None else ours.steer(request, number, until)
+
+    def thinking_forget(self, requests: Sequence[str]) -> None:
+        """Keep nothing of the sequences of these requests: they are over, and no report will be asked for.
+
+        A runner does not say whether a sequence that leaves the batch has ended or was preempted. So what it left is
+        kept, for a report and for its return, until the server says this, or until many others have left behind it.
+        """
+        ours = self._ours()
+        if ours is not None:
+            ours.forget(requests)
 
     def _ours(self) -> Reporter | None:
         return next((processor for processor in self._processors() if isinstance(processor, Reporter)), None)

@@ -22,6 +22,7 @@ from tenuto_decoding.vllm_v1 import REQUEST_KEY, masks_thinking, plan_for
 from .accounting import Choice, Reply, hand_over
 from .asked import OWN_KEYS, Asked
 from .combinations import check_combination
+from .departures import Departures
 from .grammar import supervised, thinks_by_itself
 from .journal import current_record
 from .policy import FloorCheck, Room, ThinkingPolicy
@@ -59,7 +60,7 @@ class ThinkingEngine(AsyncLLM):
 
     def __init__(self, *, policy: ThinkingPolicy, **kwargs: Any) -> None:
         self._policy = policy
-        self._running = RunningReplies()
+        self._running = RunningReplies(Departures(self._call).add)
         super().__init__(**kwargs)
         self.output_processor = AnswerStopsProcessor(self.output_processor, self._plan_of)
 

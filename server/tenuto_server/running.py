@@ -1,6 +1,6 @@
 """The replies that the engine works on, by the id that their clients know: for steering them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -79,9 +79,14 @@ class RunningReply:
 
 
 class RunningReplies:
-    """All that run, from their first step to whatever end they come to."""
+    """All that run, from their first step to whatever end they come to.
 
-    def __init__(self) -> None:
+    Args:
+        depart: is told the key of every reply that is over and that the workers know of.
+    """
+
+    def __init__(self, depart: Callable[[str], None]) -> None:
+        self._depart = depart
         self._by_id: dict[str, list[RunningReply]] = {}
 
     @contextmanager
@@ -92,6 +97,8 @@ class RunningReplies:
             yield
         finally:
             running.is_over = True
+            if running.budget is not None:
+                self._depart(running.key)
             self._by_id[running.id].remove(running)
             if not self._by_id[running.id]:
                 del self._by_id[running.id]

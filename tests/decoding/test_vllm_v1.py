@@ -146,6 +146,7 @@ class Batch:
             self.places[a], self.places[b] = self.places[b], self.places[a]
             self.builder.moved.append((a, b, MoveDirectionality.SWAP))
         self.processor.update_state(self.builder.get_and_reset(len(self.places)))
+        self.processor.forget([request.name for request in self.finished[: -2 * PLACES]])
 
     def steer(self) -> None:
         """What a server may ask for between two steps, before or after the batch has changed."""
@@ -258,6 +259,8 @@ def test_every_row_is_edited_as_its_own_automaton_says(
             steered += len(request.steers)
     assert waited > 0
     assert steered > 0
+    processor.forget([request.name for request in batch.finished])
+    assert {row.request for row in processor._left} <= {request.name for request in batch.waiting}
 
 
 def replayed(request: Request, fires: list[int], steers: list[Steer]) -> tuple[Any, ...]:
@@ -317,6 +320,39 @@ def test_siblings_of_a_parallel_sample_come_back_as_themselves(processor: Thinki
     logits = torch.zeros(1, ROWS)
     logits[0, chatml.eos_token_id] = 9.0
     assert processor.apply(logits)[0].argmax() != wait, "its wait was given before it left"
+
+
+def test_what_is_over_is_kept_neither_when_it_has_left_nor_when_it_leaves(
+    processor: ThinkingLogitsProcessor, chatml: Any
+) -> None:
+    """A server says so; of what was preempted nothing is lost."""
+    builder, prompt = BatchUpdateBuilder(), chatml.encode("a<|im_start|>think")
+    all_params = {
+        name: SamplingParams(temperature=0.0, extra_args={"num_waits": 1, REQUEST_KEY: name})
+        for name in ("ended", "aborted", "preempted")
+    }
+    wait, output = chatml.encode("Wait")[0], list[int]()
+    logits = torch.zeros(3, ROWS)
+    logits[:, chatml.eos_token_id] = 9.0
+    for place, (name, params) in enumerate(all_params.items()):
+        builder.added.append((place, params, prompt, output if name == "preempted" else []))
+    processor.update_state(builder.get_and_reset(3))
+    assert processor.apply(logits.clone())[2].argmax() == wait
+    output.append(wait)
+    processor.apply(logits.clone())
+    builder.removed_append(0)
+    builder.removed_append(2)
+    processor.update_state(builder.get_and_reset(2))
+    assert len(processor.report("ended")) == 1
+    processor.forget(["ended", "aborted", "never"])
+    assert processor.report("ended") == []
+    processor.apply(logits[:2].clone())  # the one that was aborted is still in the batch
+    builder.removed_append(1)
+    processor.update_state(builder.get_and_reset(0))
+    assert [row.request for row in processor._left] == ["preempted"]
+    builder.added.append((0, all_params["preempted"], prompt, list(output)))
+    processor.update_state(builder.get_and_reset(1))
+    assert processor.apply(logits[:1].clone())[0].argmax() != wait, "its wait was given before it left"
 
 
 def test_a_wrong_budget_is_refused_when_the_request_arrives() -> None:

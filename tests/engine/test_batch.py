@@ -102,6 +102,9 @@ def test_each_of_a_parallel_sample_has_a_budget_and_a_report_of_its_own(ready: E
         assert automaton.ended_by in ("cap", "model", "stop_token")
         waits.append(automaton.waits)
     assert max(waits) > 0
+    ready.processor.forget(["parallel"])
+    ready.generate([prompt], SamplingParams(max_tokens=2, detokenize=False))  # in a step, the batch changes
+    assert ready.processor.report("parallel") == []
 
 
 def test_a_request_that_is_aborted_leaves_the_others_as_they_were(

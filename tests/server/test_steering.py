@@ -200,7 +200,7 @@ def test_only_what_vllm_has_added_is_taken_off_an_id(engine_id: str, path: str, 
 
 
 def test_replies_are_found_by_the_id_of_their_response_while_they_run(chatml: Any) -> None:
-    replies = RunningReplies()
+    replies = RunningReplies(lambda key: None)
     chat, *prompts = [running(chatml, name) for name in ("chatcmpl-bill_7", "cmpl-a", "cmpl-a")]
     contexts = [replies.during(each) for each in (chat, *prompts)]
     for context in contexts:
@@ -219,8 +219,23 @@ def test_replies_are_found_by_the_id_of_their_response_while_they_run(chatml: An
 
 
 def test_two_replies_of_one_id_end_one_by_one(chatml: Any) -> None:
-    replies, twins = RunningReplies(), [running(chatml), running(chatml)]
+    replies, twins = RunningReplies(lambda key: None), [running(chatml), running(chatml)]
     with replies.during(twins[0]):
         with replies.during(twins[1]):
             assert replies.find("chatcmpl-1") == twins
         assert replies.find("chatcmpl-1") == twins[:1]
+
+
+def test_whatever_end_a_reply_comes_to_the_workers_may_forget_it(chatml: Any) -> None:
+    """Those that they know of: without a budget they follow nothing."""
+    over: list[str] = []
+    replies = RunningReplies(over.append)
+    with replies.during(running(chatml, min_thinking_tokens=0)):
+        assert over == []
+    assert over == ["key"]
+    with pytest.raises(GeneratorExit), replies.during(running(chatml, min_thinking_tokens=0)):
+        raise GeneratorExit  # its client has gone
+    assert over == ["key", "key"]
+    with replies.during(running(chatml)):
+        pass
+    assert over == ["key", "key"]

@@ -119,6 +119,21 @@ def test_a_report_outlives_the_slot(llm: LLM, prompt: list[int]) -> None:
     assert before[0][0] == ids[: len(before[0][0])]
 
 
+def test_what_is_over_is_forgotten(llm: LLM, prompt: list[int]) -> None:
+    """Of what has left its slot, and of what still has it; the others stay."""
+    for name in ("left", "other", "last"):
+        generate(llm, prompt, num_waits=1, max_tokens=20, **{REQUEST_KEY: name})
+    generate(llm, prompt, num_waits=1, n=3, temperature=1.0, max_tokens=3, **{REQUEST_KEY: "crowd"})
+    other = reports(llm, "other")
+    assert [len(reports(llm, name)) for name in ("left", "last", "crowd")] == [1, 1, 3]
+    assert llm.collective_rpc("thinking_forget", args=(["left", "crowd", "last", "never"],)) == [None]
+    assert not any(reports(llm, name) for name in ("left", "last", "crowd"))
+    generate(llm, prompt, num_waits=1, n=4, temperature=1.0, max_tokens=3)
+    found = processor(llm)
+    assert not {"left", "last", "crowd"} & {(life.params.extra_args or {}).get(REQUEST_KEY) for life in found._left}
+    assert reports(llm, "other") == other
+
+
 def test_siblings_are_reported_one_by_one(llm: LLM, prompt: list[int]) -> None:
     sampled = {"temperature": 1.0, "n": 3, "seed": 5}
     replies = generate(llm, prompt, min_thinking_tokens=12, **sampled, **{REQUEST_KEY: "siblings"})
