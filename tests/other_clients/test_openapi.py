@@ -9,7 +9,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, status_c
 
 from .conftest import URL
 
-EXAMPLES = 12  # for each operation, beside those that cover its fields one by one
+RESPONSES = "/v1/responses"
 
 #: Whatever the names are, a generated reply stays short.
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -18,15 +18,32 @@ LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 document = schemathesis.openapi.from_url(f"{URL}/openapi.json")
 
 
-@document.parametrize()
-@hypothesis.settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(hypothesis.HealthCheck),
-    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
-)
+def drawn(examples: int, *phases: hypothesis.Phase) -> Any:
+    """So many random requests, the same in every run."""
+    return hypothesis.settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        phases=phases,
+    )
+
+
+@document.exclude(path=RESPONSES).parametrize()
+@drawn(12, hypothesis.Phase.explicit, hypothesis.Phase.generate)
 def test_every_answer_is_documented(case: Any) -> None:
+    """Requests that cover each field by itself, and random ones."""
+    ask(case)
+
+
+@document.include(path=RESPONSES).parametrize()
+@drawn(60, hypothesis.Phase.generate)
+def test_every_answer_of_responses_is_documented(case: Any) -> None:
+    """Random requests alone: what may stand in its input comes to fourteen thousand requests, one for each way."""
+    ask(case)
+
+
+def ask(case: Any) -> None:
     if isinstance(case.body, dict):
         for name in LIMITS:
             if name in case.body and case.body[name] is None:
@@ -34,6 +51,6 @@ def test_every_answer_is_documented(case: Any) -> None:
             if isinstance(case.body.get(name), int) and case.body[name] > 16:
                 case.body[name] = 16
         if case.operation.path != "/v1/messages" and not any(name in case.body for name in LIMITS):
-            case.body[LIMITS[2] if case.operation.path == "/v1/responses" else LIMITS[0]] = 16
+            case.body[LIMITS[2] if case.operation.path == RESPONSES else LIMITS[0]] = 16
     response = case.call(timeout=60)
     case.validate_response(response, checks=[not_a_server_error, status_code_conformance, content_type_conformance])
