@@ -75,15 +75,18 @@ class Service:
         """Take the engine's word for whether it is dead, whenever it is asked for."""
         self._has_failed = has_failed
 
-    def admit(self, sequences: int = 0) -> None:
+    def admit(self, sequences: int = 0, *, order: bool = False) -> None:
         """Whether a request is taken that comes to so many sequences. `begin` it before anything else is awaited.
+
+        Args:
+            order: it is an order to a reply that runs already, and those go on while the server shuts down.
 
         Raises:
             Unavailable: not now.
             InvalidRequest: never, as it is more than the server takes at once.
         """
         stage = self.stage
-        if stage is not Stage.READY:
+        if stage is not Stage.READY and not (order and stage is Stage.DRAINING):
             raise Unavailable(*_NOT_NOW[stage])
         if self.capacity is None or self.sequences + sequences <= self.capacity:
             return
@@ -129,10 +132,10 @@ class Gate:
             await self._app(scope, receive, send)
             return
         try:
-            self._service.admit()
+            self._service.admit(order=_is_order(scope))
             body = await self._inbox.read(scope, receive)
             places = self._look_at(body, scope)
-            self._service.admit(places)
+            self._service.admit(places, order=_is_order(scope))
         except Refusal as refusal:
             await refuse(refusal, scope, receive, send)
             return
@@ -154,6 +157,12 @@ class Gate:
         places = count_places(path_of(scope), parsed)
         record.sequences = places if path_of(scope) in GENERATING else 0
         return places
+
+
+def _is_order(scope: Scope) -> bool:
+    """Whether it is `POST /v1/requests/{id}/thinking`."""
+    path = path_of(scope)
+    return path.startswith("/v1/requests/") and path.endswith("/thinking")
 
 
 def _parse(body: bytes) -> Any:

@@ -196,6 +196,16 @@ async def test_more_than_ever_fits_is_no_matter_of_waiting(service: Service) -> 
     service.admit(10**6)
 
 
+async def test_running_replies_take_orders_to_the_end(client: httpx.AsyncClient, service: Service) -> None:
+    service.stage = Stage.DRAINING
+    assert (
+        await client.post("/v1/requests/chatcmpl-a/thinking", json={})
+    ).status_code == 404  # let in: nothing is there
+    assert (await client.post(CHAT, json={})).status_code == 503
+    service.stage = Stage.LOADING
+    assert (await client.post("/v1/requests/chatcmpl-a/thinking", json={})).status_code == 503
+
+
 async def never(*_: object) -> None:
     raise AssertionError
 
