@@ -19,6 +19,7 @@ but ours, what is masked is taken for the grammar's doing and left masked.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -119,9 +120,11 @@ class _Row:
         watched: position from which on `fires` is complete; what came before was generated elsewhere.
         steers: how the sequence was steered, and where; the first `steered` of them have been carried out.
         is_over: whether nobody will ask for it once it has left the batch.
+        arrived: its number among all that came: the sequences of a parallel sample come in their order.
     """
 
     __slots__ = (
+        "arrived",
         "automaton",
         "fires",
         "is_over",
@@ -134,7 +137,10 @@ class _Row:
         "watched",
     )
 
-    def __init__(self, automaton: ThinkingAutomaton, params: SamplingParams, output: list[int]) -> None:
+    def __init__(
+        self, automaton: ThinkingAutomaton, params: SamplingParams, output: list[int], arrived: int = 0
+    ) -> None:
+        self.arrived = arrived
         self.automaton = automaton
         self.params = params
         self.output = output
@@ -213,6 +219,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._markers = markers_of(vllm_config)
         self._masks_thinking = masks_thinking(vllm_config)
         self._rows: dict[int, _Row] = {}
+        self._arrivals = count()
         self._left: deque[_Row] = deque(maxlen=4 * vllm_config.scheduler_config.max_num_seqs)
         self._asked: list[_Row] = []  # rows of the last step's redirects
         self._fired: torch.Tensor | None = None  # and which of them fired
@@ -273,10 +280,13 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     def report(self, request: str) -> list[SequenceReport]:
         """For every sequence of a request: the ids taken so far, where a redirect fired, and how it was steered.
 
+        In the order in which they came.
+
         The last redirect's position may be that of a token that was never kept.
         """
         self._settle()
-        rows = (row for row in (*self._rows.values(), *self._left) if row.request == request)
+        rows = [row for row in (*self._rows.values(), *self._left) if row.request == request]
+        rows.sort(key=lambda row: row.arrived)
         return [SequenceReport(row.output[: row.seen], sorted(row.fires), row.steers) for row in rows]
 
     def _yields(self, params: SamplingParams) -> bool:
@@ -292,7 +302,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             row.output = arrival.output
             return row
         plan = plan_for(arrival.params, arrival.budget, self._markers, self._tokenizer)
-        return _Row(ThinkingAutomaton.after(plan, arrival.prompt), arrival.params, arrival.output)
+        automaton = ThinkingAutomaton.after(plan, arrival.prompt)
+        return _Row(automaton, arrival.params, arrival.output, next(self._arrivals))
 
     def _settle(self) -> None:
         """Note which of the last step's redirects fired; the token that they gave stands at the row's next position."""

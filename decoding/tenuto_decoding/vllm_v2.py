@@ -18,9 +18,10 @@ temperature and the filters after.
   so nothing that a grammar has masked ever comes back.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -63,12 +64,14 @@ class _Occupant:
     Attributes:
         prompt, prefill: tokens of the prompt, and those with which it entered.
         numbers: by which the server knows its steers.
+        arrived: its number among all that came: the sequences of a parallel sample come in their order.
     """
 
     params: SamplingParams
     prompt: int
     prefill: int
     numbers: list[int]
+    arrived: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class _Life:
     ids: torch.Tensor
     snapshot: Snapshot
     numbers: list[int]
+    arrived: int
 
     @property
     def seen(self) -> int:
@@ -140,6 +144,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._occupants: dict[int, _Occupant] = {}
         self._is_ours = np.zeros(count, dtype=bool)
         self._bounds = np.zeros(count, dtype=np.int64)  # of the sequences' lengths
+        self._arrivals = itertools.count()
         self._left: deque[_Life] = deque(maxlen=4 * count)
         self._returning: list[int] = []
         self._warm_up()
@@ -162,7 +167,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         prompt, prefill = (
             int(length.np[req_idx]) for length in (self._requests.prompt_len, self._requests.prefill_len)
         )
-        self._occupants[req_idx] = _Occupant(sampling_params, prompt, prefill, [])
+        self._occupants[req_idx] = _Occupant(sampling_params, prompt, prefill, [], next(self._arrivals))
         self._bounds[req_idx] = prefill
         self._slots.occupy(
             req_idx,
@@ -211,10 +216,12 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     def report(self, request: str) -> list[SequenceReport]:
         """For every sequence of a request: the ids taken so far, where a redirect took effect, how it was steered.
 
+        In the order in which they came.
+
         The tokens of the last step are not taken yet. With drafts or asynchronous scheduling there may be ids that the
         reply does not have: what was sampled behind its end. Waits for the device.
         """
-        return [life.report for life in self._begun(request)]
+        return [life.report for life in sorted(self._begun(request), key=lambda life: life.arrived)]
 
     def _begun(self, request: str) -> list[_Life]:
         lives = [life for life in self._lives() if _key(life.params) == request]
@@ -235,7 +242,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         if snapshot is None:
             return None
         ids = to_host(self._requests.all_token_ids.gpu[slot, :length])
-        return _Life(occupant.params, occupant.prompt, ids, snapshot, list(occupant.numbers))
+        return _Life(occupant.params, occupant.prompt, ids, snapshot, list(occupant.numbers), occupant.arrived)
 
     def _bring_back(self, slot: int) -> None:
         """Let a request that was preempted go on where it was, if its earlier life is still known.
@@ -258,7 +265,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             self._slots.steer_again(slot, life.snapshot)
         else:
             return
-        occupant.numbers[:] = life.numbers
+        self._occupants[slot] = replace(occupant, numbers=list(life.numbers), arrived=life.arrived)
 
     def _wait(self) -> None:
         if self._requests.device.type != "cpu":

@@ -27,7 +27,7 @@ from .grammar import supervised, thinks_by_itself
 from .journal import current_record
 from .policy import FloorCheck, Room, ThinkingPolicy
 from .running import RunningReplies, RunningReply, response_of
-from .steering import Outcome, read_reports, report_of, steer
+from .steering import Outcome, assign, read_reports, steer
 from .stopping import AnswerStopsProcessor
 
 logger = logging.getLogger("vllm.tenuto")
@@ -174,9 +174,10 @@ class ThinkingEngine(AsyncLLM):
                 unsettled.append(choice)
         if not unsettled:
             return
-        reports = await read_reports(running.key, self._call)
-        for choice in unsettled:
-            report = report_of(choice.ids, reports)
+        followed = assign(running.reply.choices, await read_reports(running.key, self._call))
+        for choice, report in followed:
+            if choice not in unsettled:
+                continue
             if report is None:
                 logger.error("The engine has no report of a reply's redirects: its waits are told from its tokens")
             else:

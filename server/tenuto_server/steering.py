@@ -88,7 +88,11 @@ def report_of(ids: Sequence[int], reports: Sequence[SequenceReport]) -> Sequence
 
 
 def assign(choices: Sequence[Choice], reports: Sequence[SequenceReport]) -> list[Followed]:
-    """A report of its own for every choice; those that have come furthest choose first."""
+    """A report of its own for every choice; those that have come furthest choose first.
+
+    Choices that are alike so far take theirs in the order in which their sequences came to the workers, which is theirs
+    too: what was done to them may differ, as when one was steered a token later.
+    """
     left, found = list(reports), dict[int, SequenceReport | None]()
     for choice in sorted(choices, key=lambda choice: -len(choice.ids)):
         report = report_of(choice.ids, left)

@@ -59,6 +59,16 @@ def test_every_choice_has_a_report_of_its_own(chatml: Any) -> None:
     assert [report for _, report in assign(choices, reports)] == [reports[2], reports[1], reports[0]]
 
 
+def test_choices_that_are_alike_take_their_reports_in_the_order_of_their_arrival(chatml: Any) -> None:
+    """One of them was steered a token later, and both closed with the same tokens all the same."""
+    choices = running(chatml, n=3, num_waits=1).reply.choices
+    for choice in choices:
+        choice.take([1, 2, 3])
+    reports = [SequenceReport([1, 2, 3], [], [Steer(1, position, None)]) for position in (3, 2, 2)]
+    assert [report for _, report in assign(choices, reports)] == reports
+    assert [report is own for (_, report), own in zip(assign(choices, reports), reports, strict=True)] == [True] * 3
+
+
 class Workers:
     """What one engine's workers answer: the steers they are given, at the positions where they come into force."""
 
