@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import socket
 import struct
 from collections import Counter
@@ -91,9 +92,16 @@ def resident(server: RunningServer) -> Counter[bool]:
 
 
 def assert_idle(server: RunningServer) -> None:
-    """Nothing runs, waits or holds memory of the engine."""
+    """Nothing runs, waits, has a place or holds memory of the engine."""
     names = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
     server.wait_until(lambda: not any(server.gauge(name) for name in names), seconds=30)
+    server.wait_until(lambda: "\ntenuto_sequences 0.0\n" in server.get("/metrics").text, seconds=30)
+
+
+def outcomes(server: RunningServer) -> Counter[str]:
+    """How chat completions have ended so far, in the server's own count."""
+    line = re.compile(r'^tenuto_requests_total\{endpoint="/v1/chat/completions",outcome="(\w+)"\} (\S+)$', re.MULTILINE)
+    return Counter({outcome: int(float(count)) for outcome, count in line.findall(server.get("/metrics").text)})
 
 
 def ask(question: str, **more: Any) -> dict[str, Any]:
@@ -218,12 +226,18 @@ class Endings:
 
 
 async def test_thousands_of_random_requests_have_one_ending_each(server: RunningServer, questions: list[str]) -> None:
-    endings = Endings(server, questions)
+    endings, earlier = Endings(server, questions), outcomes(server)
     await in_turn([lambda seed=seed: endings.one(seed) for seed in range(REQUESTS // 2)])  # type: ignore[misc]
     assert_idle(server)
     before = resident(server)
     await in_turn([lambda seed=seed: endings.one(seed) for seed in range(REQUESTS // 2, REQUESTS)])  # type: ignore[misc]
     assert_idle(server)
+    told = outcomes(server) - earlier
+    assert set(told) <= {"ok", "invalid", "cancelled"}
+    assert told["ok"] >= endings.counts["answered"]
+    assert told["invalid"] >= endings.counts["refused"]
+    # Who vanished at once may have done so before the server had read a word.
+    assert REQUESTS - endings.counts["gone"] <= told.total() <= REQUESTS
     assert sum(endings.counts.values()) == REQUESTS
     assert min(endings.counts.values()) > REQUESTS // 20
     after = resident(server)
