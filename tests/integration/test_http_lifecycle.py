@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.integration.running_server import (
     wait_until_ended,
 )
 
+LOAD = 24  # requests at once, when the signal comes
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}]}
 STREAM = QUESTION | {"stream": True, "stream_interval": 50, "temperature": 1}
 
@@ -68,23 +70,28 @@ def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tm
         assert server.chat(**QUESTION, use_beam_search=True, n=2).json()["error"]["param"] == "use_beam_search"
 
         with (
-            streaming(server, min_thinking_tokens=300, max_tokens=400) as short,
+            ThreadPoolExecutor(LOAD) as pool,
+            streaming(server, min_thinking_tokens=600, max_tokens=700) as short,
             streaming(server, min_thinking_tokens=3500, max_tokens=3800, n=4) as long,
         ):
+            load = [pool.submit(server.chat, **QUESTION, min_thinking_tokens=400, max_tokens=500) for _ in range(LOAD)]
+            server.wait_until(lambda: server.gauge("vllm:num_requests_running") >= LOAD)
             os.killpg(server.process.pid, signal.SIGTERM)
             server.wait_until(lambda: server.get("/readyz").json() == {"status": "draining"})
             assert server.get("/livez").status_code == 200
             assert refused(server, "shutting down")
             [finished] = endings(short)
             assert finished["finish_reason"] in ("stop", "length")
-            assert finished["thinking"]["tokens"] >= 300
+            assert finished["thinking"]["tokens"] >= 600
+            for reply in load:
+                assert reply.result().json()["choices"][0]["thinking"]["tokens"] >= 400
             server.process.send_signal(signal.SIGINT)
             assert {cut["finish_reason"] for cut in endings(long)} == {"abort"}
         assert server.process.wait(STOP_SECONDS) == 0
         wait_until_ended(started, seconds=5)
     log = server.log.read_text()
     assert log.count("POST /v1/chat/completions 200 cut ") == 1
-    assert log.count("POST /v1/chat/completions 200 ok ") == 2
+    assert log.count("POST /v1/chat/completions 200 ok ") == 2 + LOAD
     assert log.count("POST /v1/chat/completions 503 rejected ") >= 2
 
 

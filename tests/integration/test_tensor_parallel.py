@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.integration.running_server import MODEL, RunningServer, serving
+from tests.integration.running_server import MODEL, STOP_SECONDS, RunningServer, serving, wait_until_ended
 
 BUDGETS: list[dict[str, Any]] = [
     {},
@@ -37,9 +38,26 @@ def test_two_ranks_write_what_one_writes(
         pair.wait_until(pair.ready)
         together = [pair.chat(**body).json()["choices"][0] for body in asked]
         several = pair.chat(**asked[6] | {"n": 4, "temperature": 1}).json()["choices"]
+        check_the_end_of_a_worker(pair)
     for body, one, two in zip(asked, alone, together, strict=True):
         assert two["token_ids"] == one["token_ids"], body
         assert two["thinking"] == one["thinking"], body
         cap = body.get("max_thinking_tokens")
         assert cap is None or two["thinking"]["tokens"] <= cap
     assert all(choice["thinking"]["waits"] == 3 for choice in several if choice["thinking"]["ended_by"] == "model")
+
+
+def check_the_end_of_a_worker(pair: RunningServer) -> None:
+    """One rank dies in the midst of a stream: the stream says so, and the server ends with all that it started."""
+    started = pair.descendants()
+    workers = [process for process in started if process.name().startswith("VLLM::Worker")]
+    assert len(workers) == 2
+    body = {"messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}], "stream": True}
+    endless = body | {"min_thinking_tokens": 3000, "max_tokens": 3500}
+    with httpx.stream("POST", f"{pair.url}/v1/chat/completions", json=endless, timeout=100) as response:
+        events = response.iter_lines()
+        next(events)
+        workers[1].kill()
+        assert any(event.startswith('data: {"error"') for event in events)
+    assert pair.process.wait(STOP_SECONDS) == 1
+    wait_until_ended(started)
