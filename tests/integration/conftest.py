@@ -27,12 +27,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 def thinker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """`tenuto serve` with a tiny random model of the `<think>` family, and tools."""
     folder = save_thinker(tmp_path_factory.mktemp("thinker"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        with serving(tmp_path_factory.mktemp("server") / "log", str(folder), *THINKER_OPTIONS) as running:
-            running.wait_until(running.ready)
-            yield running
+    environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(log, str(folder), *THINKER_OPTIONS, environment=environment) as running:
+        running.wait_until(running.ready)
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tm
             streaming(server, min_thinking_tokens=3500, max_tokens=3800, n=4) as long,
         ):
             load = [pool.submit(server.chat, **QUESTION, min_thinking_tokens=400, max_tokens=500) for _ in range(LOAD)]
-            server.wait_until(lambda: server.gauge("vllm:num_requests_running") >= LOAD)
+            server.wait_until(lambda: server.gauge("vllm:num_requests_running") == LOAD + 5)
             os.killpg(server.process.pid, signal.SIGTERM)
             server.wait_until(lambda: server.get("/readyz").json() == {"status": "draining"})
             assert server.get("/livez").status_code == 200
