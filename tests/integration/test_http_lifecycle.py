@@ -71,20 +71,22 @@ def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tm
 
         with (
             ThreadPoolExecutor(LOAD) as pool,
-            streaming(server, min_thinking_tokens=600, max_tokens=700) as short,
+            streaming(server, min_thinking_tokens=2000, max_tokens=2100) as short,
             streaming(server, min_thinking_tokens=3500, max_tokens=3800, n=4) as long,
         ):
-            load = [pool.submit(server.chat, **QUESTION, min_thinking_tokens=400, max_tokens=500) for _ in range(LOAD)]
-            server.wait_until(lambda: server.gauge("vllm:num_requests_running") == LOAD + 5)
+            load = [
+                pool.submit(server.chat, **QUESTION, min_thinking_tokens=1200, max_tokens=1300) for _ in range(LOAD)
+            ]
+            server.wait_until(lambda: server.gauge("vllm:num_requests_running") >= LOAD + 5)
             os.killpg(server.process.pid, signal.SIGTERM)
             server.wait_until(lambda: server.get("/readyz").json() == {"status": "draining"})
             assert server.get("/livez").status_code == 200
             assert refused(server, "shutting down")
             [finished] = endings(short)
             assert finished["finish_reason"] in ("stop", "length")
-            assert finished["thinking"]["tokens"] >= 600
+            assert finished["thinking"]["tokens"] >= 2000
             for reply in load:
-                assert reply.result().json()["choices"][0]["thinking"]["tokens"] >= 400
+                assert reply.result().json()["choices"][0]["thinking"]["tokens"] >= 1200
             server.process.send_signal(signal.SIGINT)
             assert {cut["finish_reason"] for cut in endings(long)} == {"abort"}
         assert server.process.wait(STOP_SECONDS) == 0
