@@ -231,9 +231,9 @@ def _check_fields(fields: Mapping[str, Any]) -> None:
     ThinkingBudget(**{**fields, CAP: MAX_TOKENS} if open_ended else fields)
 
 
-def _check_count(name: str, value: object) -> None:
+def _check_count(name: str, value: Any) -> None:
     try:
-        ThinkingBudget(max_thinking_tokens=value)  # type: ignore[arg-type]
+        ThinkingBudget(max_thinking_tokens=value)
     except InvalidBudget as error:
         raise InvalidBudget(name, error.reason) from error
 

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass
@@ -165,17 +165,14 @@ class ThinkingEngine(AsyncLLM):
                     await self._settle(ended, running)
                     yield output
 
-    async def _settle(self, ended: Iterable[Choice], running: RunningReply) -> None:
+    async def _settle(self, ended: Sequence[Choice], running: RunningReply) -> None:
         """Make the reports of choices that ended final, with what only the engine's workers know."""
-        unsettled = []
         for choice in ended:
             choice.is_finished = True
-            if choice.needs_redirects or running.steers:
-                unsettled.append(choice)
+        unsettled = [choice for choice in ended if choice.needs_redirects or running.steers]
         if not unsettled:
             return
-        followed = assign(running.reply.choices, await read_reports(running.key, self._call))
-        for choice, report in followed:
+        for choice, report in assign(running.reply.choices, await read_reports(running.key, self._call)):
             if choice not in unsettled:
                 continue
             if report is None:

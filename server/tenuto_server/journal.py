@@ -51,16 +51,6 @@ class Phase(StrEnum):
     ANSWER = "answer"
 
 
-class Replies(list[Reply]):
-    """The accounts of a request. Those above its sequences are the steps of beams, of which there may be very many."""
-
-    most = 0
-
-    def append(self, reply: Reply) -> None:
-        if len(self) <= self.most:  # one too many tells that they are none
-            super().append(reply)
-
-
 @dataclass(slots=True, eq=False)
 class Record:
     """What is known of a request so far.
@@ -83,7 +73,8 @@ class Record:
     id_is_given: bool = False
     model: str | None = None
     is_stream: bool = False
-    replies: Replies = field(default_factory=Replies)
+    sequences: int = 0
+    replies: list[Reply] = field(default_factory=list)
     status: int | None = None
     has_body: bool = False
     is_complete: bool = False
@@ -102,14 +93,6 @@ class Record:
             if isinstance(own, str) and REQUEST_ID.fullmatch(own) and not self.id_is_given:
                 self.id = own
         scope["headers"] = [*without_id(scope["headers"]), (HEADER, self.id.encode())]
-
-    @property
-    def sequences(self) -> int:
-        return self.replies.most
-
-    @sequences.setter
-    def sequences(self, sequences: int) -> None:
-        self.replies.most = sequences
 
     @property
     def choices(self) -> list[Choice]:
@@ -155,7 +138,7 @@ class Record:
             "seconds": round(time.monotonic() - self.started, 4),
             "first_byte_seconds": round(self.first_byte - self.started, 4) if self.first_byte is not None else None,
         }
-        if 0 < len(self.choices) <= self.sequences:
+        if self.choices:
             fields["prompt_tokens"] = sum(len(reply.prompt) for reply in self.replies)
             fields["output_tokens"] = sum(len(choice.ids) for choice in self.choices)
             fields["thinking"] = [choice.report.to_dict() for choice in self.choices]

@@ -150,8 +150,10 @@ class ThinkingPolicy:
 
     def _fitting(self, asked: Asked, place: "_Place") -> int:
         """The largest cap that leaves the answer its reserve."""
-        quarter = min(self.answer_reserve, place.room.max_tokens // 4)
-        return max(0, place.room.max_tokens - place.around - (quarter if asked.reserve is None else asked.reserve))
+        room, reserve = place.room.max_tokens, asked.reserve
+        if reserve is None:
+            reserve = min(self.answer_reserve, room // 4)
+        return max(0, room - place.around - reserve)
 
 
 @dataclass(frozen=True, slots=True)

@@ -329,24 +329,6 @@ async def test_texts_are_logged_only_if_asked_for(chatml: Any, lines: Callable[[
     assert "an answer" in with_texts.texts[0]
 
 
-async def test_the_steps_of_beams_are_not_kept(chatml: Any, lines: Callable[[], list[Any]]) -> None:
-    """vLLM's beam search asks the engine for every token of every beam; their accounts would outgrow the memory."""
-    plan = compile_plan(None, FAMILIES["s1"], chatml)
-    kept: list[int] = []
-
-    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
-        current_record().sequences = 2
-        for _ in range(1000):
-            hand_over(Reply(plan, None, [1, 2, 3], 1))
-        kept.append(len(current_record().replies))
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"{}"})
-
-    await run(Journal(endpoint, shows_texts=True))
-    assert kept == [3]
-    assert not hasattr(lines()[0], "thinking")
-
-
 def test_several_processes_figures_come_together(tmp_path: Path) -> None:
     """With the library's mode for several processes, as vLLM sets it up."""
     script = (
