@@ -6,8 +6,10 @@ from itertools import product
 
 import torch
 
+from benchmarks.spread import Spread
+
 from .steps import STATES, Copy, Requests, Scale
-from .timing import Spread, device_time, host_time
+from .timing import device_time, host_time
 
 #: Microseconds on the device, for a batch of so many requests when nothing is forced.
 MOST, BATCH = 30.0, 256

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from statistics import median
 
 import torch
+
+from benchmarks.spread import Spread
 
 Step = Callable[[], None]
 
@@ -22,26 +23,6 @@ class Repetitions:
     def most(self) -> int:
         """Steps that both measurements carry out together, at most."""
         return 2 * self.steps * (self.warm + self.measured + 1)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Microseconds of one step, over repetitions."""
-
-    median: float
-    lowest: float
-    highest: float
-
-    @classmethod
-    def of(cls, measured: list[float]) -> "Spread":
-        return cls(median(measured), min(measured), max(measured))
-
-    def beyond(self, other: float) -> "Spread":
-        """What is left when something else took `other` of it."""
-        return Spread(self.median - other, self.lowest - other, self.highest - other)
-
-    def __str__(self) -> str:
-        return f"{self.median:.1f} ({self.lowest:.1f} to {self.highest:.1f})"
 
 
 def device_time(step: Step, device: torch.device, repetitions: Repetitions) -> Spread:

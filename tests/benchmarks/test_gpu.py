@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.gpu.costs import CopyCost, Cost, judge, table
 from benchmarks.gpu.steps import FULL, STATES, TINY
-from benchmarks.gpu.timing import Spread
+from benchmarks.spread import Spread
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What a machine that runs the benchmark need not have.

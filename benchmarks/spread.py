@@ -1,0 +1,35 @@
+"""What repetitions of one measurement come to."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, lowest and highest of repetitions, in whatever unit they were measured."""
+
+    median: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, measured: Iterable[float]) -> "Spread":
+        values = list(measured)
+        return cls(median(values), min(values), max(values))
+
+    @classmethod
+    def of_ratios(cls, measured: Sequence[float], peer: Sequence[float]) -> "Spread":
+        """Of ours over the peer's, each to the one that was measured next to it."""
+        return cls.of(ours / theirs for ours, theirs in zip(measured, peer, strict=True))
+
+    def beyond(self, other: float) -> "Spread":
+        """What is left when something else took `other` of it."""
+        return Spread(self.median - other, self.lowest - other, self.highest - other)
+
+    def show(self, digits: int = 1) -> str:
+        """For a table: the median, and in parentheses from where to where."""
+        return f"{self.median:.{digits}f} ({self.lowest:.{digits}f} to {self.highest:.{digits}f})"
+
+    def __str__(self) -> str:
+        return self.show()
