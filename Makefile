@@ -18,7 +18,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CLIENTS  := $(VENV)/clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test kernels bench-gpu check format lock tiny-model clean
+.PHONY: help setup serve demo chat test kernels bench bench-gpu check format lock tiny-model clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -54,6 +54,9 @@ test: setup $(CLIENTS)/.installed  ## the whole suite
 
 kernels: setup  ## random requests through the GPU kernels, interpreted, against the automaton: CASES= (default: 50000)
 	@TRITON_INTERPRET=1 TENUTO_KERNEL_CASES=$(CASES) $(BIN)/python -m pytest tests/decoding/interpreted/equivalence.py $(ARGS)
+
+bench: setup  ## the benchmarks; results are kept and docs/benchmarks.md is written: ARGS= (names, or --quick; default: all)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-gpu: setup  ## the GPU path on this machine's GPU: equal to the automaton? what does a step cost?
 	@PYTHONPATH=decoding $(BIN)/python -m benchmarks.gpu --out bench-gpu.json $(ARGS)

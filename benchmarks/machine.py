@@ -8,6 +8,9 @@ from pathlib import Path
 
 import psutil
 
+#: Pathspecs of everything but what benchmarks write: a page that was just written is no change of what is measured.
+WRITTEN = ("--", ".", ":(exclude)benchmarks/results", ":(exclude)docs/benchmarks", ":(exclude)docs/benchmarks.md")
+
 
 def describe_machine() -> dict[str, str]:
     """What a reader must know to compare the figures with those of another machine."""
@@ -33,11 +36,12 @@ def _processor() -> str:
 
 def _commit() -> str:
     """The version, and the commit where this is a checkout of one."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=10"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return " ".join(filter(None, (version("tenuto"), done.stdout.strip())))
+    commit = _git("describe", "--always", "--abbrev=10", "--exclude=*")
+    changed = _git("status", "--porcelain", "--untracked-files=no", *WRITTEN)
+    return " ".join(filter(None, (version("tenuto"), commit, "with changes" if changed else "")))
+
+
+def _git(*arguments: str) -> str:
+    """What it prints; nothing where this is no checkout."""
+    root = Path(__file__).parent.parent
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False).stdout.strip()
