@@ -38,3 +38,22 @@ class ByHand:
         thinking = self.thinking(ids, opened=opened)
         forced = cap is not None and len(thinking) == cap + 1 and thinking[-1:] == self.newline
         return len(thinking) - forced
+
+    def count_all(self, ids: Sequence[int], cap: int | None) -> int:
+        """Thinking tokens of all blocks of a reply, which may end within a marker.
+
+        At the cap, the newline that the server puts before the end marker is not one.
+        """
+        blocks, rest = [], list(ids)
+        while (begin := self.find(rest, self.start)) >= 0:
+            rest = rest[begin + len(self.start) :]
+            end = self.find(rest, self.end)
+            blocks.append(rest[:end] if end >= 0 else self._without_part_of_end(rest))
+            rest = rest[end + len(self.end) :] if end >= 0 else []
+        tokens = sum(map(len, blocks))
+        return tokens - (cap is not None and tokens == cap + 1 and blocks[-1][-1:] == self.newline)
+
+    def _without_part_of_end(self, ids: list[int]) -> list[int]:
+        sizes = range(len(self.end) - 1, 0, -1)
+        part = next((size for size in sizes if ids[-size:] == self.end[:size]), 0)
+        return ids[: len(ids) - part]

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 
 from tests.integration.by_hand import ByHand
 from tests.integration.running_server import MODEL, START_SECONDS, RunningServer
+from tests.integration.talk import Talk, check
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/steering.md").read_text()
 NOW = {"action": "answer_now"}
@@ -33,29 +33,6 @@ def ask(question: str, **more: Any) -> dict[str, Any]:
 
 def steer(server: RunningServer, reply_id: str, **body: Any) -> httpx.Response:
     return server.post(f"/v1/requests/{reply_id}/thinking", **body)
-
-
-@dataclass
-class Talk:
-    """A stream that has been read to its end, and what steering it came to."""
-
-    id: str = ""
-    ids: dict[int, list[int]] = field(default_factory=dict)
-    texts: dict[int, str] = field(default_factory=dict)
-    thinking: dict[int, dict[str, Any]] = field(default_factory=dict)
-    usage: dict[str, Any] = field(default_factory=dict)
-    steered: list[dict[str, Any]] = field(default_factory=list)
-
-    def take(self, chunk: dict[str, Any]) -> None:
-        self.id = chunk["id"]
-        self.usage = chunk.get("usage") or self.usage
-        for choice in chunk["choices"]:
-            index = choice["index"]
-            self.ids.setdefault(index, []).extend(choice.get("token_ids") or [])
-            text = choice["text"] if "text" in choice else choice["delta"].get("content") or ""
-            self.texts[index] = self.texts.get(index, "") + text
-            if choice["finish_reason"]:
-                self.thinking[index] = choice["thinking"]
 
 
 @contextmanager
@@ -100,19 +77,6 @@ def talk_once(
                 result.steered.append(told)
     assert not waiting
     return result
-
-
-def check(by_hand: ByHand, result: Talk) -> None:
-    """The reports of all choices are what a recount gives."""
-    for index, thinking in result.thinking.items():
-        cap = thinking["max_thinking_tokens"] if thinking["ended_by"] in ("cap", "loop") else None
-        ids = result.ids[index]
-        closed_by_loop = thinking["ended_by"] == "loop"
-        assert thinking["tokens"] == by_hand.count(ids, thinking["tokens"] if closed_by_loop else cap), (thinking, ids)
-        if thinking["ended_by"] == "model":
-            assert thinking["tokens"] >= thinking["min_thinking_tokens"]
-    tokens = sum(thinking["tokens"] for thinking in result.thinking.values())
-    assert result.usage["completion_tokens_details"]["reasoning_tokens"] == tokens
 
 
 @pytest.mark.parametrize("path", ["chat/completions", "completions"])

@@ -1,0 +1,229 @@
+"""Random requests on a running server: budgets right and wrong, orders to running replies, clients that vanish.
+
+Every reply is checked, and every request counted by how it ended for its client.
+"""
+
+import asyncio
+import json
+import random
+import re
+import socket
+import struct
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.integration.by_hand import ByHand
+from tests.integration.running_server import MODEL
+from tests.integration.talk import Talk, check
+
+CHAT = "/v1/chat/completions"
+LONGEST_LINE = 1 << 20
+
+
+class Connection:
+    """One HTTP request on a connection of its own, which can be cut at any byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def post(self, path: str, body: dict[str, Any], *, part: float = 1.0, name: str = "") -> None:
+        """Send a request, or only the first part of its body; `name` is the request's id."""
+        content = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        head += f"X-Request-Id: {name}\r\n" if name else ""
+        self._writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode())
+        self._writer.write(content[: int(len(content) * part)])
+        await self._writer.drain()
+
+    async def status(self) -> int:
+        line = await self._reader.readline()
+        return int(line.split()[1])
+
+    async def wait_for(self, text: bytes) -> bool:
+        """Read until the text has come; False when the reply ended without it."""
+        seen = b""
+        while text not in seen:
+            piece = await self._reader.read(4096)
+            if not piece:
+                return False
+            seen = seen[-len(text) :] + piece
+        return True
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """The pieces of a stream. Raises AssertionError where it ends without saying so."""
+        line = b""
+        async for line in self._reader:
+            if line.startswith(b"data: {"):
+                yield json.loads(line[6:])
+            elif line.startswith(b"data: [DONE]"):
+                return
+        raise AssertionError(f"the stream broke off after {line!r}")
+
+    async def content(self) -> bytes:
+        """The rest of the reply without its headers."""
+        return (await self._reader.read()).partition(b"\r\n\r\n")[2]
+
+    def cut(self) -> None:
+        """Vanish, as a killed client does: a reset, no orderly close."""
+        handle = self._writer.get_extra_info("socket")
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.close()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Connection]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=LONGEST_LINE)
+    try:
+        yield Connection(reader, writer)
+    finally:
+        writer.close()
+
+
+def outcomes(metrics: str) -> Counter[str]:
+    """How chat completions have ended so far, in the server's own count on its page of metrics."""
+    line = re.compile(rf'^tenuto_requests_total{{endpoint="{CHAT}",outcome="(\w+)"}} (\S+)$', re.MULTILINE)
+    return Counter({outcome: int(float(count)) for outcome, count in line.findall(metrics)})
+
+
+def ask(question: str, **more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": [{"role": "user", "content": question}], **more}
+
+
+def random_budget(rng: random.Random) -> dict[str, Any]:
+    """Fields that may be right or wrong; nothing of them may be ignored."""
+    budget: dict[str, Any] = {}
+    if rng.random() < 0.7:
+        budget["max_thinking_tokens"] = rng.choice([0, 1, 5, 20, 40, "auto", 200, -1])
+    if rng.random() < 0.4:
+        budget["min_thinking_tokens"] = rng.choice([0, 1, 10, 30])
+    if rng.random() < 0.4:
+        budget["num_waits"] = rng.choice([0, 1, 3])
+    if rng.random() < 0.2:
+        budget["wait_text"] = rng.choice(["Hmm", ["Wait", ""], "Alternatively"])
+    return budget
+
+
+def random_order(rng: random.Random) -> dict[str, Any]:
+    """What a running reply is told; it may be too much."""
+    until = rng.choice([None, 0, 30, 60, 150, 10_000])
+    return {"action": "answer_now"} if until is None else {"action": "think_until", "min_thinking_tokens": until}
+
+
+class RandomRequests:
+    """Sends requests, checks their replies, and counts.
+
+    Attributes:
+        endings: requests by what their client saw: `answered`, `refused`, or `gone`: it did not wait for the end.
+        unseen: how many of those that have gone had seen nothing of a reply; the server may not have seen them either.
+        orders: answers to steering by their status, and how often it took effect in a choice, as `applied`.
+        choices, tokens: in all replies that were checked.
+    """
+
+    def __init__(self, url: str, questions: Sequence[str], by_hand: ByHand) -> None:
+        self.endings: Counter[str] = Counter()
+        self.unseen = 0
+        self.orders: Counter[str] = Counter()
+        self.choices = self.tokens = 0
+        self._url, self._questions, self._by_hand = url, questions, by_hand
+
+    async def one(self, seed: int) -> None:
+        """A request from its first byte to whatever end it comes to; the same one for the same seed.
+
+        Raises:
+            AssertionError: where its reply is not what it should be.
+        """
+        rng = random.Random(seed)
+        body, steered = self._random_body(rng)
+        async with connected(self._url) as connection:
+            if rng.random() < 0.3:
+                self.unseen += not await self._vanish(connection, body, rng)
+                self.endings["gone"] += 1
+                return
+            name = uuid.uuid4().hex
+            await connection.post(CHAT, body, name=name)
+            status = await connection.status()
+            if status == 400:
+                content = await connection.content()
+                assert b'"param":"' in content, f"{body} {content!r}"
+                self.endings["refused"] += 1
+                return
+            self.endings["answered"] += 1
+            assert status == 200, f"{status} to {body}: {await connection.content()!r}"
+            talk = await self._read(connection, body["stream"], rng if steered else None)
+        assert not steered or talk.id == f"chatcmpl-{name}", f"{talk.id} is not of {name}"
+        self._check(body, talk)
+
+    def _random_body(self, rng: random.Random) -> tuple[dict[str, Any], bool]:
+        """What is asked, and whether the reply will be steered; such ones are longer, for there to be time."""
+        draw: dict[str, Any] = rng.choice(
+            [{"temperature": 0, "n": 1}, {"temperature": 1.0, "n": 1}, {"temperature": 1.0, "n": 2}]
+        )
+        body = ask(rng.choice(self._questions), stream=rng.random() < 0.5, return_token_ids=True, **draw)
+        body |= random_budget(rng) | {"max_tokens": rng.choice([60, 80])}
+        steered = rng.random() < 0.15
+        if steered:
+            body |= {"min_thinking_tokens": 100, "max_thinking_tokens": rng.choice([100, 150]), "max_tokens": 220}
+            body["stream"] = True
+        if body["stream"]:
+            body["stream_options"] = {"include_usage": True}
+        return body, steered
+
+    @staticmethod
+    async def _vanish(connection: Connection, body: dict[str, Any], rng: random.Random) -> bool:
+        """Send a request and go, at any time; whether something of its reply had come."""
+        when = rng.choice(["while sending", "after a moment", "thinking", "answering"])
+        await connection.post(CHAT, body, part=0.6 if when == "while sending" else 1.0)
+        if body["stream"] and when in ("thinking", "answering"):
+            await connection.wait_for(b'"reasoning":' if when == "thinking" else b'"content":')
+            connection.cut()
+            return True
+        await asyncio.sleep(rng.random() * 0.5)
+        connection.cut()
+        return False
+
+    async def _read(self, connection: Connection, is_stream: bool, orders: random.Random | None) -> Talk:
+        talk = Talk()
+        if not is_stream:
+            talk.take(json.loads(await connection.content()))
+            return talk
+        async for event in connection.events():
+            assert "error" not in event, event
+            talk.take(event)
+            if orders is not None and orders.random() < 0.03:
+                await self._steer(talk, random_order(orders))
+        return talk
+
+    async def _steer(self, talk: Talk, order: dict[str, Any]) -> None:
+        async with connected(self._url) as connection:
+            await connection.post(f"/v1/requests/{talk.id}/thinking", order)
+            status = await connection.status()
+            content = await connection.content()
+        assert status in (200, 400, 404, 409), f"{status} to {order}: {content!r}"
+        self.orders[str(status)] += 1
+        if status == 200:
+            talk.steered.append(json.loads(content))
+            self.orders["applied"] += sum(bool(choice["applied"]) for choice in talk.steered[-1]["choices"])
+
+    def _check(self, body: dict[str, Any], talk: Talk) -> None:
+        assert set(talk.thinking) == set(range(body["n"])), f"{body} {talk}"
+        check(self._by_hand, talk)
+        tokens = sum(map(len, talk.ids.values()))
+        assert talk.usage["completion_tokens"] == tokens, f"{tokens} ids: {body} {talk}"
+        self.choices += len(talk.ids)
+        self.tokens += tokens
+        for index, report in talk.thinking.items():
+            shown = f"{body} {report} {talk.steered}"
+            applied = [
+                choice["applied"] for told in talk.steered for choice in told["choices"] if choice["index"] == index
+            ]
+            assert None in applied or report.get("steered", 0) == applied.count(True), shown
+            if True in applied or None in applied:
+                continue
+            cap, asked = report["max_thinking_tokens"], body.get("max_thinking_tokens")
+            assert isinstance(asked, str) or cap == asked, shown
+            assert report["min_thinking_tokens"] == body.get("min_thinking_tokens", 0), shown
+            assert report["ended_by"] != "model" or report["waits"] >= body.get("num_waits", 0), shown
