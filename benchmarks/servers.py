@@ -5,10 +5,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import psutil
@@ -59,15 +60,24 @@ class RunningServer:
 
 
 @contextmanager
-def serving(command: Sequence[str], model: Path, flags: Sequence[str], log: Path) -> Iterator[RunningServer]:
+def serving(
+    command: Sequence[str],
+    model: Path,
+    flags: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[RunningServer]:
     """Start TENUTO or PLAIN_VLLM on the model and wait until it is ready; in the end nothing of it is left.
+
+    Args:
+        environment: what it gets beside our own.
 
     Raises:
         RuntimeError: with the end of the log, if it does not come up.
     """
     port = free_port()
     full = [*command, str(model), "--host", HOST, "--port", str(port), *flags]
-    environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    always = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log.open("wb") as output:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -76,7 +86,7 @@ def serving(command: Sequence[str], model: Path, flags: Sequence[str], log: Path
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**environment, **os.environ},
+            env={**always, **os.environ, **environment},
         )
         try:
             url = f"http://{HOST}:{port}"
