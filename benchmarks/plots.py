@@ -54,7 +54,8 @@ def draw(plot: Plot) -> Figure:
     if plot.log_y:
         axes.set_yscale("log")
     else:
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        lowest = min((spread.lowest for points in plot.curves.values() for _, spread in points), default=0.0)
+        axes.set_ylim(bottom=0.0 if lowest >= 0 else None)
     axes.set(xlabel=plot.x, ylabel=plot.y, title=plot.title)
     axes.grid(alpha=0.3)
     if len(plot.curves) > 1:

@@ -1,0 +1,185 @@
+"""Where the time of a server under load goes: samples of its processes by py-spy, plain vLLM's and ours."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .benchmark import Results, Run, Section, Table
+from .load import Figures, put_load
+from .model import save_model
+from .samples import NOBODY, OWNERS, read_stacks, share, summarize
+from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving
+
+#: What was changed in the product because of what the profile showed, a sentence each.
+IMPROVED: Sequence[str] = ()
+
+MODEL = "m"
+FLAGS = ("--served-model-name", MODEL, "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096")
+PLAIN, OURS = "plain vLLM", "Tenuto"
+STREAMS = 64
+SAMPLES_PER_SECOND = 100
+#: Titles of vLLM's processes, and what they are called here; the one that has no title speaks HTTP.
+TITLES = {"VLLM::EngineCore": "engine", "VLLM::Worker": "worker"}
+API = "API server"
+#: Run by every process of a server as it starts: py-spy, which is not its parent, may look into it (Yama).
+ALLOW_TRACING = """import ctypes
+PR_SET_PTRACER, ANY = 0x59616D61, -1
+ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(ANY), 0, 0, 0)
+"""
+
+
+def measure(run: Run) -> Results:
+    seconds, tokens = (2, 16) if run.quick else (25, 96)
+    # Below its floor a sequence is redirected whenever it might stop: the most work that a step has for a budget.
+    kinds = {
+        PLAIN: (PLAIN_VLLM, ("--reasoning-parser", "deepseek_r1"), {}),
+        OURS: (TENUTO, (), {"min_thinking_tokens": tokens - 8}),
+    }
+    model = save_model(run.work / "model")
+    servers = {}
+    for name, (command, more, fields) in kinds.items():
+        run.say(f"starting {name}")
+        with traceable(run.work), serving(command, model, (*FLAGS, *more), run.work / "log") as server:
+            put_load(server, MODEL, concurrency=STREAMS, requests=STREAMS, tokens=16, fields=[fields])
+            run.say(f"sampling {name} for {seconds} s")
+            servers[name] = profile(server, seconds, tokens, fields, run.work)
+    return {"seconds": seconds, "tokens": tokens, "servers": servers}
+
+
+def profile(
+    server: RunningServer, seconds: int, tokens: int, fields: Mapping[str, Any], work: Path
+) -> Mapping[str, Any]:
+    """Keep up the load while py-spy samples all processes of the server: the samples, and how fast tokens came."""
+    processes = {name: process for process in server.processes if (name := _name(process, server))}
+    with recording(processes, seconds, work) as recorders:
+        figures: list[Figures] = []
+        while any(recorder.poll() is None for recorder in recorders):
+            seed = 1 + len(figures)
+            load = put_load(
+                server, MODEL, concurrency=STREAMS, requests=2 * STREAMS, tokens=tokens, fields=[fields], seed=seed
+            )
+            figures.append(load)
+    for name, recorder in zip(processes, recorders, strict=True):
+        if recorder.returncode:
+            raise RuntimeError(f"py-spy could not sample the {name}:\n{(work / f'{name}.log').read_text()}")
+    found = {name: summarize(read_stacks((work / f"{name}.raw").read_text())) for name in processes}
+    generated = sum(figure.tokens_per_second * figure.seconds for figure in figures)
+    return {"tokens_per_second": generated / sum(figure.seconds for figure in figures), "processes": found}
+
+
+@contextmanager
+def recording(
+    processes: Mapping[str, psutil.Process], seconds: int, work: Path
+) -> Iterator[Sequence["subprocess.Popen[bytes]"]]:
+    """A py-spy on each process, which writes `NAME.raw`; none is left at the end."""
+    recorders: list[subprocess.Popen[bytes]] = []
+    try:
+        for name, process in processes.items():
+            command = [str(Path(sys.executable).with_name("py-spy")), "record", "--format", "raw", "--function"]
+            command += ["--rate", str(SAMPLES_PER_SECOND), "--duration", str(seconds), "--pid", str(process.pid)]
+            # Its C code and its sleep look alike, but for the lock. Torch works without the lock.
+            command += ["--gil"] if name == API else []
+            with (work / f"{name}.log").open("wb") as log:
+                output = [*command, "--output", str(work / f"{name}.raw")]
+                recorders.append(subprocess.Popen(output, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+        yield recorders
+    finally:
+        for recorder in recorders:
+            recorder.kill()
+            recorder.wait()
+
+
+@contextmanager
+def traceable(work: Path) -> Iterator[None]:
+    """Python processes that are started meanwhile let any process of this user look into them."""
+    folder = work / "traceable"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(ALLOW_TRACING)
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), before)))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def _name(process: psutil.Process, server: RunningServer) -> str | None:
+    if process == server.api:
+        return API
+    title = process.cmdline()[0].partition("_")[0] if process.cmdline() else ""
+    return TITLES.get(title)
+
+
+def section(results: Results) -> Section:
+    seconds, servers = results["seconds"], results["servers"]
+    ours = servers[OURS]["processes"]
+    notes = ["What was improved because of it:\n\n" + "\n".join(f"- {each}" for each in IMPROVED)] if IMPROVED else []
+    return Section(
+        title="Where the time goes: a profile of the hot path",
+        text=TEXT.format(seconds=seconds, streams=STREAMS, rate=SAMPLES_PER_SECOND),
+        targets=[],
+        tables=[
+            _owners_table(seconds, servers),
+            *(_ours_table(name, found) for name, found in ours.items() if found["ours"]),
+            *(_all_table(name, found) for name, found in ours.items()),
+        ],
+        notes=notes,
+    )
+
+
+TEXT = """
+py-spy looks {rate} times a second for {seconds} s at every process of a server that keeps {streams} streams running:
+plain vLLM's without budgets, and ours, where all requests have a floor that they have not reached yet, so that each
+step redirects. Model, flags and load are the same. py-spy slows both down, and a sample is one observation: this
+tells where time goes; what budgets cost is measured elsewhere on this page.
+
+A sample counts for the innermost call of Tenuto, of vLLM or of the web framework: what these call in torch, pydantic
+or Python itself is their work. Of the API server those samples count in which a thread held Python's lock, of the
+others those in which one did not wait.
+"""
+
+
+def _owners_table(seconds: float, servers: Mapping[str, Any]) -> Table:
+    rows = []
+    for process in servers[OURS]["processes"]:
+        for owner in dict.fromkeys((*OWNERS.values(), NOBODY)):
+            cells = [_per_token(found, process, owner, seconds) for found in servers.values()]
+            rows.append((process, owner, *cells))
+    rates = [f"{found['tokens_per_second']:.0f}" for found in servers.values()]
+    return Table(
+        "Microseconds of work for each generated token, and tokens a second under py-spy",
+        ("process", "work of", *servers),
+        [*rows, ("tokens/s", "", *rates)],
+    )
+
+
+def _per_token(found: Mapping[str, Any], process: str, owner: str, seconds: float) -> str:
+    busy = found["processes"][process]["owners"].get(owner, 0) / SAMPLES_PER_SECOND
+    return f"{1e6 * busy / (found['tokens_per_second'] * seconds):.1f}"
+
+
+def _ours_table(process: str, found: Mapping[str, Any]) -> Table:
+    rows = [
+        (f"`{each['function']}`", *(share(each[which], found) for which in ("own", "work", "total")))
+        for each in found["ours"]
+    ]
+    return Table(
+        f"Our functions in the {process}, per cent of its {found['samples']} samples: in the function itself, with "
+        "what it calls that is nobody else's, and with all that it calls",
+        ("function", "itself", "its work", "with all it calls"),
+        rows,
+    )
+
+
+def _all_table(process: str, found: Mapping[str, Any]) -> Table:
+    rows = [(f"`{each['function']}`", share(each["own"], found)) for each in found["all"]]
+    return Table(f"All functions in our {process}, per cent of its samples", ("function", "itself"), rows)
