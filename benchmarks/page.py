@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tenuto_evaluation.tables import markdown
-
 from .benchmark import Section, Target
 from .kept import Kept
 from .plots import write_plot
@@ -85,9 +83,14 @@ def verdict(target: Target) -> str:
 
 
 def table(head: Row, rows: Sequence[Row]) -> str:
-    """In Markdown; a cell may hold anything but line ends."""
-    first, *others = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
-    return markdown(first, others)
+    """In Markdown, figures to the right; a cell may hold anything but line ends."""
+    rule = ["---:" if all(map(_is_figure, column)) else "---" for column in zip(*rows, strict=True)]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (head, rule, *rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
+
+
+def _is_figure(cell: str) -> bool:
+    return cell[:1].isdigit() or cell[:1] in "+-"
 
 
 def _section(name: str, section: Section) -> Iterator[str]:

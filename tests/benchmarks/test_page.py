@@ -37,7 +37,7 @@ def test_a_section_shows_all_that_a_benchmark_says() -> None:
         "## The cost of memory\n\n`make bench ARGS=memory`\n\nA paragraph.\n\nAnother one.\n\n"
         "- within 2.0 %: 2.5 (2.5 to 2.5). **NOT REACHED**\n\n"
         "Per cent by streams:\n\n"
-        "| streams | cost \\| % |\n| ---: | :--- |\n| 1 | 2.5 (2.5 to 2.5) |\n| 64 | a\\|b |\n\n"
+        "| streams | cost \\| % |\n| ---: | --- |\n| 1 | 2.5 (2.5 to 2.5) |\n| 64 | a\\|b |\n\n"
         "![Cost of memory](benchmarks/memory-cost.svg)\n\nA note.\n"
     )
 
