@@ -84,7 +84,9 @@ def verdict(target: Target) -> str:
 
 def table(head: Row, rows: Sequence[Row]) -> str:
     """In Markdown, figures to the right; a cell may hold anything but line ends."""
-    rule = ["---:" if all(map(_is_figure, column)) else "---" for column in zip(*rows, strict=True)]
+    rule = ["---:" if all(map(_is_figure, column)) else "---" for column in zip(*rows, strict=True)] or ["---"] * len(
+        head
+    )
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in (head, rule, *rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 

@@ -89,7 +89,10 @@ def summarize(stacks: Iterator[tuple[Stack, int]]) -> dict[str, Any]:
     def figures(frame: Frame) -> dict[str, Any]:
         return {"function": str(frame), "own": own[frame], "work": work[frame], "total": total[frame]}
 
-    ours = sorted((frame for frame in total if frame.owner == "Tenuto"), key=lambda frame: (-work[frame], -total[frame], str(frame)))
+    ours = sorted(
+        (frame for frame in total if frame.owner == "Tenuto"),
+        key=lambda frame: (-work[frame], -total[frame], str(frame)),
+    )
     every = sorted(own, key=lambda frame: (-own[frame], str(frame)))
     return {
         "samples": owners.total(),
