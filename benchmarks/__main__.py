@@ -12,6 +12,7 @@ Exits with 1 where a benchmark failed, after the others have run; targets that a
 """
 
 import argparse
+import os
 import sys
 import time
 import traceback
@@ -90,12 +91,24 @@ def run_all(names: Sequence[str], quick: bool, place: Shelf, progress: "Progress
 def run_one(name: str, quick: bool, machine: Mapping[str, str], progress: "Progress") -> Kept:
     progress.say(f"{name}: begins")
     begin = time.monotonic()
-    with TemporaryDirectory(prefix=f"tenuto-{name}-") as work:
+    with TemporaryDirectory(prefix=f"tenuto-{name}-") as work, as_it_was():
         run = Run(quick, Path(work), lambda line: progress.say(f"{name}: {line}"))
         results = load(name).measure(run)
     seconds = time.monotonic() - begin
     progress.say(f"{name}: done in {seconds:.0f} s")
     return Kept(name, f"{datetime.now(UTC):%Y-%m-%d %H:%M}", machine, seconds, results)
+
+
+@contextmanager
+def as_it_was() -> Iterator[None]:
+    """What vLLM changes of the process that it runs in, the next benchmark and its servers do not inherit."""
+    environment, cores = dict(os.environ), os.sched_getaffinity(0)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        os.sched_setaffinity(0, cores)
 
 
 def load(name: str) -> Benchmark:

@@ -1,12 +1,14 @@
 """`python -m benchmarks`: what it runs, keeps, writes and says."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as command
+from benchmarks.benchmark import Results, Run
 
 from .made_up import MadeUp
 
@@ -62,6 +64,24 @@ def test_one_that_fails_takes_nothing_with_it(
     captured = capsys.readouterr()
     assert captured.out.endswith("memory FAILED: OSError: no memory\n")
     assert "Traceback" in captured.err
+
+
+def test_a_benchmark_finds_the_process_as_the_one_before_it_did(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine in this process sets variables for its workers and takes to one core; servers would inherit both."""
+    cores = os.sched_getaffinity(0)
+    found: list[object] = []
+
+    class Greedy(MadeUp):
+        def measure(self, run: Run) -> Results:
+            found.append((os.environ.get("GREED"), os.sched_getaffinity(0)))
+            os.environ["GREED"] = "1"
+            os.sched_setaffinity(0, {min(cores)})
+            return super().measure(run)
+
+    stand_in(monkeypatch, Greedy("pace", [1.0]), Greedy("drift", error=OSError("no")), Greedy("memory", [1.0]))
+    assert command.main([]) == 1
+    assert found == [(None, cores)] * 3
+    assert os.sched_getaffinity(0) == cores
 
 
 def test_those_that_are_named_run_and_the_page_has_the_others_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
