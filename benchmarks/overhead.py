@@ -1,0 +1,323 @@
+"""What budgets cost while tokens are generated: rates and gaps between tokens, against plain vLLM's server."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import httpx
+
+import tenuto_server
+
+from .benchmark import Plot, Results, Run, Section, Table, Target
+from .load import Fields, put_load
+from .model import save_model
+from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving, serving_together
+from .spread import Spread
+
+MODEL = "m"
+FLAGS = ("--served-model-name", MODEL, "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096")
+
+WIDE, TINY = "152,064 rows", "s1-tiny"
+PLAIN, AGAIN, NO_BUDGET = "plain vLLM", "plain vLLM, a second server", "no budget"
+GUARD, REDIRECT, FORCE = "guard", "redirect", "force"
+
+#: Shares of plain vLLM's tokens a second that are to be left.
+LEAST_WITHOUT, LEAST_WITH = 0.98, 0.95
+
+#: Starts of the servers; a process that starts may be lucky, whatever it runs.
+ROUNDS = 2
+
+#: Tokens that the model writes before a cap begins to force.
+FREE_BEFORE_FORCED = 8
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What requests ask for: a kind of budget, and how many percent of them; `kind` is None for no budget."""
+
+    name: str
+    kind: str | None = None
+    percent: int = 0
+
+
+def _modes(kinds: Sequence[str], percents: Sequence[int]) -> list[Mode]:
+    budgeted = [Mode(f"{kind}, {percent} %", kind, percent) for kind in kinds for percent in percents]
+    return [Mode(AGAIN), Mode(NO_BUDGET), *budgeted]
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many requests of so many tokens each."""
+
+    requests: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A model that servers are compared on.
+
+    Attributes:
+        name: in the results.
+        model: its folder.
+        plain_flags: what plain vLLM is given beside the flags of both.
+        answer: tokens of a reply that no bound may take: markers, what is forced with them, and an answer.
+        loads: by the number of streams at once.
+        modes: what is compared with plain vLLM; an even number, for each shares its peer's run with another.
+        seconds: for repetitions, after each start of the servers; at least one is made.
+    """
+
+    name: str
+    model: Path
+    plain_flags: Sequence[str]
+    answer: int
+    loads: Mapping[int, Load]
+    modes: Sequence[Mode]
+    seconds: float
+
+    def fields(self, mode: Mode, tokens: int) -> list[Fields]:
+        """What the bodies of requests say in turn."""
+        if mode.kind is None:
+            return [{}]
+        asked = budget(mode.kind, tokens - self.answer)
+        return [asked] if mode.percent == 100 else [asked, {}]
+
+
+def budget(kind: str, bound: int) -> Fields:
+    if kind == GUARD:
+        return {"max_thinking_tokens": bound, "cap_text": ""}
+    if kind == REDIRECT:
+        return {"min_thinking_tokens": bound}
+    return {"max_thinking_tokens": bound, "cap_text": " ".join(["word"] * (bound - FREE_BEFORE_FORCED))}
+
+
+def measure(run: Run) -> Results:
+    rounds = 1 if run.quick else ROUNDS
+    results: dict[str, Any] = {}
+    seeds = count()
+    scales = _scales(run)
+    for number in range(rounds):
+        for scale in scales:
+            kept = results.setdefault(scale.name, {str(streams): {} for streams in scale.loads})
+            run.say(f"{scale.name}, start {number + 1} of {rounds}")
+            with _servers(scale, run) as servers:
+                _warm(servers, scale)
+                for repetition in _within(scale.seconds):
+                    run.say(f"{scale.name}, repetition {repetition + 1}")
+                    for streams, load in scale.loads.items():
+                        order = _turned(scale.modes, number + repetition)
+                        for name, pair in _repetition(servers, scale, order, streams, load, seeds):
+                            kept[str(streams)].setdefault(name, []).append(pair)
+    return results
+
+
+def _within(seconds: float) -> Iterator[int]:
+    """0, 1, 2 and so on, until so much time is over."""
+    end = time.monotonic() + seconds
+    for number in count():
+        yield number
+        if time.monotonic() >= end:
+            return
+
+
+def _scales(run: Run) -> list[Scale]:
+    wide = Scale(
+        name=WIDE,
+        model=save_model(run.work / "overhead-model"),
+        plain_flags=("--reasoning-parser", "deepseek_r1"),
+        answer=4,
+        loads={1: Load(2, 32), 8: Load(8, 32)}
+        if run.quick
+        else {1: Load(2, 96), 8: Load(16, 64), 32: Load(32, 40), 64: Load(64, 32)},
+        modes=_modes((GUARD, REDIRECT, FORCE), (50, 100)),
+        seconds=0 if run.quick else 330,
+    )
+    if run.quick:
+        return [wide]
+    tiny = Scale(
+        name=TINY,
+        model=Path(tenuto_server.__file__).parent / "s1_tiny",
+        plain_flags=(),  # vLLM has no parser for this family
+        answer=48,
+        loads={1: Load(2, 256), 8: Load(8, 256), 32: Load(32, 192), 64: Load(64, 128)},
+        modes=_modes((GUARD, REDIRECT), (100,)),
+        seconds=150,
+    )
+    return [wide, tiny]
+
+
+@contextmanager
+def _servers(scale: Scale, run: Run) -> Iterator[dict[str, RunningServer]]:
+    """Two of plain vLLM's (the quick form makes do with one) and ours, all idle but the one that is under load."""
+    flags = (*FLAGS, "--max-num-seqs", str(max(scale.loads)))
+    plain_flags = (*flags, *scale.plain_flags)
+    names = (NO_BUDGET, PLAIN) if run.quick else (NO_BUDGET, PLAIN, AGAIN)
+    starts = []
+    for number, name in enumerate(names):
+        command, all_flags = (TENUTO, flags) if name == NO_BUDGET else (PLAIN_VLLM, plain_flags)
+        starts.append(serving(command, scale.model, all_flags, run.work / f"overhead-{number}.log"))
+    with serving_together(*starts) as running:
+        servers = dict(zip(names, running, strict=True))
+        yield {AGAIN: servers[PLAIN], **servers}
+
+
+def _warm(servers: Mapping[str, RunningServer], scale: Scale) -> None:
+    """Let everything happen once that happens only once, and see that budgets do what they are said to do."""
+    for server in dict.fromkeys(servers.values()):
+        for streams in scale.loads:
+            put_load(server, MODEL, concurrency=streams, requests=streams, tokens=8)
+    for mode in scale.modes:
+        if mode.percent == 100:
+            for load in scale.loads.values():
+                _check(servers[NO_BUDGET], scale.fields(mode, load.tokens)[0], load.tokens)
+
+
+def _check(server: RunningServer, fields: Fields, tokens: int) -> None:
+    """Raises RuntimeError where the report does not say that the budget was kept, or the forced text is missing."""
+    body = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": "How many?"}],
+        "max_tokens": tokens,
+        "ignore_eos": True,
+        "temperature": 0.0,
+        **fields,
+    }
+    answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=120)
+    if answer.status_code != 200:
+        raise RuntimeError(f"{fields} were not taken: {answer.text}")
+    choice = answer.json()["choices"][0]
+    thinking = choice["thinking"]
+    kept = fields.get("min_thinking_tokens", 0) <= thinking["tokens"] <= fields.get("max_thinking_tokens", tokens)
+    if not kept or fields.get("cap_text", "") not in choice["message"]["reasoning"]:
+        raise RuntimeError(f"{fields} were not kept: {choice}")
+
+
+def _turned(modes: Sequence[Mode], by: int) -> list[Mode]:
+    """The order of another repetition, so that none always comes behind the same one."""
+    start = by * 3 % len(modes)
+    return [*modes[start:], *modes[:start]]
+
+
+def _repetition(
+    servers: Mapping[str, RunningServer],
+    scale: Scale,
+    order: Sequence[Mode],
+    streams: int,
+    load: Load,
+    seeds: Iterator[int],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mode once, two of them around one run of plain vLLM's: their names, with the figures and the peer's."""
+
+    def figures(mode: Mode) -> dict[str, float]:
+        return put_load(
+            servers.get(mode.name, servers[NO_BUDGET]),
+            MODEL,
+            concurrency=streams,
+            requests=load.requests,
+            tokens=load.tokens,
+            fields=scale.fields(mode, load.tokens),
+            seed=next(seeds),
+        ).to_dict()
+
+    for one, other in zip(order[::2], order[1::2], strict=True):
+        before, peer, after = figures(one), figures(Mode(PLAIN)), figures(other)
+        yield one.name, {"figures": before, "peer": peer}
+        yield other.name, {"figures": after, "peer": peer}
+
+
+TEXT = f"""\
+The same load on plain vLLM's OpenAI server and on Tenuto's, by the coroutine behind `vllm bench serve`: streamed chat
+completions, temperature 0, `ignore_eos`, so that every reply has the same number of tokens. Both have the same model
+and the same flags (`--dtype float32 --enforce-eager`), all of them stay up, and one at a time is under load. The load
+tool runs on the same cores. Every run of Tenuto's stands next to one of plain vLLM's, and is divided by it. Servers
+are started {ROUNDS} times, and the runs of all starts are put together, since one start may be luckier than another. A
+second server of plain vLLM's is measured as Tenuto is: what *that* differs from 1 is what cannot be told apart here.
+
+- *no budget*: requests as they are; Tenuto still counts their thinking and reports it.
+- *guard*: a cap that is reached just before the reply ends; until then only stop tokens are guarded against.
+- *redirect*: a floor that is reached just before the reply ends; in every step an attempt to stop would become "Wait".
+- *force*: a cap with a long `cap_text`: all but the first {FREE_BEFORE_FORCED} tokens of the thinking are forced.
+- *50 %, 100 %* of the requests ask for that, the others for nothing.
+
+*{WIDE}* is a model with Qwen2.5's vocabulary; plain vLLM splits off its reasoning by `--reasoning-parser deepseek_r1`.
+*{TINY}*, the built-in model, is the hardest case: its steps cost next to nothing, so that only the servers and the
+engine's Python are left. vLLM has no reasoning parser for its family: plain vLLM does without that work, and Tenuto
+does it. There the model ends its thinking itself, where no floor keeps it from that."""
+
+
+def section(results: Results) -> Section:
+    targets = [target for name, kept in results.items() for target in _targets(name, kept)]
+    tables = [table for name, kept in results.items() for table in _tables(name, kept)]
+    plots = [_plot(number, name, kept) for number, (name, kept) in enumerate(results.items(), 1)]
+    return Section("Decode overhead against plain vLLM", TEXT, targets, tables, plots)
+
+
+def _targets(name: str, kept: Results) -> Iterator[Target]:
+    streams = ", ".join(kept)
+    first = next(iter(kept.values()))
+    for mode in first:
+        if mode == NO_BUDGET:
+            least, wish = LEAST_WITHOUT, "without budgets"
+        elif mode.endswith("100 %"):
+            least, wish = LEAST_WITH, f"when every request has one ({mode.partition(',')[0]})"
+        else:
+            continue
+        medians = [_ratios(kept, number, mode).median for number in kept]
+        resolved = [_ratios(kept, number, AGAIN).median for number in kept]
+        yield Target(
+            f"{name}: tokens/s within {100 * (1 - least):.0f} % of plain vLLM's {wish}",
+            f"{_shares(medians)} at {streams} streams (plain against plain: {_shares(resolved)})",
+            min(medians) >= least,
+        )
+
+
+def _shares(medians: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in medians)
+
+
+def _ratios(kept: Results, streams: str, mode: str, figure: str = "tokens_per_second") -> Spread:
+    pairs = kept[streams][mode]
+    return Spread.of_ratios([pair["figures"][figure] for pair in pairs], [pair["peer"][figure] for pair in pairs])
+
+
+def _tables(name: str, kept: Results) -> Iterator[Table]:
+    modes = list(next(iter(kept.values())))
+    head = ["", *(f"{streams} streams" if streams != "1" else "1 stream" for streams in kept)]
+    for figure, caption in (
+        ("tokens_per_second", "tokens/s as a share of plain vLLM's (more is better)"),
+        ("itl_mean", "mean gap between the chunks of a stream, as a share of plain vLLM's (less is better)"),
+    ):
+        rows = [[mode, *(_ratios(kept, streams, mode, figure).show(3) for streams in kept)] for mode in modes]
+        yield Table(f"{name}: {caption}", head, rows)
+    rows = [[PLAIN, *(_medians(kept[streams][AGAIN], "peer") for streams in kept)]]
+    rows += [[mode, *(_medians(kept[streams][mode], "figures") for streams in kept)] for mode in modes]
+    yield Table(
+        f"{name}: requests/s; tokens/s; median, mean and 99th percentile of the gaps in ms (medians over all runs)",
+        head,
+        rows,
+    )
+
+
+def _medians(pairs: Sequence[Mapping[str, Mapping[str, float]]], side: str) -> str:
+    def middle(figure: str) -> float:
+        return median(pair[side][figure] for pair in pairs)
+
+    gaps = ", ".join(f"{middle(figure):.1f}" for figure in ("itl_median", "itl_mean", "itl_p99"))
+    return f"{middle('requests_per_second'):.2f}; {middle('tokens_per_second'):.0f}; {gaps}"
+
+
+def _plot(number: int, name: str, kept: Results) -> Plot:
+    modes = [mode for mode in next(iter(kept.values())) if not mode.endswith("50 %")]
+    return Plot(
+        name=f"overhead-{number}",
+        title=f"Decode overhead, {name}",
+        x="streams at once",
+        y="tokens/s as a share of plain vLLM's",
+        curves={mode: [(float(streams), _ratios(kept, streams, mode)) for streams in kept] for mode in modes},
+        log_x=True,
+    )
