@@ -13,7 +13,7 @@ from tenuto_decoding.vllm_v1 import REQUEST_KEY
 from .cases import Case, Family
 from .engines import Engine
 from .random_model import Ids
-from .reference import carry_out
+from .reference import Procedure, carry_out
 
 #: Two batches compute the same logits up to rounding: only tokens whose logits are closer than this may change places.
 TIE = 1e-4
@@ -32,25 +32,62 @@ class Outcome:
         return f"{self.equal} of {self.equal + self.ties} cases equal, {self.ties} left out for a tie ({happened})"
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One case, carried out both ways.
+
+    Attributes:
+        procedure: stop-append-resume, carried out.
+        ids, report: the reply in one pass, and its thinking tokens, waits and end as told.
+    """
+
+    case: Case
+    procedure: Procedure
+    ids: Ids
+    report: tuple[int, int, str]
+
+    @property
+    def is_equal(self) -> bool:
+        return self.ids == tuple(self.procedure.text)
+
+    @property
+    def reports_agree(self) -> bool:
+        return self.report == (self.procedure.count, self.procedure.waits, self.procedure.ended)
+
+    def is_tie(self, engine: Engine) -> bool:
+        return is_tie(engine, self.case.prompt, self.ids, tuple(self.procedure.text))
+
+    def __str__(self) -> str:
+        return f"{self.case.asked} after {self.case.prompt} ({self.case.where})"
+
+
 def compare(engine: Engine, family: Family, cases: Sequence[Case]) -> Outcome:
     """Tokens and reports of both ways, case by case.
 
     Raises:
         AssertionError: naming the first case that differs.
     """
+    ties, events = 0, Counter[str]()
+    for number, each in enumerate(both_ways(engine, family, cases)):
+        events += each.procedure.events
+        if not each.is_equal and each.is_tie(engine):
+            ties += 1
+            continue
+        shown = f"case {number}: {each}"
+        assert each.ids == tuple(each.procedure.text), shown
+        assert each.reports_agree, shown
+    return Outcome(len(cases) - ties, ties, events)
+
+
+def both_ways(engine: Engine, family: Family, cases: Sequence[Case]) -> list[Compared]:
+    """The cases as stop-append-resume, side by side, and then in one pass, in one batch."""
     procedures = [case.procedure() for case in cases]
     carry_out(engine.llm, procedures)
     replies = one_pass(engine, family, cases)
-    ties = 0
-    for number, (case, procedure, (ids, report)) in enumerate(zip(cases, procedures, replies, strict=True)):
-        expected = tuple(procedure.text)
-        if ids != expected and is_tie(engine, case.prompt, ids, expected):
-            ties += 1
-            continue
-        shown = f"case {number}: {case.asked} after {case.prompt} ({case.where})"
-        assert ids == expected, shown
-        assert report == (procedure.count, procedure.waits, procedure.ended), shown
-    return Outcome(len(cases) - ties, ties, sum((procedure.events for procedure in procedures), Counter[str]()))
+    return [
+        Compared(case, procedure, ids, report)
+        for case, procedure, (ids, report) in zip(cases, procedures, replies, strict=True)
+    ]
 
 
 def one_pass(engine: Engine, family: Family, cases: Sequence[Case]) -> list[tuple[Ids, tuple[int, int, str]]]:

@@ -1,0 +1,143 @@
+"""Ten thousand replies at temperature 0, in one pass and by stop-append-resume: token for token the same?"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from tests.engine.cases import Family, draw_cases, families
+from tests.engine.comparison import both_ways
+from tests.engine.counting import keeps_its_cap
+from tests.engine.engines import Engine
+from tests.engine.random_model import save_small
+
+from .benchmark import Results, Run, Section, Table, Target
+from .in_process import engines_here
+
+EXACT, COARSE = "float32", "bfloat16"
+#: For each family and number format.
+CASES, QUICK_CASES = 1000, 60
+QUICK_FAMILIES = 1
+SEED = 5
+#: So many sequences are named that differ though they should not.
+SHOWN = 5
+FEWEST = 10_000
+
+
+def measure(run: Run) -> Results:
+    """In this process: two engines on the small random model, one for each number format."""
+    model = save_small(run.work / "small")
+    chosen = list(families().values())[: QUICK_FAMILIES if run.quick else None]
+    found: dict[str, dict[str, dict[str, int]]] = {EXACT: {}, COARSE: {}}
+    named: list[str] = []
+    with engines_here() as engines:
+        for dtype, by_family in found.items():
+            engine = engines.start(model, markers=chosen[0].markers, dtype=dtype, max_num_seqs=256)
+            for family in chosen:
+                tally = _compare(engine, family, QUICK_CASES if run.quick else CASES, dtype, named)
+                by_family[family.name] = dict(tally)
+                run.say(f"fidelity, {dtype}, {family.name}: {tally['equal']} of {tally['sequences']} equal")
+    return {"found": found, "named": named}
+
+
+def _compare(engine: Engine, family: Family, number: int, dtype: str, named: list[str]) -> Counter[str]:
+    """What came of so many cases; those that are wrong are named."""
+    tally = Counter[str](sequences=0, equal=0, ties=0, different=0, wrong=0, capped=0, bounded=0, tokens=0, thinking=0)
+    for each in both_ways(engine, family, draw_cases(family, number, SEED)):
+        told, waits, _ = each.report
+        kept = keeps_its_cap(each.case, each.ids, told) and (each.reports_agree or not each.is_equal)
+        tie = not each.is_equal and dtype == EXACT and each.is_tie(engine)
+        verdict = "equal" if each.is_equal else "ties" if tie else "different"
+        tally.update({"sequences": 1, verdict: 1, "wrong": not kept, "tokens": len(each.ids), "thinking": told})
+        tally.update(capped=each.report[2] == "cap", bounded=each.case.wish.cap is not None, waits=waits)
+        if (not kept or (verdict == "different" and dtype == EXACT)) and len(named) < SHOWN:
+            named.append(f"{dtype}, {family.name}: {each}: {each.ids} {each.report}")
+    return tally
+
+
+def section(results: Results) -> Section:
+    """Of the page."""
+    found = results["found"]
+    exact, coarse = (_sum(found[dtype]) for dtype in (EXACT, COARSE))
+    wrong = exact["wrong"] + coarse["wrong"]
+    sequences = exact["sequences"] + coarse["sequences"]
+    enough = min(exact["sequences"], coarse["sequences"]) >= FEWEST
+    ties = f", and {exact['ties']:,} part at a tie" if exact["ties"] else ""
+    return Section(
+        title="Fidelity",
+        text=_TEXT,
+        targets=[
+            Target(
+                f"in float32, all of at least {FEWEST:,} sequences token for token as by stop-append-resume",
+                f"{exact['equal']:,} of {exact['sequences']:,} are identical{ties}",
+                exact["different"] == 0 if enough or exact["different"] else None,
+            ),
+            Target(
+                "in bfloat16, the share is reported",
+                f"{_share(coarse)} of {coarse['sequences']:,} are identical",
+                True if enough else None,
+            ),
+            Target(
+                "the cap exact in all of them",
+                f"{wrong:,} of {sequences:,} above their cap or told wrong; {exact['bounded'] + coarse['bounded']:,} "
+                f"had one, which closed the thinking of {exact['capped'] + coarse['capped']:,}",
+                wrong == 0 if enough or wrong else None,
+            ),
+        ],
+        tables=[_table(found)],
+        notes=_notes(results),
+    )
+
+
+_TEXT = (
+    "Random budgets (caps, floors, waits and their texts, landing, one budget for a reply or one for each block) on "
+    "random prompts, for ten ways in which models mark their thinking: control tokens and spelt markers of one to "
+    "three tokens. The model is a random one of 32 tokens that writes markers often. Each sequence is generated "
+    "twice on the same engine: in one pass, and by s1's procedure, which generates up to a stop, appends, and "
+    "generates again. A tie is a place where two tokens are equally likely as far as float32 can tell (1e-4 between "
+    "their log-probabilities, asked of the engine again for that place), so that which of them comes first depends "
+    "on what else was in the batch. bfloat16 rounds to 8 bits: a request may go another way whenever its batch is "
+    "another, with budgets or without. Thinking tokens are counted between the markers in the ids, and compared with "
+    "the report and the cap."
+)
+
+
+def _sum(by_family: Mapping[str, Mapping[str, int]]) -> Counter[str]:
+    total = Counter[str]()
+    for tally in by_family.values():
+        total.update(tally)
+    return total
+
+
+def _share(tally: Mapping[str, int]) -> str:
+    return f"{100 * tally['equal'] / tally['sequences']:.2f} %"
+
+
+def _table(found: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Table:
+    rows = []
+    for name in found[EXACT]:
+        exact, coarse = found[EXACT][name], found[COARSE][name]
+        rows.append(_row(name, exact, coarse))
+    rows.append(_row("all", _sum(found[EXACT]), _sum(found[COARSE])))
+    head = (
+        "markers",
+        "sequences",
+        "waits",
+        "float32: identical",
+        "ties",
+        "different",
+        "bfloat16: identical",
+        "cap broken",
+    )
+    return Table("Sequences in each number format, by how thinking is marked", head, rows)
+
+
+def _row(name: str, exact: Mapping[str, int], coarse: Mapping[str, int]) -> tuple[str, ...]:
+    counts = (exact["sequences"], exact["waits"], exact["equal"], exact["ties"], exact["different"])
+    return (name, *(f"{count:,}" for count in counts), _share(coarse), f"{exact['wrong'] + coarse['wrong']:,}")
+
+
+def _notes(results: Results) -> list[str]:
+    return (
+        ["Wrong, the first of them:\n\n" + "\n".join(f"- {name}" for name in results["named"])]
+        if results["named"]
+        else []
+    )

@@ -1,0 +1,53 @@
+"""Thinking is counted between the markers, whatever closed it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from .cases import Case, families
+from .counting import Block, blocks_of, keeps_its_cap
+from .reference import Wish
+
+
+def case(name: str, **wish: Any) -> Case:
+    return Case(family=families()[name], prompt=(), where="before", limit=99, asked={}, wish=Wish(**wish))
+
+
+ONE, TWO, SPELT = "think-like, one token", "s1-like, two tokens", "spelt, two tokens"
+
+
+def test_tokens_between_the_markers() -> None:
+    made = case(ONE, cap=3)
+    start, end = made.family.form.start, made.family.form.end
+    a = made.family.innocent[0]
+    ids = (*start, a, a, *end, a, *start, a)
+    assert blocks_of(made, ids) == [Block(2, 2), Block(1, 1)]
+    assert keeps_its_cap(made, ids, 3)
+    assert not keeps_its_cap(made, ids, 2)
+    assert not keeps_its_cap(case(ONE, cap=2), ids, 3)
+    assert keeps_its_cap(case(ONE, cap=2, per_block=True), ids, 3)
+    assert not keeps_its_cap(case(ONE, cap=1, per_block=True), ids, 3)
+    assert blocks_of(replace(made, where="thinking"), (a, *end)) == [Block(1, 1)]
+    assert blocks_of(made, (*start, a, *made.family.form.also_ends, a)) == [Block(1, 1)]
+
+
+@pytest.mark.parametrize("cap_text", [False, True])
+def test_a_newline_that_closes_need_not_count(cap_text: bool) -> None:
+    made = case(TWO)
+    form, (a, b, *_) = made.family.form, made.family.innocent
+    made = replace(made, wish=Wish(cap=3 if cap_text else 2, cap_text=(b,) if cap_text else ()))
+    ids = (*form.start, a, a, *form.newline, *((b,) if cap_text else ()), *form.end)
+    told = 3 if cap_text else 2
+    assert blocks_of(made, ids) == [Block(told, told + 1)]
+    assert keeps_its_cap(made, ids, told)
+    assert not keeps_its_cap(made, ids, told + 1)
+
+
+def test_a_marker_that_the_limit_has_cut() -> None:
+    for name in (TWO, SPELT):
+        made = case(name, cap=2)
+        form, a = made.family.form, made.family.innocent[0]
+        ids = (*form.start, a, a, form.end[0])
+        assert blocks_of(made, ids) == [Block(2, 3)]
+        assert keeps_its_cap(made, ids, 2)
