@@ -205,13 +205,13 @@ def _tables(results: Results) -> list[Table]:
     steered = [(_STATUSES.get(status, status), f"{number:,}") for status, number in sorted(orders.items())]
     return [
         Table(
-            "Requests by how they ended. Of the clients that gave up, some came too late, and some were never seen.",
+            "Requests by how they ended; of the clients that gave up, some came too late, and some were never seen",
             ("ending", "counted by the clients", "counted by the server"),
             rows,
         ),
-        Table("Orders to running replies, by their answer.", ("answer", "orders"), steered),
+        Table("Orders to running replies, by their answer", ("answer", "orders"), steered),
         Table(
-            "What was checked, and the memory of the server's processes.",
+            "What was checked, and the memory of the server's processes",
             ("", ""),
             [
                 ("choices", f"{results['choices']:,}"),
