@@ -33,7 +33,7 @@ LEAST_WITHOUT, LEAST_WITH = 0.98, 0.95
 ROUNDS = 2
 
 #: Tokens that the model writes before a cap begins to force.
-FREE_BEFORE_FORCED = 8
+FREE_BEFORE_FORCED = 4
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,12 @@ def measure(run: Run) -> Results:
 
 
 def _within(seconds: float) -> Iterator[int]:
-    """0, 1, 2 and so on, until so much time is over."""
-    end = time.monotonic() + seconds
+    """0, 1, 2 and so on, until another one would not fit into the time."""
+    begin = time.monotonic()
     for number in count():
         yield number
-        if time.monotonic() >= end:
+        passed = time.monotonic() - begin
+        if passed * (number + 2) / (number + 1) > seconds:
             return
 
 
@@ -133,7 +134,7 @@ def _scales(run: Run) -> list[Scale]:
         answer=4,
         loads={1: Load(2, 32), 8: Load(8, 32)}
         if run.quick
-        else {1: Load(2, 96), 8: Load(16, 64), 32: Load(32, 40), 64: Load(64, 32)},
+        else {1: Load(2, 64), 8: Load(16, 40), 32: Load(32, 32), 64: Load(64, 32)},
         modes=_modes((GUARD, REDIRECT, FORCE), (50, 100)),
         seconds=0 if run.quick else 330,
     )
@@ -143,8 +144,8 @@ def _scales(run: Run) -> list[Scale]:
         name=TINY,
         model=Path(tenuto_server.__file__).parent / "s1_tiny",
         plain_flags=(),  # vLLM has no parser for this family
-        answer=48,
-        loads={1: Load(2, 256), 8: Load(8, 256), 32: Load(32, 192), 64: Load(64, 128)},
+        answer=16,
+        loads={1: Load(2, 192), 8: Load(8, 160), 32: Load(32, 128), 64: Load(64, 96)},
         modes=_modes((GUARD, REDIRECT), (100,)),
         seconds=150,
     )
@@ -193,7 +194,7 @@ def _check(server: RunningServer, fields: Fields, tokens: int) -> None:
     choice = answer.json()["choices"][0]
     thinking = choice["thinking"]
     kept = fields.get("min_thinking_tokens", 0) <= thinking["tokens"] <= fields.get("max_thinking_tokens", tokens)
-    if not kept or fields.get("cap_text", "") not in choice["message"]["reasoning"]:
+    if not kept or fields.get("cap_text", "") not in (choice["message"]["reasoning"] or ""):
         raise RuntimeError(f"{fields} were not kept: {choice}")
 
 
