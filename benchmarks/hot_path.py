@@ -14,7 +14,7 @@ from .benchmark import Results, Run, Section, Table
 from .load import Figures, put_load
 from .model import save_model
 from .samples import NOBODY, OWNERS, read_stacks, share, summarize
-from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving
+from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving, serving_together
 
 #: What was changed in the product because of what the profile showed, a sentence each.
 IMPROVED: Sequence[str] = ()
@@ -42,14 +42,19 @@ def measure(run: Run) -> Results:
         OURS: (TENUTO, (), {"min_thinking_tokens": tokens - 8}),
     }
     model = save_model(run.work / "model")
-    servers = {}
-    for name, (command, more, fields) in kinds.items():
-        run.say(f"starting {name}")
-        with traceable(run.work), serving(command, model, (*FLAGS, *more), run.work / "log") as server:
-            put_load(server, MODEL, concurrency=STREAMS, requests=STREAMS, tokens=16, fields=[fields])
+    environment = traceable(run.work / "traceable")
+    starts = [
+        serving(command, model, (*FLAGS, *more), run.work / f"{number}.log", environment)
+        for number, (command, more, _) in enumerate(kinds.values())
+    ]
+    run.say("starting the servers")
+    found = {}
+    with serving_together(*starts) as running:
+        for (name, (_, _, fields)), server in zip(kinds.items(), running, strict=True):
             run.say(f"sampling {name} for {seconds} s")
-            servers[name] = profile(server, seconds, tokens, fields, run.work)
-    return {"seconds": seconds, "tokens": tokens, "servers": servers}
+            put_load(server, MODEL, concurrency=STREAMS, requests=STREAMS, tokens=tokens, fields=[fields])
+            found[name] = profile(server, seconds, tokens, fields, run.work)
+    return {"seconds": seconds, "tokens": tokens, "servers": found}
 
 
 def profile(
@@ -95,21 +100,11 @@ def recording(
             recorder.wait()
 
 
-@contextmanager
-def traceable(work: Path) -> Iterator[None]:
-    """Python processes that are started meanwhile let any process of this user look into them."""
-    folder = work / "traceable"
-    folder.mkdir(exist_ok=True)
+def traceable(folder: Path) -> Mapping[str, str]:
+    """Variables with which Python processes let any process of their user look into them."""
+    folder.mkdir()
     (folder / "sitecustomize.py").write_text(ALLOW_TRACING)
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), before)))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
 
 
 def _name(process: psutil.Process, server: RunningServer) -> str | None:
