@@ -168,8 +168,8 @@ def _ours_table(process: str, found: Mapping[str, Any]) -> Table:
         for each in found["ours"]
     ]
     return Table(
-        f"Our functions in the {process}, per cent of its {found['samples']} samples: in the function itself, with "
-        "what it calls that is nobody else's, and with all that it calls",
+        f"In our {process} {share(found['owners'].get('Tenuto', 0), found)} % of {found['samples']} samples are "
+        "Tenuto's work. Per cent by function: itself, with what it calls that is nobody else's, and with all that it calls",
         ("function", "itself", "its work", "with all it calls"),
         rows,
     )
