@@ -1,0 +1,118 @@
+"""vLLM's own thinking budget and ours on the same persistent batch, step by step as the V1 model runner drives them."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from vllm import EngineArgs, SamplingParams
+from vllm.config import VllmConfig
+from vllm.config.reasoning import ReasoningConfig
+from vllm.v1.sample.logits_processor import BatchUpdate
+from vllm.v1.sample.thinking_budget_state import ThinkingBudgetStateHolder
+
+from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
+
+from .model import END, ROWS, START
+
+PLACES = 64
+CPU = torch.device("cpu")
+#: More than any sequence here comes to.
+FAR = 1_000_000
+
+#: By name, what a request asks for: a cap that is far away; and a floor, under which stopping is made into "Wait".
+BUDGETS: Mapping[str, SamplingParams] = {
+    "vllm": SamplingParams(thinking_token_budget=FAR),
+    "cap": SamplingParams(extra_args={"max_thinking_tokens": FAR}),
+    "floor": SamplingParams(extra_args={"min_thinking_tokens": FAR}),
+}
+
+
+def configuration(model: Path) -> VllmConfig:
+    """An engine's, with both budgets on; weights are not read."""
+    return EngineArgs(
+        model=str(model),
+        dtype="float32",
+        max_num_seqs=PLACES,
+        reasoning_config=ReasoningConfig(reasoning_start_str=START, reasoning_end_str=END),
+        logits_processors=[ThinkingLogitsProcessor],
+    ).create_engine_config()
+
+
+class BatchOfBudgets:
+    """Sequences that think, in a batch that nobody joins or leaves, under each of BUDGETS.
+
+    Attributes:
+        length: thinking tokens of each sequence.
+    """
+
+    def __init__(self, config: VllmConfig, prompt: list[int], sequences: int) -> None:
+        self.length = 0
+        self._outputs: list[list[int]] = [[] for _ in range(sequences)]
+        self._tokens = torch.Generator().manual_seed(sequences)
+        self._fresh = torch.randn(sequences, ROWS, generator=self._tokens)
+        self._logits = torch.empty_like(self._fresh)
+        self._steps = {
+            name: (_vllms if name == "vllm" else _ours)(config, self._admitted(params, prompt))
+            for name, params in BUDGETS.items()
+        }
+
+    def grow(self, length: int) -> None:
+        """Make the thinking so long, and let everybody catch up."""
+        self._append(length - self.length)
+        for step in self._steps.values():
+            step(self._logits.copy_(self._fresh), self._outputs)
+
+    def step(self) -> dict[str, float]:
+        """One more token for every sequence; milliseconds that each budget took for it.
+
+        Logits are new in every step, and have just been written, as in an engine.
+        """
+        self._append(1)
+        taken = {}
+        for name, step in self._steps.items():
+            self._logits.copy_(self._fresh)
+            began = time.perf_counter()
+            step(self._logits, self._outputs)
+            taken[name] = (time.perf_counter() - began) * 1e3
+        return taken
+
+    def _append(self, number: int) -> None:
+        """Ordinary tokens, as ints of their own, which is what an engine makes of what it samples."""
+        shape = (len(self._outputs), number)
+        for output, tokens in zip(self._outputs, torch.randint(1_000, 100_000, shape, generator=self._tokens), strict=True):
+            output += tokens.tolist()
+        self.length += number
+
+    def _admitted(self, params: SamplingParams, prompt: list[int]) -> BatchUpdate:
+        added = [(place, params, prompt, output) for place, output in enumerate(self._outputs)]
+        return BatchUpdate(batch_size=len(added), removed=[], added=added, moved=[])
+
+
+Step = Callable[[torch.Tensor, list[list[int]]], object]
+
+
+def _vllms(config: VllmConfig, admitted: BatchUpdate) -> Step:
+    """As `InputBatch.refresh_metadata` and `Sampler.apply_logits_processors` call it."""
+    holder = ThinkingBudgetStateHolder(config.reasoning_config, PLACES, 0, CPU, False)
+    holder.sync_batch(admitted)
+    no_drafts: list[list[int]] = [[] for _ in range(PLACES)]
+
+    def step(logits: torch.Tensor, outputs: list[list[int]]) -> None:
+        holder.sync_batch(None)
+        if holder.has_tracked_requests():
+            holder.update_state(outputs, no_drafts, repeat_indices=None)
+            holder.apply_to_logits(logits, False, no_drafts)
+
+    return step
+
+
+def _ours(config: VllmConfig, admitted: BatchUpdate) -> Step:
+    processor = ThinkingLogitsProcessor(config, CPU, False)
+    processor.update_state(admitted)
+
+    def step(logits: torch.Tensor, outputs: list[list[int]]) -> None:
+        processor.update_state(None)
+        processor.apply(logits)
+
+    return step
