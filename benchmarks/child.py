@@ -1,4 +1,4 @@
-"""Work in a process of its own: vLLM changes the environment, the threads and the affinity of the one that it runs in."""
+"""Work in a process of its own: vLLM changes environment, threads and affinity of the one that it runs in."""
 
 import multiprocessing
 import os

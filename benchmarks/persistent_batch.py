@@ -40,14 +40,10 @@ def configuration(model: Path) -> VllmConfig:
 
 
 class BatchOfBudgets:
-    """Sequences that think, in a batch that nobody joins or leaves, under each of BUDGETS.
+    """Sequences of one length that think, in a batch that nobody joins or leaves, under each of BUDGETS."""
 
-    Attributes:
-        length: thinking tokens of each sequence.
-    """
-
-    def __init__(self, config: VllmConfig, prompt: list[int], sequences: int) -> None:
-        self.length = 0
+    def __init__(self, config: VllmConfig, prompt: list[int], sequences: int, length: int) -> None:
+        """`length` is how many thinking tokens each has behind it; both budgets have caught up with them."""
         self._outputs: list[list[int]] = [[] for _ in range(sequences)]
         self._tokens = torch.Generator().manual_seed(sequences)
         self._fresh = torch.randn(sequences, ROWS, generator=self._tokens)
@@ -56,12 +52,8 @@ class BatchOfBudgets:
             name: (_vllms if name == "vllm" else _ours)(config, self._admitted(params, prompt))
             for name, params in BUDGETS.items()
         }
-
-    def grow(self, length: int) -> None:
-        """Make the thinking so long, and let everybody catch up."""
-        self._append(length - self.length)
-        for step in self._steps.values():
-            step(self._logits.copy_(self._fresh), self._outputs)
+        self._append(length - 1)
+        self.step()
 
     def step(self) -> dict[str, float]:
         """One more token for every sequence; milliseconds that each budget took for it.
@@ -79,10 +71,9 @@ class BatchOfBudgets:
 
     def _append(self, number: int) -> None:
         """Ordinary tokens, as ints of their own, which is what an engine makes of what it samples."""
-        shape = (len(self._outputs), number)
-        for output, tokens in zip(self._outputs, torch.randint(1_000, 100_000, shape, generator=self._tokens), strict=True):
+        drawn = torch.randint(1_000, 100_000, (len(self._outputs), number), generator=self._tokens)
+        for output, tokens in zip(self._outputs, drawn, strict=True):
             output += tokens.tolist()
-        self.length += number
 
     def _admitted(self, params: SamplingParams, prompt: list[int]) -> BatchUpdate:
         added = [(place, params, prompt, output) for place, output in enumerate(self._outputs)]
