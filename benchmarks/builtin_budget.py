@@ -101,18 +101,19 @@ def section(results: Results) -> Section:
 
 
 TEXT = """\
-vLLM has a budget of its own, a cap: `thinking_token_budget`. Until it is reached, its V1 model runner looks in every step for
-the end marker in all that a sequence has generated. Here is what that comes to, and what ours comes to.
+vLLM has a budget of its own, a cap: `thinking_token_budget`. Until it is reached, its V1 model runner looks in every
+step for the end marker in all that a sequence has generated. Here is what that comes to, and what ours comes to.
 
-*In the processor alone*: both have the same persistent batch and are called as the model runner calls them, in every step
-one token later for each sequence, on float32 logits of 152,064 columns that have just been written. The cap is one that is
-not reached. Ours moves the probability of end-of-sequence to the end marker in each step, and masks rows that no token stands
-behind; vLLM's does neither. The last column shows a floor of ours, where every attempt to stop is turned into "Wait".
+*In the processor alone*: both have the same persistent batch and are called as the model runner calls them, in every
+step one token later for each sequence, on float32 logits of 152,064 columns that have just been written. The cap is
+one that is not reached. Ours moves the probability of end-of-sequence to the end marker in each step, and masks rows
+that no token stands behind; vLLM's does neither. The last column shows a floor of ours, where every attempt to stop
+is turned into "Wait".
 
-*In the engine*: three of them in one process, with one thread each, generate from the same random model and take turns, 32
-steps at a time: one without a budget, one with vLLM's, one with ours. The model is one thin layer with a vocabulary of 576
-tokens, so that it takes little of a step. Times are those of `LLMEngine.step`, means of 32 steps, in the 256 steps before a
-length. The prompts open the thinking, and no sequence ends.
+*In the engine*: three of them in one process, with one thread each, generate from the same random model and take
+turns, 32 steps at a time: one without a budget, one with vLLM's, one with ours. The model is one thin layer with a
+vocabulary of 576 tokens, so that it takes little of a step. Times are those of `LLMEngine.step`, means of 32 steps,
+in the 256 steps before a length. The prompts open the thinking, and no sequence ends.
 
 vLLM's V2 model runner, for GPUs, implements its budget otherwise; that is not measured here.
 """

@@ -1,0 +1,265 @@
+"""Against s1's stop-append-resume: generate, stop, append "Wait", send all of it again."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from statistics import median, quantiles
+from typing import Any
+
+import aiohttp
+
+from tenuto_training.tiny.task import CHUNK, random_bill
+
+from .benchmark import Plot, Results, Run, Section, Table, Target
+from .forcing import LIMIT, MODEL, NAME, Client, Reply, Words
+from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving
+from .spread import Spread
+
+#: What one way took of one repetition.
+Taken = Mapping[str, Any]
+
+WAITS = (0, 1, 2, 4, 6)
+#: Sequences at once, and how often that is repeated.
+SEQUENCES: Mapping[int, int] = {1: 6, 8: 5, 32: 4, 64: 3}
+#: With a long prompt it is prefill that weighs.
+LONG_SEQUENCES: Mapping[int, int] = {8: 4}
+LONG_WAITS = (0, 2, 6)
+#: One sequence at a time is over soon: so many replies one after the other are one repetition.
+ALONE = 4
+BILLS_IN_CONTEXT = 40
+
+FLAGS = (
+    *("--served-model-name", NAME, "--dtype", "float32", "--enforce-eager"),
+    *("--max-model-len", "4096", "--max-num-seqs", "64", "--block-size", "16", "--enable-prefix-caching"),
+)
+
+
+def measure(run: Run) -> Results:
+    commands = {"resuming": PLAIN_VLLM, "one pass": TENUTO}
+    with ExitStack() as stack:
+        servers = {}
+        for name, command in commands.items():
+            run.say(f"starting the server for {name}")
+            servers[name] = stack.enter_context(serving(command, MODEL, FLAGS, run.work / f"{name}.log"))
+        return asyncio.run(_compare(servers, run))
+
+
+async def _compare(servers: Mapping[str, RunningServer], run: Run) -> dict[str, Any]:
+    """By setting, sequences at once and waits: the repetitions."""
+    words = Words()
+    settings: dict[str, tuple[Mapping[int, int], Sequence[int]]] = {
+        "short": ({1: 1, 8: 1}, (0, 2)) if run.quick else (SEQUENCES, WAITS),
+        "long": ({8: 1}, (2,)) if run.quick else (LONG_SEQUENCES, LONG_WAITS),
+    }
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(300)) as session:
+        clients = {name: Client(session, server.url, words, name == "resuming") for name, server in servers.items()}
+        for client in clients.values():
+            await client.replies(_prompts(words, "warm-up", 8, ""), 1, 8)
+        found: dict[str, Any] = {}
+        for setting, (sizes, all_waits) in settings.items():
+            found[setting] = {}
+            for size, repetitions in sizes.items():
+                run.say(f"{setting} prompts, {size} at once")
+                found[setting][str(size)] = {
+                    str(waits): [
+                        await _repeat(servers, clients, words, setting, size, waits, number)
+                        for number in range(repetitions)
+                    ]
+                    for waits in all_waits
+                }
+    return found
+
+
+async def _repeat(
+    servers: Mapping[str, RunningServer],
+    clients: Mapping[str, Client],
+    words: Words,
+    setting: str,
+    size: int,
+    waits: int,
+    number: int,
+) -> dict[str, Any]:
+    """Both ways, one after the other, on prompts that no cache knows yet."""
+    context = _context(f"{size} {waits} {number}") if setting == "long" else ""
+    prompts = _prompts(words, f"{setting} {size} {waits} {number}", max(size, ALONE), context)
+    found: dict[str, Any] = {}
+    replies: dict[str, list[Reply]] = {}
+    for name in sorted(clients, reverse=bool(number % 2)):
+        before = servers[name].metrics()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        replies[name] = await clients[name].replies(prompts, waits, size)
+        seconds = loop.time() - began
+        found[name] = {"seconds": seconds, **_told(replies[name]), **_prefilled(servers[name].metrics() - before)}
+    pairs = zip(replies["resuming"], replies["one pass"], strict=True)
+    return {**found, "replies": len(prompts), "alike": sum(one.ids == other.ids for one, other in pairs)}
+
+
+def _told(replies: Sequence[Reply]) -> dict[str, Any]:
+    return {
+        "tokens": sum(len(reply.ids) for reply in replies),
+        "pauses": [round(reply.longest_pause, 2) for reply in replies],
+    }
+
+
+def _prefilled(grown: Counter[str]) -> dict[str, float]:
+    """Prompt tokens that were sent to the engine, and those of them that no cache had."""
+    sent = grown["vllm:prompt_tokens_total"]
+    return {"sent": sent, "prefilled": sent - grown["vllm:prefix_cache_hits_total"]}
+
+
+def _prompts(words: Words, name: str, number: int, context: str) -> list[list[int]]:
+    chance = random.Random(name)
+    return [words.prompt(context, random_bill(chance, shortest=CHUNK).question()) for _ in range(number)]
+
+
+def _context(name: str) -> str:
+    """About 1,500 tokens that stand before the question: other bills."""
+    chance = random.Random(name)
+    return "\n".join(random_bill(chance, shortest=CHUNK).question() for _ in range(BILLS_IN_CONTEXT))
+
+
+#: By setting, sequences at once and waits: the repetitions.
+Found = Mapping[str, Mapping[str, Mapping[str, Sequence[Taken]]]]
+Cell = tuple[str, str, str, Sequence[Taken]]
+
+
+def section(results: Results) -> Section:
+    cells = [
+        (setting, size, waits, repetitions)
+        for setting, by_size in results.items()
+        for size, by_waits in by_size.items()
+        for waits, repetitions in by_waits.items()
+    ]
+    return Section(
+        title="Against s1's stop-append-resume",
+        text=TEXT,
+        targets=[_nowhere_slower(cells), *_grows(results["short"])],
+        tables=[_table_of_times(cells), _table_of_pauses(cells)],
+        plots=[_plot(results["short"])],
+        notes=[_alike(cells)],
+    )
+
+
+TEXT = f"""\
+s1's own budget forcing generates until the model tries to stop, takes that token away, appends "Wait", and generates
+again from the longer prompt; in the end it appends the answer's marker and generates the answer. Its users do that
+with a server: here plain vLLM's, prefix cache on, with streamed `/v1/completions` of token ids and `stop_token_ids`,
+so nothing is tokenized twice and connections are kept. Ours is one such request with `num_waits`, on Tenuto. The
+client is the same light one (aiohttp), both servers have the same flags, and blocks of the cache are of 16 tokens, as
+on GPUs (a CPU's usual 128 would keep the prefix cache from helping stop-append-resume).
+
+The model is the built-in one at temperature 0 in float32, replies of up to {LIMIT} tokens. *Short* prompts are its
+own task, some 45 tokens, with an attempt to stop every 35 tokens or so; *long* ones have about 1,700 tokens of other
+bills in front. All sequences start at once, on prompts that neither cache knows; the two ways take turns, and a ratio
+above 1 says how many times longer stop-append-resume takes. Even without waits it takes two requests: for the
+thinking, and for the answer.
+
+Both servers are up all the time and one has the load. A client on the same two cores takes part of them from both.
+"""
+
+
+def _ratio(repetitions: Sequence[Taken]) -> Spread:
+    """How many times longer stop-append-resume takes."""
+    return Spread.of_ratios(*([one[way]["seconds"] for one in repetitions] for way in ("resuming", "one pass")))
+
+
+def _nowhere_slower(cells: Sequence[Cell]) -> Target:
+    """Equal is what reaches 1 within the spread of its repetitions."""
+    ratios = {f"{setting}, {size} at once, {waits} waits": _ratio(found) for setting, size, waits, found in cells}
+    slower = {name: ratio for name, ratio in ratios.items() if ratio.highest < 1}
+    least = min(ratios, key=lambda name: ratios[name].median)
+    return Target(
+        "equal or faster everywhere (1 or more within the spread)",
+        f"slower in {len(slower)} of {len(ratios)} cells; the least ratio: {ratios[least].show(2)} ({least})",
+        not slower,
+    )
+
+
+def _grows(short: Mapping[str, Mapping[str, Sequence[Taken]]]) -> list[Target]:
+    """From the fewest waits to the most, whatever the load; from the least load to the most, with any waits."""
+    ratios = {size: {waits: _ratio(found).median for waits, found in cells.items()} for size, cells in short.items()}
+    by_waits = {size: list(row.values()) for size, row in ratios.items()}
+    all_waits = list(next(iter(ratios.values())))
+    by_load = {waits: [row[waits] for row in ratios.values()] for waits in all_waits if waits != "0"}
+    return [
+        _growth(f"the advantage grows with waits (from {all_waits[0]} to {all_waits[-1]})", by_waits, "at once"),
+        _growth(
+            f"the advantage grows with load (from {next(iter(ratios))} to {list(ratios)[-1]} at once)", by_load, "waits"
+        ),
+    ]
+
+
+def _growth(text: str, rows: Mapping[str, Sequence[float]], what: str) -> Target:
+    found = "; ".join(f"{name} {what}: {row[0]:.2f} to {row[-1]:.2f}" for name, row in rows.items())
+    return Target(text, found, all(row[-1] > row[0] for row in rows.values()))
+
+
+def _table_of_times(cells: Sequence[Cell]) -> Table:
+    rows = []
+    for setting, size, waits, repetitions in cells:
+        seconds = (Spread.of(one[way]["seconds"] for one in repetitions).show(2) for way in ("resuming", "one pass"))
+        prefill = (
+            f"{_per_reply(repetitions, 'resuming', 'sent'):.0f}",
+            f"{_per_reply(repetitions, 'resuming', 'prefilled'):.0f}",
+            f"{_per_reply(repetitions, 'one pass', 'prefilled'):.0f}",
+        )
+        rows.append((setting, size, waits, *seconds, _ratio(repetitions).show(2), *prefill))
+    return Table(
+        "Seconds until all replies are there: median (lowest to highest); and prompt tokens for each reply.",
+        (
+            *("prompts", "at once", "waits", "resuming, s", "one pass, s", "ratio"),
+            *("resuming: sent", "of them prefilled", "one pass: prefilled"),
+        ),
+        rows,
+    )
+
+
+def _per_reply(repetitions: Sequence[Taken], way: str, what: str) -> float:
+    return sum(one[way][what] for one in repetitions) / sum(one["replies"] for one in repetitions)
+
+
+def _table_of_pauses(cells: Sequence[Cell]) -> Table:
+    rows = []
+    for setting, size, waits, repetitions in cells:
+        pauses = {way: [p for one in repetitions for p in one[way]["pauses"]] for way in ("resuming", "one pass")}
+        middle = {way: median(found) for way, found in pauses.items()}
+        worst = {way: quantiles(found, n=100, method="inclusive")[-1] for way, found in pauses.items()}
+        rows.append(
+            (
+                *(setting, size, waits),
+                *(f"{figure:.0f}" for figures in (middle, worst) for figure in figures.values()),
+                f"{middle['resuming'] / middle['one pass']:.1f}",
+            )
+        )
+    return Table(
+        "The longest pause within a reply, in milliseconds: median and 99th percentile over replies. The text that "
+        'stop-append-resume appends is taken as shown at once; the pause is what comes before or after "Wait".',
+        ("prompts", "at once", "waits", "resuming", "one pass", "resuming, p99", "one pass, p99", "ratio of medians"),
+        rows,
+    )
+
+
+def _plot(short: Mapping[str, Mapping[str, Sequence[Taken]]]) -> Plot:
+    return Plot(
+        name="resuming",
+        title="Stop-append-resume over one pass: wall time",
+        x="waits",
+        y="times longer",
+        curves={
+            f"{size} at once": [(float(waits), _ratio(found)) for waits, found in cells.items()]
+            for size, cells in short.items()
+        },
+    )
+
+
+def _alike(cells: Sequence[Cell]) -> str:
+    replies = sum(one["replies"] for *_, repetitions in cells for one in repetitions)
+    alike = sum(one["alike"] for *_, repetitions in cells for one in repetitions)
+    return (
+        f"Both ways gave the same tokens in {alike:,} of {replies:,} replies ({alike / replies:.2%}). Where they differ, "
+        "two tokens weighed the same to the last bits, which the other sequences of a batch decide."
+    )
