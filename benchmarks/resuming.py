@@ -219,7 +219,8 @@ def _table_of_times(cells: Sequence[Cell]) -> Table:
 
 
 def _per_reply(repetitions: Sequence[Taken], way: str, what: str) -> float:
-    return sum(one[way][what] for one in repetitions) / sum(one["replies"] for one in repetitions)
+    total: float = sum(one[way][what] for one in repetitions)
+    return total / sum(one["replies"] for one in repetitions)
 
 
 def _table_of_pauses(cells: Sequence[Cell]) -> Table:
@@ -260,6 +261,6 @@ def _alike(cells: Sequence[Cell]) -> str:
     replies = sum(one["replies"] for *_, repetitions in cells for one in repetitions)
     alike = sum(one["alike"] for *_, repetitions in cells for one in repetitions)
     return (
-        f"Both ways gave the same tokens in {alike:,} of {replies:,} replies ({alike / replies:.2%}). Where they differ, "
-        "two tokens weighed the same to the last bits, which the other sequences of a batch decide."
+        f"Both ways gave the same tokens in {alike:,} of {replies:,} replies ({alike / replies:.2%}). "
+        "The batches of the two ways are different ones, and with them the rounding of a step is."
     )
