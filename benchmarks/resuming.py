@@ -219,8 +219,9 @@ def _table_of_times(cells: Sequence[Cell]) -> Table:
 
 
 def _per_reply(repetitions: Sequence[Taken], way: str, what: str) -> float:
-    total: float = sum(one[way][what] for one in repetitions)
-    return total / sum(one["replies"] for one in repetitions)
+    tokens: float = sum(one[way][what] for one in repetitions)
+    replies: int = sum(one["replies"] for one in repetitions)
+    return tokens / replies
 
 
 def _table_of_pauses(cells: Sequence[Cell]) -> Table:
