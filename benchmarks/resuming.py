@@ -32,7 +32,7 @@ BILLS_IN_CONTEXT = 40
 
 FLAGS = (
     *("--served-model-name", NAME, "--dtype", "float32", "--enforce-eager"),
-    *("--max-model-len", "4096", "--max-num-seqs", "64", "--block-size", "16", "--enable-prefix-caching"),
+    *("--max-model-len", "4096", "--max-num-seqs", "64", "--block-size", "32", "--enable-prefix-caching"),
 )
 
 
