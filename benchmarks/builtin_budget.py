@@ -15,7 +15,7 @@ ByLength = dict[str, dict[str, list[float]]]
 LENGTHS = (1_024, 4_096, 16_384, 32_768)
 SEQUENCES = (1, 8, 32, 64)
 #: In the engine: how far so many sequences are followed.
-ENDS: Mapping[int, int] = {1: 32_768, 8: 16_384, 64: 4_096}
+ENDS: Mapping[int, int] = {1: 32_768, 8: 8_192, 64: 4_096}
 
 FLAT = 1.25
 TIMES_LESS = 500
