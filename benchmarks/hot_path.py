@@ -169,7 +169,7 @@ def _ours_table(process: str, found: Mapping[str, Any]) -> Table:
     ]
     return Table(
         f"In our {process} {share(found['owners'].get('Tenuto', 0), found)} % of {found['samples']} samples are "
-        "Tenuto's work. Per cent by function: itself, with what it calls that is nobody else's, and with all that it calls",
+        "Tenuto's work. Per cent by function: itself, with what it calls that is nobody's, and with all that it calls",
         ("function", "itself", "its work", "with all it calls"),
         rows,
     )
