@@ -148,9 +148,10 @@ TEXT = f"""\
 s1's own budget forcing generates until the model tries to stop, takes that token away, appends "Wait", and generates
 again from the longer prompt; in the end it appends the answer's marker and generates the answer. Its users do that
 with a server: here plain vLLM's, prefix cache on, with streamed `/v1/completions` of token ids and `stop_token_ids`,
-so nothing is tokenized twice and connections are kept. Ours is one such request with `num_waits`, on Tenuto. The
-client is the same light one (aiohttp), both servers have the same flags, and blocks of the cache are of 32 tokens,
-the least that vLLM's attention takes on CPUs: with the usual 128 the cache would seldom help stop-append-resume here.
+so nothing is tokenized twice and connections are kept (the ids come from `return_token_ids`, which also sends the
+prompt back at the beginning of every request). Ours is one such request with `num_waits`, on Tenuto. The client is
+the same light one (aiohttp), both servers have the same flags, and blocks of the cache are of 32 tokens, the least
+that vLLM's attention takes on CPUs: with the usual 128 the cache would seldom help stop-append-resume here.
 
 The model is the built-in one at temperature 0 in float32, replies of up to {LIMIT} tokens. *Short* prompts are its
 own task, some 45 tokens, with an attempt to stop every 35 tokens or so; *long* ones have about 1,700 tokens of other
