@@ -34,10 +34,9 @@ PLAIN, OURS = "plain vLLM", "Tenuto"
 COMMANDS = {PLAIN: PLAIN_VLLM, OURS: TENUTO}
 STARTED, LOADED, BUDGETED = "ready", "after the load", "after the same load with budgets"
 
-REPETITIONS = 3
 CONCURRENCY = 16
 REQUESTS, QUICK_REQUESTS = 64, 4
-TOKENS, QUICK_TOKENS = 64, 4
+TOKENS, QUICK_TOKENS = 64, 40
 BUDGET: Fields = {"max_thinking_tokens": 32, "num_waits": 2}
 
 #: Sequences whose memory is divided by their number, by how many tokens they have.

@@ -80,7 +80,10 @@ class Soak:
                     await self._requests.one(number)
             except (AssertionError, LookupError, ValueError, OSError) as error:
                 self._wrong.append(f"request {number}: {error!r}"[:2000])
-                self._run.say(f"soak: {self._wrong[-1]}")
+                if len(self._wrong) <= SHOWN:
+                    self._run.say(f"soak: {self._wrong[-1]}")
+                if (status := self._server.process.poll()) is not None:
+                    raise RuntimeError(f"the server ended with {status}") from error
 
     async def _sample(self, began: float, pause: float) -> None:
         while True:
