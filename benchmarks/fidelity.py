@@ -1,9 +1,11 @@
 """Ten thousand replies at temperature 0, in one pass and by stop-append-resume: token for token the same?"""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tests.engine.cases import Family, draw_cases, families
+from tests.engine.built_in import FOLDER, built_in, draw_problems
+from tests.engine.cases import Case, Family, draw_cases, families
 from tests.engine.comparison import both_ways
 from tests.engine.counting import keeps_its_cap
 from tests.engine.engines import Engine
@@ -17,31 +19,40 @@ EXACT, COARSE = "float32", "bfloat16"
 CASES, QUICK_CASES = 1000, 60
 QUICK_FAMILIES = 1
 SEED = 5
+#: All cases of a family at once: what a step costs hardly depends on how many there are.
+BATCH: Mapping[str, Any] = {"max_num_seqs": 1024, "kv_cache_memory_bytes": 256 << 20}
 #: So many sequences are named that differ though they should not.
 SHOWN = 5
 FEWEST = 10_000
 
 
 def measure(run: Run) -> Results:
-    """In this process: two engines on the small random model, one for each number format."""
+    """In this process: engines on the small random model and on the built-in one, one for each number format."""
     model = save_small(run.work / "small")
+    number = QUICK_CASES if run.quick else CASES
     chosen = list(families().values())[: QUICK_FAMILIES if run.quick else None]
     found: dict[str, dict[str, dict[str, int]]] = {EXACT: {}, COARSE: {}}
     named: list[str] = []
     with engines_here() as engines:
-        for dtype, by_family in found.items():
-            engine = engines.start(model, markers=chosen[0].markers, dtype=dtype, max_num_seqs=256)
+
+        def compare(engine: Engine, family: Family, cases: Sequence[Case], dtype: str) -> None:
+            tally = _compare(engine, family, cases, dtype, named)
+            found[dtype][family.name] = dict(tally)
+            run.say(f"fidelity, {dtype}, {family.name}: {tally['equal']} of {tally['sequences']} equal")
+
+        for dtype in found:
+            engine = engines.start(model, markers=chosen[0].markers, dtype=dtype, **BATCH)
             for family in chosen:
-                tally = _compare(engine, family, QUICK_CASES if run.quick else CASES, dtype, named)
-                by_family[family.name] = dict(tally)
-                run.say(f"fidelity, {dtype}, {family.name}: {tally['equal']} of {tally['sequences']} equal")
+                compare(engine, family, draw_cases(family, number, SEED), dtype)
+            engine = engines.start(FOLDER, markers=built_in().markers, dtype=dtype, **BATCH)
+            compare(engine, built_in(), draw_problems(number, SEED), dtype)
     return {"found": found, "named": named}
 
 
-def _compare(engine: Engine, family: Family, number: int, dtype: str, named: list[str]) -> Counter[str]:
-    """What came of so many cases; those that are wrong are named."""
+def _compare(engine: Engine, family: Family, cases: Sequence[Case], dtype: str, named: list[str]) -> Counter[str]:
+    """What came of the cases; those that are wrong are named."""
     tally = Counter[str](sequences=0, equal=0, ties=0, different=0, wrong=0, capped=0, bounded=0, tokens=0, thinking=0)
-    for each in both_ways(engine, family, draw_cases(family, number, SEED)):
+    for each in both_ways(engine, family, cases):
         told, waits, _ = each.report
         kept = keeps_its_cap(each.case, each.ids, told) and (each.reports_agree or not each.is_equal)
         tie = not each.is_equal and dtype == EXACT and each.is_tie(engine)
@@ -90,13 +101,13 @@ def section(results: Results) -> Section:
 _TEXT = (
     "Random budgets (caps, floors, waits and their texts, landing, one budget for a reply or one for each block) on "
     "random prompts, for ten ways in which models mark their thinking: control tokens and spelt markers of one to "
-    "three tokens. The model is a random one of 32 tokens that writes markers often. Each sequence is generated "
-    "twice on the same engine: in one pass, and by s1's procedure, which generates up to a stop, appends, and "
-    "generates again. A tie is a place where two tokens are equally likely as far as float32 can tell (1e-4 between "
-    "their log-probabilities, asked of the engine again for that place), so that which of them comes first depends "
-    "on what else was in the batch. bfloat16 rounds to 8 bits: a request may go another way whenever its batch is "
-    "another, with budgets or without. Thinking tokens are counted between the markers in the ids, and compared with "
-    "the report and the cap."
+    "three tokens, on a random model of 32 tokens that writes markers often; and the built-in model on its own "
+    "problems. Each sequence is generated twice on the same engine: in one pass, and by s1's procedure, which "
+    "generates up to a stop, appends, and generates again. A tie is a place where two tokens are equally likely as "
+    "far as float32 can tell (1e-4 between their log-probabilities, asked of the engine again for that place), so "
+    "that which of them comes first depends on what else was in the batch. bfloat16 rounds to 8 bits: a request may "
+    "go another way whenever its batch is another, with budgets or without. Thinking tokens are counted between the "
+    "markers in the ids, and compared with the report and the cap."
 )
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
+from .built_in import FOLDER, built_in, draw_problems
 from .cases import Family, draw_cases, families
 from .comparison import compare
-from .engines import Engine
+from .engines import Engine, Engines
 
 CASES = 300  # for each family
 SEED = 1
@@ -35,6 +36,15 @@ def test_one_pass_is_stop_append_resume(name: str, engine: Engine, tally: list[s
     assert outcome.ties < 0.01 * CASES
     assert {event for event in events_of(family) if outcome.events[event] < OFTEN} == set(), outcome
     tally.append(f"fidelity, {name}: {outcome}")
+
+
+def test_one_pass_is_stop_append_resume_on_the_built_in_model(engines: Engines, tally: list[str]) -> None:
+    engine = engines.start(FOLDER, markers=built_in().markers)
+    outcome = compare(engine, built_in(), draw_problems(100, SEED))
+    assert outcome.ties <= 1
+    happened = {"opened by force", "wait", "wait for the floor", "suppressed", "capped", "ended by model"}
+    assert happened <= set(outcome.events), outcome
+    tally.append(f"fidelity, {built_in().name}: {outcome}")
 
 
 def events_of(family: Family) -> set[str]:
