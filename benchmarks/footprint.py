@@ -4,7 +4,6 @@ import gc
 import sys
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from .in_process import engines_here
 from .load import Fields, put_load
 from .memory import memory
 from .model import ROWS, save_model
-from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving
+from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving, serving_together
 from .spread import Spread
 
 MODEL = "m"
@@ -60,23 +59,21 @@ def measure(run: Run) -> Results:
 
 def _look_at(names: Sequence[str], model: Path, number: int, run: Run) -> list[dict[str, Any]]:
     """Start these servers, put the load on each in turn, and say what they took."""
-    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+    logs = [run.work / f"{name} {number}.log" for name in names]
+    starting = [serving(COMMANDS[name], model, FLAGS, log) for name, log in zip(names, logs, strict=True)]
+    with serving_together(*starting) as servers:
+        return [_look_at_one(name, server, number, run) for name, server in zip(names, servers, strict=True)]
 
-        def start(name: str) -> RunningServer:
-            log = run.work / f"{name} {number}.log"
-            return stack.enter_context(serving(COMMANDS[name], model, FLAGS, log))
 
-        found = []
-        for name, server in zip(names, list(pool.map(start, names)), strict=True):
-            run.say(f"footprint: {name} is ready after {server.start_seconds:.1f} s")
-            used = {STARTED: memory(server)}
-            _load(server, {}, number, run)
-            used[LOADED] = memory(server)
-            if name == OURS:
-                _load(server, BUDGET, number, run)
-                used[BUDGETED] = memory(server)
-            found.append({"server": name, "seconds": server.start_seconds, "memory": used})
-        return found
+def _look_at_one(name: str, server: RunningServer, number: int, run: Run) -> dict[str, Any]:
+    run.say(f"footprint: {name} is ready after {server.start_seconds:.1f} s")
+    used = {STARTED: memory(server)}
+    _load(server, {}, number, run)
+    used[LOADED] = memory(server)
+    if name == OURS:
+        _load(server, BUDGET, number, run)
+        used[BUDGETED] = memory(server)
+    return {"server": name, "seconds": server.start_seconds, "memory": used}
 
 
 def _load(server: RunningServer, fields: Fields, seed: int, run: Run) -> None:
