@@ -54,7 +54,7 @@ def _compare(engine: Engine, family: Family, cases: Sequence[Case], dtype: str, 
     tally = Counter[str](sequences=0, equal=0, ties=0, different=0, wrong=0, capped=0, bounded=0, tokens=0, thinking=0)
     for each in both_ways(engine, family, cases):
         told, waits, _ = each.report
-        kept = keeps_its_cap(each.case, each.ids, told) and (each.reports_agree or not each.is_equal)
+        kept = keeps_its_cap(each.case, each.ids, told) and (told == each.procedure.count or not each.is_equal)
         tie = not each.is_equal and dtype == EXACT and each.is_tie(engine)
         verdict = "equal" if each.is_equal else "ties" if tie else "different"
         tally.update({"sequences": 1, verdict: 1, "wrong": not kept, "tokens": len(each.ids), "thinking": told})
