@@ -23,12 +23,13 @@ Taken = Mapping[str, Any]
 WAITS = (0, 1, 2, 4, 6)
 #: Sequences at once, and how often that is repeated.
 SEQUENCES: Mapping[int, int] = {1: 6, 8: 5, 32: 4, 64: 3}
-#: With a long prompt it is prefill that weighs.
+#: With a longer prompt, more is sent again.
 LONG_SEQUENCES: Mapping[int, int] = {8: 4}
 LONG_WAITS = (0, 2, 6)
 #: One sequence at a time is over soon: so many replies one after the other are one repetition.
 ALONE = 4
-BILLS_IN_CONTEXT = 40
+#: With twice as many, half of the replies never try to stop.
+BILLS_IN_CONTEXT = 4
 
 FLAGS = (
     *("--served-model-name", NAME, "--dtype", "float32", "--enforce-eager"),
@@ -117,7 +118,7 @@ def _prompts(words: Words, name: str, number: int, context: str) -> list[list[in
 
 
 def _context(name: str) -> str:
-    """About 1,500 tokens that stand before the question: other bills."""
+    """About 150 tokens that stand before the question: other bills."""
     chance = random.Random(name)
     return "\n".join(random_bill(chance, shortest=CHUNK).question() for _ in range(BILLS_IN_CONTEXT))
 
@@ -154,10 +155,10 @@ the same light one (aiohttp), both servers have the same flags, and blocks of th
 that vLLM's attention takes on CPUs: with the usual 128 the cache would seldom help stop-append-resume here.
 
 The model is the built-in one at temperature 0 in float32, replies of up to {LIMIT} tokens. *Short* prompts are its
-own task, some 45 tokens, with an attempt to stop every 35 tokens or so; *long* ones have about 1,700 tokens of other
-bills in front. All sequences start at once, on prompts that neither cache knows; the two ways take turns, and a ratio
-above 1 says how many times longer stop-append-resume takes. Even without waits it takes two requests: for the
-thinking, and for the answer.
+own task, some 45 tokens, with an attempt to stop every 35 tokens or so; *long* ones have about 150 more in front,
+other bills (with twice as many, about half of this small model's replies never try to stop). All sequences start at
+once, on prompts that neither cache knows; the two ways take turns, and a ratio above 1 says how many times longer
+stop-append-resume takes. Even without waits it takes two requests: for the thinking, and for the answer.
 
 Both servers are up all the time and one has the load. A client on the same two cores takes part of them from both.
 """
