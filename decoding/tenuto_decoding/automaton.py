@@ -50,6 +50,9 @@ EndedBy = Literal["model", "cap", "loop", "stop_token", "length", "none"]
 
 FREE = Free()
 
+#: More tokens than any reply has.
+_MANY = 1 << 62
+
 
 @dataclass(frozen=True, slots=True)
 class _Script:
@@ -79,6 +82,7 @@ class ThinkingAutomaton:
     """
 
     __slots__ = (
+        "_action",
         "_at",
         "_base",
         "_cap",
@@ -87,6 +91,7 @@ class ThinkingAutomaton:
         "_last",
         "_loop",
         "_matched",
+        "_plain_left",
         "_script",
         "_waits_base",
         "phase",
@@ -108,6 +113,8 @@ class ThinkingAutomaton:
         self._ended: EndedBy = "none"
         self._script: _Script | None = None
         self._at = 0
+        self._action: Action | None = None  # the next step's, once it was asked for
+        self._plain_left = 0  # so many plain tokens change nothing but the count
         if phase is Phase.BEFORE and plan.opens_itself:
             self._force(_Script(plan.start.ids))
         elif phase is Phase.BEFORE and plan.enforced and plan.force_start and plan.max_thinking_tokens == 0:
@@ -157,7 +164,12 @@ class ThinkingAutomaton:
         return self.count - self._matched < self._floor or self.waits - self._waits_base < plan.num_waits
 
     def action(self) -> Action:
-        """What to do to the logits of the next step."""
+        """What to do to the logits of the next step; the same object for as long as it stays the same."""
+        if self._action is None:
+            self._action = self._next_action()
+        return self._action
+
+    def _next_action(self) -> Action:
         if self._script is not None:
             return Force(self._script.tokens[self._at])
         if not self.plan.enforced:
@@ -173,6 +185,12 @@ class ThinkingAutomaton:
                 without a target, than the likeliest other token. None where that is not known: then the first token of
                 a wait text is taken for a replaced attempt to end, and nothing else for one.
         """
+        if self._plain_left and token not in self.plan.notable:
+            self._plain_left -= 1
+            self._last = token
+            if self.phase is Phase.THINKING:
+                self.tokens += 1
+            return
         script, at = self._script, self._at
         if script is not None and token == script.tokens[at]:
             self._script, self._at = (script, at + 1) if at + 1 < len(script.tokens) else (None, 0)
@@ -296,7 +314,31 @@ class ThinkingAutomaton:
             self._ended = script.closes
 
     def _arm(self) -> None:
-        """Start what must follow from the state: the closing at the cap or in a loop, or the rest of an end marker."""
+        """Start what must follow from the state, and see how long it stays as it is then."""
+        self._begin_what_follows()
+        self._action = None
+        self._plain_left = self._count_plain()
+
+    def _count_plain(self) -> int:
+        """How many tokens that are not notable change neither the action nor anything but the count.
+
+        Most of a reply is that, so most steps of most sequences cost next to nothing.
+        """
+        if self._script is not None or self._matched:
+            return 0
+        if self.phase is not Phase.THINKING:
+            return _MANY
+        if self.plan.loop_tokens or (self.extends and not self._wait):
+            return 0  # what every token is matters, or what became of it
+        ahead = [_MANY]
+        if self.count < self._floor:
+            ahead.append(self._floor - self.count)
+        if self.plan.enforced and self._closing_at is not None:
+            ahead.append(self._closing_from - self.count)
+        return max(min(ahead) - 1, 0)
+
+    def _begin_what_follows(self) -> None:
+        """The closing at the cap or in a loop, or the rest of an end marker."""
         script, plan = self._script, self.plan
         if not plan.enforced or self.phase is not Phase.THINKING or (script is not None and script.closes):
             return
@@ -312,10 +354,15 @@ class ThinkingAutomaton:
 
     def _must_close(self) -> bool:
         closing_at = self._closing_at
-        if closing_at is None:
+        if closing_at is None or self.count < self._closing_from:
             return False
-        window = max(closing_at - self.plan.landing_tokens + 1, self._floor, 1)
-        return self.count >= closing_at or (self.count >= window and self._last in self.plan.landings)
+        return self.count >= closing_at or self._last in self.plan.landings
+
+    @property
+    def _closing_from(self) -> int:
+        """Count from which the thinking may land, where there is a cap: at the latest where the closing begins."""
+        at = self._closing_at or 0
+        return min(max(at - self.plan.landing_tokens + 1, self._floor, 1), at)
 
     def _closing(self, reason: Literal["cap", "loop"]) -> _Script:
         plan = self.plan

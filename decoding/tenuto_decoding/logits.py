@@ -51,31 +51,70 @@ class Edit:
 
 
 def apply_edits(logits: torch.Tensor, edits: Sequence[Edit]) -> tuple[list[int], torch.Tensor]:
-    """Carry the actions out, in place.
-
-    Args:
-        logits: float32, shape (rows of the batch, vocabulary), before temperature and filters.
-        edits: at most one for a row.
+    """Carry the actions out once, in place. Arguments and results are those of `Edits`.
 
     Returns:
-        The positions in `edits` of the redirects and, for each of them, whether its sources weighed more than its
-        target (without a target: than the likeliest other token); bools on the logits' device.
+        `Edits.places`, and what `Edits.apply` returns.
     """
-    forces = [(edit.row, edit.action.token) for edit in edits if isinstance(edit.action, Force)]
-    if forces:
-        rows, tokens = torch.tensor(forces, device=logits.device).unbind(1)
-        logits[rows] = -torch.inf
-        logits[rows, tokens] = 0.0
-    places = [place for place, edit in enumerate(edits) if isinstance(edit.action, Redirect)]
-    fired = torch.zeros(len(places), dtype=torch.bool, device=logits.device)
-    moves = [_Move.of(edits[place]) for place in places]
-    filtered = _near_the_filter(logits, moves)
-    for index in filtered:  # sequences seldom try to stop in the same step: row by row keeps this plain
-        fired[index] = _redirect_filtered(logits[moves[index].row], moves[index])
-    plain = [index for index in range(len(moves)) if index not in filtered]
-    if plain:
-        fired[plain] = _redirect_plain(logits, [moves[index] for index in plain])
-    return places, fired
+    prepared = Edits(edits, logits)
+    return prepared.places, prepared.apply(logits)
+
+
+class Edits:
+    """The actions for the rows of a batch, prepared to be carried out step after step while they stay the same.
+
+    Args:
+        edits: at most one for a row.
+        logits: of the first step; only its shape and device are looked at.
+
+    Attributes:
+        places: the positions in `edits` of the redirects.
+    """
+
+    def __init__(self, edits: Sequence[Edit], logits: torch.Tensor) -> None:
+        device = logits.device
+        forces = [(edit.row, edit.action.token) for edit in edits if isinstance(edit.action, Force)]
+        self._forces = torch.tensor(forces, device=device).unbind(1) if forces else None
+        self.places = [place for place, edit in enumerate(edits) if isinstance(edit.action, Redirect)]
+        self._moves = [_Move.of(edits[place]) for place in self.places]
+        self._plain = _Moves(self._moves, logits)
+        self._filtered = [at for at, move in enumerate(self._moves) if move.sampling.is_filtered and move.is_aimed]
+        self._watch = _Moves([self._moves[at] for at in self._filtered], logits)
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Carry the actions out, in place.
+
+        Args:
+            logits: float32, shape (rows of the batch, vocabulary), before temperature and filters.
+
+        Returns:
+            For each redirect, in the order of `places`, whether its sources weighed more than its target (without a
+            target: than the likeliest other token); bools on the logits' device.
+        """
+        if self._forces is not None:
+            rows, tokens = self._forces
+            logits[rows] = -torch.inf
+            logits[rows, tokens] = 0.0
+        near = self._near_the_filter(logits)
+        if not near:
+            return self._plain.apply(logits)
+        fired = torch.zeros(len(self._moves), dtype=torch.bool, device=logits.device)
+        for at in near:  # sequences seldom try to stop in the same step: row by row keeps this plain
+            fired[at] = _redirect_filtered(logits[self._moves[at].row], self._moves[at])
+        plain = [at for at in range(len(self._moves)) if at not in near]
+        fired[plain] = _Moves([self._moves[at] for at in plain], logits).apply(logits)
+        return fired
+
+    def _near_the_filter(self, logits: torch.Tensor) -> set[int]:
+        """Positions of the moves for which it matters that unlikely tokens are cut off after the edit.
+
+        A filter counts ranks and mass, so it would let other tokens through once the sources are gone. Where no source
+        has any weight to speak of, the difference is below float32's.
+        """
+        if not self._filtered:
+            return set()
+        near = self._watch.weigh(logits) > _NEGLIGIBLE
+        return {at for at, is_near in zip(self._filtered, near.tolist(), strict=True) if is_near}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,41 +132,72 @@ class _Move:
             raise TypeError(f"{edit.action} is not a Redirect")
         return _Move(edit.row, edit.action.sources, edit.action.target, edit.sampling)
 
-
-def _near_the_filter(logits: torch.Tensor, moves: Sequence[_Move]) -> set[int]:
-    """Positions of the moves for which it matters that unlikely tokens are cut off after the edit.
-
-    A filter counts ranks and mass, so it would let other tokens through once the sources are gone. Where no source has
-    any weight to speak of, the difference is below float32's.
-    """
-    filtered = [index for index, move in enumerate(moves) if move.sampling.is_filtered and move.target is not None]
-    if not filtered:
-        return set()
-    rows = torch.tensor([moves[index].row for index in filtered], device=logits.device)
-    sources = _matrix([moves[index].sources for index in filtered], logits.device)
-    temperature = torch.tensor([moves[index].sampling.temperature for index in filtered], device=logits.device)
-    # The maximum of every row is faster than a copy of those that matter.
-    gap = (logits[rows[:, None], sources].amax(1) - logits.amax(1)[rows]) / temperature
-    return {index for index, near in zip(filtered, (gap > _NEGLIGIBLE).tolist(), strict=True) if near}
+    @property
+    def is_aimed(self) -> bool:
+        return self.target is not None
 
 
-def _redirect_plain(logits: torch.Tensor, moves: Sequence[_Move]) -> torch.Tensor:
-    """Redirect where nothing is filtered afterwards, all rows at once. Returns which of them fired."""
-    device = logits.device
-    rows = torch.tensor([move.row for move in moves], device=device)
-    sources = _matrix([move.sources for move in moves], device)
-    targets = torch.tensor([-1 if move.target is None else move.target for move in moves], device=device)
-    temperature = torch.tensor([move.sampling.temperature for move in moves], device=device)
-    has_target = targets >= 0
+class _Moves:
+    """Redirects of many rows at once, where nothing is filtered afterwards."""
 
-    weights = logits[rows[:, None], sources].masked_fill_(_repeats(sources), -torch.inf)
-    logits[rows[:, None], sources] = -torch.inf
-    own = logits[rows, targets.clamp(min=0)]
-    mass = _sum(weights, temperature)
-    aimed, rest = rows[has_target], rows[~has_target]
-    logits[aimed, targets[has_target]] = _sum(torch.stack((own, mass), 1), temperature)[has_target]
-    rival = own.masked_scatter(~has_target, logits.amax(1)[rest]) if len(rest) else own
-    return mass > rival
+    def __init__(self, moves: Sequence[_Move], logits: torch.Tensor) -> None:
+        device, width = logits.device, logits.shape[1]
+        self._count = len(moves)
+        if not moves:
+            return
+        most = max(len(move.sources) for move in moves)
+        # Places in the logits, row after row; shorter lists of sources are filled up with their first.
+        places = [[move.row * width + token for token in move.sources] for move in moves]
+        self._sources = torch.tensor([[*row, *row[:1] * (most - len(row))] for row in places], device=device)
+        repeats = [[at >= len(row) for at in range(most)] for row in places]
+        self._repeats = torch.tensor(repeats, device=device) if any(map(any, repeats)) else None
+        self._rows = torch.tensor([move.row for move in moves], device=device)
+        aimed = [at for at, move in enumerate(moves) if move.is_aimed]
+        self._targets = torch.tensor([move.row * width + (move.target or 0) for move in moves], device=device)
+        self._aimed = None if len(aimed) == len(moves) else torch.tensor(aimed, dtype=torch.long, device=device)
+        self._unaimed = [at for at, move in enumerate(moves) if not move.is_aimed]
+        self._sum = _Sum([move.sampling.temperature for move in moves], device)
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Move the probabilities, in place. Returns which of the sources weighed more than their target."""
+        if not self._count:
+            return torch.zeros(0, dtype=torch.bool, device=logits.device)
+        weights = logits.take(self._sources)
+        if self._repeats is not None:
+            weights.masked_fill_(self._repeats, -torch.inf)
+        logits.put_(self._sources, torch.full_like(weights, -torch.inf))
+        rivals = logits.take(self._targets)
+        mass = self._sum(weights)
+        moved = self._sum(torch.stack((rivals, mass), 1))
+        if self._aimed is None:
+            logits.put_(self._targets, moved)
+        else:
+            logits.put_(self._targets[self._aimed], moved[self._aimed])
+            rivals[self._unaimed] = logits[self._rows[self._unaimed]].amax(1)
+        return mass > rivals
+
+    def weigh(self, logits: torch.Tensor) -> torch.Tensor:
+        """By how much each row's likeliest token leads its likeliest source, as logarithms of probabilities; <= 0."""
+        # The maximum of every row is faster than a copy of those that matter.
+        gap = logits.take(self._sources).amax(1) - logits.amax(1)[self._rows]
+        return gap / self._sum.temperature
+
+
+class _Sum:
+    """T * logsumexp(weights / T) over the second dimension, a temperature for each row; the maximum where T is 0."""
+
+    def __init__(self, temperature: Sequence[float], device: torch.device) -> None:
+        self.temperature = torch.tensor(temperature, device=device)
+        self._scale = self.temperature.clamp(min=GREEDY)[:, None]
+        greedy = [each < GREEDY for each in temperature]
+        self._all_greedy = all(greedy)
+        self._greedy = torch.tensor(greedy, device=device) if any(greedy) else None
+
+    def __call__(self, weights: torch.Tensor) -> torch.Tensor:
+        if self._all_greedy:
+            return weights.amax(1)
+        soft = (weights / self._scale).logsumexp(1) * self._scale[:, 0]
+        return soft if self._greedy is None else torch.where(self._greedy, weights.amax(1), soft)
 
 
 def _redirect_filtered(row: torch.Tensor, move: _Move) -> torch.Tensor:
@@ -175,22 +245,3 @@ def _survivors(z: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor, torch
     ordered, order = z.masked_fill(~candidates, -torch.inf).softmax(0).sort(descending=True)
     inside = ordered.cumsum(0) - ordered < sampling.top_p
     return candidates, candidates & torch.zeros_like(candidates).scatter(0, order, inside)
-
-
-def _sum(weights: torch.Tensor, temperature: torch.Tensor) -> torch.Tensor:
-    """T * logsumexp(weights / T) over the second dimension; the maximum where T is greedy."""
-    scale = temperature.clamp(min=GREEDY)[:, None]
-    return torch.where(temperature < GREEDY, weights.amax(1), (weights / scale).logsumexp(1) * scale[:, 0])
-
-
-def _matrix(sources: Sequence[Ids], device: torch.device) -> torch.Tensor:
-    """Shape (moves, most sources): shorter ones are filled up with their first id."""
-    width = max(map(len, sources))
-    return torch.tensor([[*ids, *([ids[0]] * (width - len(ids)))] for ids in sources], device=device)
-
-
-def _repeats(sources: torch.Tensor) -> torch.Tensor:
-    """Where `_matrix` filled up."""
-    repeated = sources == sources[:, :1]
-    repeated[:, 0] = False
-    return repeated

@@ -1,7 +1,7 @@
 """A budget and a family's markers, compiled with a tokenizer into token ids."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from .budget import Scope, ThinkingBudget
@@ -58,6 +58,7 @@ class ThinkingPlan:
         line_ends: ids after which no newline is needed.
         landings: ids at which the thinking may land; empty without `landing_tokens`.
         boundaries: control tokens; in a prompt they part the turns.
+        notable: ids that may change the state where nothing is being forced; all others are plain text.
     """
 
     start: Marker
@@ -79,6 +80,12 @@ class ThinkingPlan:
     line_ends: frozenset[int] = frozenset()
     landings: frozenset[int] = frozenset()
     boundaries: frozenset[int] = frozenset()
+    notable: frozenset[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        begun = {text[0] for text in self.waits if text}
+        notable = frozenset(begun).union(self.start.ids, self.end.ids, self.stops, self.also_ends)
+        object.__setattr__(self, "notable", notable)
 
     @property
     def opens_itself(self) -> bool:

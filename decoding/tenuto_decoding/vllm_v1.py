@@ -29,10 +29,10 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from .automaton import Force, Free, ThinkingAutomaton
+from .automaton import FREE, Action, Force, Free, ThinkingAutomaton
 from .budget import ThinkingBudget
 from .errors import InvalidBudget, UnsupportedEngine
-from .logits import Edit, Sampling, apply_edits
+from .logits import Edit, Edits, Sampling
 from .markers import ThinkingMarkers, Tokenizer, resolve_markers
 from .plan import ThinkingPlan, compile_plan
 from .steering import SequenceReport, Steer
@@ -113,6 +113,7 @@ class _Row:
     """One budgeted sequence of the batch: its automaton, and how far it has followed the sequence.
 
     Attributes:
+        action: for the next step, as of the last call of `follow`.
         output: the engine's own list of generated ids, which grows while the sequence runs; -1 stands for a token that
             is not known yet.
         seen: how many of them the automaton has taken.
@@ -124,6 +125,7 @@ class _Row:
     """
 
     __slots__ = (
+        "action",
         "arrived",
         "automaton",
         "fires",
@@ -140,6 +142,7 @@ class _Row:
     def __init__(
         self, automaton: ThinkingAutomaton, params: SamplingParams, output: list[int], arrived: int = 0
     ) -> None:
+        self.action: Action = FREE
         self.arrived = arrived
         self.automaton = automaton
         self.params = params
@@ -152,14 +155,22 @@ class _Row:
         self.steered = 0
         self.is_over = False
 
-    def catch_up(self) -> None:
-        """Take the tokens that came since the last step; their number, not the sequence's length, is the cost."""
-        while self.seen < len(self.output) and self.output[self.seen] >= 0:
-            fired = self.seen in self.fires if self.seen >= self.watched else None
-            self.automaton.advance(self.output[self.seen], fired)
-            self.seen += 1
+    def follow(self) -> bool:
+        """Take what came since the last step: tokens, then steers. Whether the action is another than it was.
 
-    def steer(self) -> None:
+        Their number, not the sequence's length, is the cost.
+        """
+        output, advance, at = self.output, self.automaton.advance, self.seen
+        while at < len(output) and (token := output[at]) >= 0:
+            advance(token, at in self.fires if at >= self.watched else None)
+            at += 1
+        self.seen = at
+        if self.steered < len(self.steers):
+            self._steer()
+        before, self.action = self.action, self.automaton.action()
+        return self.action is not before and self.action != before
+
+    def _steer(self) -> None:
         """Carry out what was asked for since the last step; it holds for the next token."""
         while self.steered < len(self.steers):
             steer = self.steers[self.steered]
@@ -219,11 +230,13 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._markers = markers_of(vllm_config)
         self._masks_thinking = masks_thinking(vllm_config)
         self._rows: dict[int, _Row] = {}
+        self._has_grammars = False  # among the rows: what they rule out may change with every step
         self._arrivals = count()
         self._left: deque[_Row] = deque(maxlen=4 * vllm_config.scheduler_config.max_num_seqs)
-        self._asked: list[_Row] = []  # rows of the last step's redirects
+        self._edits: Edits | None = None  # of the last step, for as long as they hold
+        self._asked: list[_Row] = []  # rows of its redirects
         self._fired: torch.Tensor | None = None  # and which of them fired
-        self._undecodable: torch.Tensor | None = None
+        self._undecodable: list[range] | None = None
 
     def is_argmax_invariant(self) -> bool:
         """Budgets decide tokens, greedy ones too."""
@@ -241,25 +254,19 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._rows = {
             index: self._row(entry) if isinstance(entry, _Arrival) else entry for index, entry in entries.items()
         }
+        self._has_grammars = any(self._yields(row.params) for row in self._rows.values())
+        self._edits = None
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Edit the rows of budgeted sequences; logits are float32 of shape (sequences, vocabulary)."""
         if not self._rows:
             return logits
         self._settle()
-        edits, rows = [], []
-        for index, row in self._rows.items():
-            row.catch_up()
-            row.steer()
-            action = row.automaton.action()
-            if isinstance(action, Free) or (self._yields(row.params) and _is_masked(logits[index], action)):
-                continue
-            edits.append(Edit(index, action, row.sampling))
-            rows.append(row)
+        changed = [row.follow() for row in self._rows.values()]
+        if self._edits is None or any(changed) or self._has_grammars:
+            self._edits = self._prepare(logits)
         self._mask_undecodable(logits)
-        if edits:
-            places, self._fired = apply_edits(logits, edits)
-            self._asked = [rows[place] for place in places]
+        self._fired = self._edits.apply(logits)
         return logits
 
     def steer(self, request: str, number: int, until: int | None) -> int:
@@ -305,21 +312,46 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         automaton = ThinkingAutomaton.after(plan, arrival.prompt)
         return _Row(automaton, arrival.params, arrival.output, next(self._arrivals))
 
+    def _prepare(self, logits: torch.Tensor) -> Edits:
+        """The edits of this step, and of those to come in which nothing changes."""
+        rows = [
+            (index, row)
+            for index, row in self._rows.items()
+            if not isinstance(row.action, Free)
+            and not (self._yields(row.params) and _is_masked(logits[index], row.action))
+        ]
+        edits = Edits([Edit(index, row.action, row.sampling) for index, row in rows], logits)
+        self._asked = [rows[place][1] for place in edits.places]
+        return edits
+
     def _settle(self) -> None:
         """Note which of the last step's redirects fired; the token that they gave stands at the row's next position."""
         if self._fired is None:
             return
         for row, fired in zip(self._asked, self._fired.tolist(), strict=True):
             (row.fires.add if fired else row.fires.discard)(row.seen)
-        self._asked, self._fired = [], None
+        self._fired = None
 
     def _mask_undecodable(self, logits: torch.Tensor) -> None:
         if self._undecodable is None:
-            ids = Vocabulary.of(self._tokenizer).undecodable(logits.shape[-1])
-            self._undecodable = torch.tensor(ids, dtype=torch.long, device=logits.device)
-        if len(self._undecodable):
-            rows = torch.tensor(list(self._rows), device=logits.device)
-            logits[rows[:, None], self._undecodable] = -torch.inf
+            self._undecodable = _ranges(Vocabulary.of(self._tokenizer).undecodable(logits.shape[-1]))
+        for ids in self._undecodable:
+            part = logits[:, ids.start : ids.stop]
+            if len(self._rows) == len(logits):
+                part.fill_(-torch.inf)
+            else:
+                part.index_fill_(0, torch.tensor(list(self._rows), device=logits.device), -torch.inf)
+
+
+def _ranges(ids: Sequence[int]) -> list[range]:
+    """Ascending ids as ranges: a few, where they are what a padded embedding has too many."""
+    found: list[range] = []
+    for token in ids:
+        if found and found[-1].stop == token:
+            found[-1] = range(found[-1].start, token + 1)
+        else:
+            found.append(range(token, token + 1))
+    return found
 
 
 def _is_masked(row: torch.Tensor, action: Any) -> bool:
