@@ -1,7 +1,6 @@
 """Counts the thinking of every reply, token by token, and says at its end what was enforced."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -67,8 +66,12 @@ class Choice:
         """The automaton before the first token."""
         return ThinkingAutomaton.after(self._plan, self._prompt)
 
-    def take(self, ids: Iterable[int]) -> None:
+    def take(self, ids: Sequence[int]) -> None:
         """Follow newly generated tokens."""
+        if not self._steers:  # as nearly always; the automaton is quick about plain text
+            self._automaton.advance_all(ids)
+            self.ids.extend(ids)
+            return
         for token in ids:
             self._follow(len(self.ids), token)
             self.ids.append(token)
@@ -135,28 +138,30 @@ class Reply:
 _collections: ContextVar[tuple[list[Reply], ...]] = ContextVar("collections", default=())
 
 
-@contextmanager
-def collect_replies(into: list[Reply] | None = None) -> Iterator[list[Reply]]:
+class Collection:
+    """A context in which the accounts of replies go to these lists. It is entered for every event of a stream."""
+
+    def __init__(self, *lists: list[Reply]) -> None:
+        self._lists = lists
+
+    def __enter__(self) -> None:
+        self._token = _collections.set(self._lists)
+
+    def __exit__(self, *exception: object) -> None:
+        _collections.reset(self._token)
+
+
+def collect_replies(into: list[Reply]) -> Collection:
     """The accounts of what is generated on behalf of this context; they go on growing after it is left.
 
     Within another collection, both get them.
     """
-    replies: list[Reply] = [] if into is None else into
-    token = _collections.set((*_collections.get(), replies))
-    try:
-        yield replies
-    finally:
-        _collections.reset(token)
+    return Collection(*_collections.get(), into)
 
 
-@contextmanager
-def collect_nothing() -> Iterator[None]:
+def collect_nothing() -> Collection:
     """What is generated on behalf of this context is given to nobody, so that it goes as soon as it has ended."""
-    token = _collections.set(())
-    try:
-        yield
-    finally:
-        _collections.reset(token)
+    return Collection()
 
 
 def hand_over(reply: Reply) -> None:

@@ -162,7 +162,8 @@ class ThinkingEngine(AsyncLLM):
                         choice = reply.choices[completion.index]
                         choice.take(completion.token_ids[len(choice.ids) if cumulative else 0 :])
                     ended = [reply.choices[done.index] for done in output.outputs if done.finished()]
-                    await self._settle(ended, running)
+                    if ended:
+                        await self._settle(ended, running)
                     yield output
 
     async def _settle(self, ended: Sequence[Choice], running: RunningReply) -> None:

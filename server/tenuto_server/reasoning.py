@@ -114,10 +114,10 @@ class MarkerReasoningParser(ReasoningParser):
     def split(self, text: str, *, last: bool = False) -> tuple[str, str]:
         """(reasoning, content) that new text of a stream adds, several blocks of thinking or not."""
         self._splitter = self._splitter or self._start()
-        pieces = [self._splitter.feed(text)]
+        reasoning, content = self._splitter.feed(text)
         if last:
-            pieces.append(self._splitter.finish())
-        reasoning, content = ("".join(parts) for parts in zip(*pieces, strict=True))
+            held = self._splitter.finish()
+            return reasoning + held[0], content + held[1]
         return reasoning, content
 
     def finish_streaming(self) -> DeltaMessage | None:
@@ -152,6 +152,16 @@ class MarkerReasoningParser(ReasoningParser):
 def _delta(reasoning: str, content: str) -> DeltaMessage | None:
     given = {name: text for name, text in (("reasoning", reasoning), ("content", content)) if text}
     return DeltaMessage(**given) if given else None
+
+
+def _with_reasoning(delta: DeltaMessage | None, reasoning: str) -> DeltaMessage | None:
+    """The delta with reasoning in front of it, under both names."""
+    if not reasoning:
+        return delta
+    if delta is None:  # nearly always; to set the fields of one that is there takes three times longer
+        return DeltaMessage(reasoning=reasoning, reasoning_content=reasoning)
+    delta.reasoning = reasoning
+    return _with_both_names(delta)
 
 
 def _with_both_names(delta: DeltaMessage | None) -> DeltaMessage | None:
@@ -189,8 +199,8 @@ def with_both_names(parser_class: type[Parser]) -> type[Parser]:
             if not isinstance(ours, MarkerReasoningParser):
                 delta = super().parse_delta(delta_text, delta_token_ids, request, prompt_token_ids, finished=finished)
                 return _with_both_names(delta)
-            self._introduce(request)
             if not state.prompt_reasoning_checked:
+                self._introduce(request)
                 ours.adjust_initial_state_from_prompt(prompt_token_ids or ())
                 # vLLM leaves a reasoning parser at the first end of thinking; all that it gets to see is the answer.
                 state.prompt_reasoning_checked = state.reasoning_ended = True
@@ -200,10 +210,7 @@ def with_both_names(parser_class: type[Parser]) -> type[Parser]:
             if content or (finished and self.tool_parser is not None):
                 delta = super().parse_delta(content, self._answer_ids, request, finished=finished)
                 self._answer_ids = []
-            if reasoning and request.include_reasoning:
-                delta = delta or DeltaMessage()
-                delta.reasoning = reasoning
-            return _with_both_names(delta)
+            return _with_reasoning(delta, reasoning if request.include_reasoning else "")
 
         def set_prompt_token_ids(self, prompt_token_ids: Sequence[int]) -> None:
             super().set_prompt_token_ids(prompt_token_ids)

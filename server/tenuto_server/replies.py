@@ -13,7 +13,7 @@ from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
 
 from tenuto_decoding.errors import InvalidBudget
 
-from .accounting import Choice, Reply, collect_nothing, collect_replies
+from .accounting import Choice, Collection, Reply, collect_nothing, collect_replies
 
 T = TypeVar("T")
 
@@ -50,18 +50,22 @@ class Account:
 
     async def of(self, work: Awaitable[T]) -> T:
         """What the work comes to; what is generated meanwhile is accounted for here."""
-        with collect_nothing() if self._void else collect_replies(self.replies):
+        with self._collecting():
             return await work
 
     async def following(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         """The same events; what is generated while they are drawn is accounted for here."""
         async with aclosing(events):
             while True:
-                try:
-                    event = await self.of(anext(events))
-                except StopAsyncIteration:
-                    return
+                with self._collecting():
+                    try:
+                        event = await anext(events)
+                    except StopAsyncIteration:
+                        return
                 yield event
+
+    def _collecting(self) -> Collection:
+        return collect_nothing() if self._void else collect_replies(self.replies)
 
 
 def open_account(request: Any, raw_request: Request) -> Account:

@@ -43,9 +43,12 @@ class TextSplitter:
         self._pattern = re.compile("|".join(map(re.escape, texts)))
         self._beginnings = {text[:size] for text in texts for size in range(1, len(text))}
         self._longest = len(texts[0]) - 1
+        self._first = re.compile(f"[{re.escape(''.join(text[0] for text in texts))}]")
 
     def feed(self, text: str, *, last: bool = False) -> tuple[str, str]:
         """(reasoning, content) that the new text adds; with `last`, nothing is held back any more."""
+        if not self._held and not self._first.search(text):  # as most text: none of them begins here
+            return (text, "") if self.phase is Phase.THINKING else ("", text)
         parts = {True: "", False: ""}
         rest = self._held + text
         while rest:

@@ -97,7 +97,8 @@ async def test_accounts_reach_the_context_that_collects_them_and_no_other(chatml
         return reply
 
     async def handle() -> bool:
-        with collect_replies() as replies:
+        replies: list[Reply] = []
+        with collect_replies(replies):
             await asyncio.sleep(0)
             return replies == [account()]
 

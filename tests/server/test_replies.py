@@ -78,7 +78,8 @@ async def test_the_steps_of_a_search_are_kept_by_nobody(chatml: Any) -> None:
         yield "data: [DONE]\n\n"
 
     account = Account(void=True)
-    with collect_replies() as record:
+    record: list[Reply] = []
+    with collect_replies(record):
         await account.of(work())
         async for _ in tell_chunks(events(), account):
             generate(chatml, "x")  # another's, beside it
