@@ -227,6 +227,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         check_engine(vllm_config)
         self._tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
+        self._vocabulary = Vocabulary.of(self._tokenizer)
+        self._vocabulary.prepare(vllm_config.model_config.get_vocab_size())
         self._markers = markers_of(vllm_config)
         self._masks_thinking = masks_thinking(vllm_config)
         self._rows: dict[int, _Row] = {}
@@ -236,7 +238,6 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._edits: Edits | None = None  # of the last step, for as long as they hold
         self._asked: list[_Row] = []  # rows of its redirects
         self._fired: torch.Tensor | None = None  # and which of them fired
-        self._undecodable: list[range] | None = None
 
     def is_argmax_invariant(self) -> bool:
         """Budgets decide tokens, greedy ones too."""
@@ -333,25 +334,12 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._fired = None
 
     def _mask_undecodable(self, logits: torch.Tensor) -> None:
-        if self._undecodable is None:
-            self._undecodable = _ranges(Vocabulary.of(self._tokenizer).undecodable(logits.shape[-1]))
-        for ids in self._undecodable:
+        for ids in self._vocabulary.gaps(logits.shape[-1]):
             part = logits[:, ids.start : ids.stop]
             if len(self._rows) == len(logits):
                 part.fill_(-torch.inf)
             else:
                 part.index_fill_(0, torch.tensor(list(self._rows), device=logits.device), -torch.inf)
-
-
-def _ranges(ids: Sequence[int]) -> list[range]:
-    """Ascending ids as ranges: a few, where they are what a padded embedding has too many."""
-    found: list[range] = []
-    for token in ids:
-        if found and found[-1].stop == token:
-            found[-1] = range(found[-1].start, token + 1)
-        else:
-            found.append(range(token, token + 1))
-    return found
 
 
 def _is_masked(row: torch.Tensor, action: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import chain, pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ class Vocabulary:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._ids: dict[str, int] = tokenizer.get_vocab()
+        self._gaps: dict[int, list[range]] = {}
 
     @staticmethod
     def of(tokenizer: Tokenizer) -> "Vocabulary":
@@ -70,8 +72,19 @@ class Vocabulary:
         A model's embedding is often padded; sampling such a row gives an id that cannot be decoded or fed back
         (Qwen2.5: 151,665 to 152,063).
         """
-        known = set(self._ids.values())
-        return tuple(token_id for token_id in range(rows) if token_id not in known)
+        return tuple(chain.from_iterable(self.gaps(rows)))
+
+    def gaps(self, rows: int) -> list[range]:
+        """The same as ranges: a few, usually one."""
+        if rows not in self._gaps:
+            edges = [-1, *sorted(token_id for token_id in self._ids.values() if token_id < rows), rows]
+            self._gaps[rows] = [range(low + 1, high) for low, high in pairwise(edges) if high > low + 1]
+        return self._gaps[rows]
+
+    def prepare(self, rows: int) -> None:
+        """Make the slow tables now: with a large vocabulary that takes a second, for which a whole batch would wait."""
+        self.gaps(rows)
+        _ = self.landings
 
     @cached_property
     def _texts(self) -> list[tuple[int, str]]:

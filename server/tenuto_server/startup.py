@@ -14,6 +14,7 @@ from tenuto_decoding.errors import ThinkingError, UnknownMarkers
 from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.vllm_v1 import CONFIG_KEY, markers_of
+from tenuto_decoding.vocabulary import Vocabulary
 
 from . import reasoning
 from .config import ServeConfig
@@ -85,8 +86,9 @@ def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -
 
 
 def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: Defaults) -> None:
-    """Compile once what requests will use, so that a text or marker which cannot be encoded is found now."""
+    """Compile once what requests will use: what cannot be encoded is found now, and the first one need not wait."""
     tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
+    Vocabulary.of(tokenizer).prepare(vllm_config.model_config.get_vocab_size())
     for budget in (None, *defaults.budgets()):
         compile_plan(budget, markers, tokenizer)
 
