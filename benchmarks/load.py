@@ -82,7 +82,9 @@ def put_load(
             )
         )
     if found["completed"] != requests or found["total_output_tokens"] != requests * tokens:
-        raise RuntimeError(f"{found['completed']} of {requests} requests were answered: {[*filter(None, found['errors'])][:1]}")
+        raise RuntimeError(
+            f"{found['completed']} of {requests} requests were answered: {[*filter(None, found['errors'])][:1]}"
+        )
     gaps = [gap * 1e3 for gaps in found["itls"] for gap in gaps]
     return Figures(
         seconds=found["duration"],

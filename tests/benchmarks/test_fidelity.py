@@ -10,8 +10,8 @@ def results(cases: int = 5000, exact: dict[str, int] | None = None, coarse: dict
     """Two families; `exact` and `coarse` are what one of them came to beside that."""
 
     def tally(**more: int) -> dict[str, int]:
-        common = {"ties": 0, "different": 0, "wrong": 0, "capped": 9, "bounded": 9, "tokens": 9, "thinking": 9}
-        return {"sequences": cases, "equal": cases, "waits": 3, **common, **more}
+        common = {"ties": 0, "different": 0, "wrong": 0, "retold": 0, "capped": 9, "bounded": 9, "tokens": 9}
+        return {"sequences": cases, "equal": cases, "waits": 3, "thinking": 9, **common, **more}
 
     found = {
         EXACT: {"one": tally(), "two": tally(**(exact or {}))},
@@ -34,6 +34,11 @@ def test_ties_are_named_and_no_miss() -> None:
 
 def test_one_that_differs_is_a_miss() -> None:
     assert reached(results(exact={"equal": 4999, "different": 1})) == [False, True, True]
+
+
+def test_the_same_text_told_otherwise_is_a_miss_in_float32_alone() -> None:
+    assert reached(results(exact={"retold": 1})) == [False, True, True]
+    assert reached(results(coarse={"retold": 1})) == [True, True, True]
 
 
 def test_a_cap_that_is_broken_is_a_miss_in_either_format() -> None:
