@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -32,6 +32,7 @@ from .benchmark import Benchmark, Run, Section
 from .kept import Kept, keep, read_kept
 from .machine import describe_machine
 from .page import TARGETS_HEAD, target_rows, write_page
+from .servers import keeping_servers
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Modules of this package, in the order in which they run and stand on the page.
@@ -56,7 +57,7 @@ class Shelf:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     progress = Progress(sys.stdout)
-    with exit_on_sigterm(), shelf(options.quick) as place:
+    with exit_on_sigterm(), shelf(options.quick) as place, keeping_servers() if options.quick else nullcontext():
         if options.page:
             place.write_page()
             progress.say(f"written: {place.docs / 'benchmarks.md'}")

@@ -16,7 +16,7 @@ import tenuto_server
 from .benchmark import Plot, Results, Run, Section, Table, Target
 from .load import Fields, put_load
 from .model import save_model
-from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving, serving_together
+from .servers import PLAIN_VLLM, TENUTO, UNBOUNDED, RunningServer, serving, serving_together
 from .spread import Spread
 
 MODEL = "m"
@@ -160,7 +160,7 @@ def _servers(scale: Scale, run: Run) -> Iterator[dict[str, RunningServer]]:
     names = (NO_BUDGET, PLAIN) if run.quick else (NO_BUDGET, PLAIN, AGAIN)
     starts = []
     for number, name in enumerate(names):
-        command, all_flags = (TENUTO, flags) if name == NO_BUDGET else (PLAIN_VLLM, plain_flags)
+        command, all_flags = (TENUTO, (*flags, *UNBOUNDED)) if name == NO_BUDGET else (PLAIN_VLLM, plain_flags)
         starts.append(serving(command, scale.model, all_flags, run.work / f"overhead-{number}.log"))
     with serving_together(*starts) as running:
         servers = dict(zip(names, running, strict=True))

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,6 +25,9 @@ POLL_SECONDS = 0.02
 #: Each takes a model, `--host`, `--port` and any of vLLM's flags.
 TENUTO = (sys.executable, "-m", "tenuto", "serve")
 PLAIN_VLLM = (sys.executable, "-W", "ignore", "-m", "vllm.entrypoints.openai.api_server", "--model")
+
+#: For TENUTO: any number of requests may wait, as with plain vLLM.
+UNBOUNDED = ("--max-queued-requests", "-1")
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,73 @@ class RunningServer:
         return totals
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a server is started with.
+
+    Attributes:
+        command: TENUTO or PLAIN_VLLM.
+        model: its folder.
+        flags: of both, `--name value`.
+        environment: what it gets beside our own.
+    """
+
+    command: Sequence[str]
+    model: Path
+    flags: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def architecture(self) -> str:
+        """The model's configuration; our models' weights are a function of it."""
+        return (self.model / "config.json").read_text()
+
+    @property
+    def options(self) -> set[str]:
+        """The flags, each with its values."""
+        return {option.strip() for option in " ".join(self.flags).split("--")}
+
+    def covers(self, other: "Start") -> bool:
+        """Whether a server started like this has all that another is to have."""
+        return (
+            self.command == other.command
+            and self.architecture == other.architecture
+            and other.options <= self.options
+            and other.environment.items() <= self.environment.items()
+        )
+
+
+class _Kept:
+    """Servers that stay up for those who ask for no more than they have."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._servers: list[tuple[Start, RunningServer]] = []
+
+    def give(self, start: Start, log: Path) -> RunningServer:
+        for kept, server in self._servers:
+            if kept.covers(start):
+                return server
+        _ = start.architecture  # read while its folder is there
+        server = self._stack.enter_context(_started(start, log))
+        self._servers.append((start, server))
+        return server
+
+
+_kept: ContextVar[_Kept | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def keeping_servers() -> Iterator[None]:
+    """Until the end of this, what `serving` starts stays up and is given again: starts are most of the short form."""
+    with ExitStack() as stack:
+        token = _kept.set(_Kept(stack))
+        try:
+            yield
+        finally:
+            _kept.reset(token)
+
+
 @contextmanager
 def serving(
     command: Sequence[str],
@@ -68,16 +140,23 @@ def serving(
     log: Path,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[RunningServer]:
-    """Start TENUTO or PLAIN_VLLM on the model and wait until it is ready; in the end nothing of it is left.
-
-    Args:
-        environment: what it gets beside our own.
+    """A server of this kind (see `Start`), ready; in the end nothing of it is left, unless it is kept.
 
     Raises:
         RuntimeError: with the end of the log, if it does not come up.
     """
+    start, kept = Start(command, model, flags, environment), _kept.get()
+    if kept is not None:
+        yield kept.give(start, log)
+        return
+    with _started(start, log) as server:
+        yield server
+
+
+@contextmanager
+def _started(start: Start, log: Path) -> Iterator[RunningServer]:
     port = free_port()
-    full = [*command, str(model), "--host", HOST, "--port", str(port), *flags]
+    full = [*start.command, str(start.model), "--host", HOST, "--port", str(port), *start.flags]
     always = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log.open("wb") as output:
         began = time.monotonic()
@@ -87,11 +166,11 @@ def serving(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**always, **os.environ, **environment},
+            env={**always, **os.environ, **start.environment},
         )
         try:
             url = f"http://{HOST}:{port}"
-            path = "/readyz" if command == TENUTO else "/health"
+            path = "/readyz" if start.command == TENUTO else "/health"
             while not _answers(url + path):
                 if process.poll() is not None or time.monotonic() - began > START_SECONDS:
                     raise RuntimeError(f"the server did not start: {' '.join(full)}\n{tail(log)}")
@@ -106,7 +185,8 @@ def serving_together(*servers: AbstractContextManager[RunningServer]) -> Iterato
     """Several of `serving`, started at the same time: sooner ready, but `start_seconds` say nothing then."""
     with ExitStack() as stack:
         with ThreadPoolExecutor(len(servers)) as pool:
-            running = list(pool.map(stack.enter_context, servers))
+            entering = [pool.submit(copy_context().run, stack.enter_context, server) for server in servers]
+            running = [entered.result() for entered in entering]
         yield running
 
 

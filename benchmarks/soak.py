@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import linear_regression
 from typing import Any
@@ -45,7 +46,8 @@ def measure(run: Run) -> Results:
     seconds, pause = (QUICK_SECONDS, QUICK_SAMPLE_SECONDS) if run.quick else (SECONDS, SAMPLE_SECONDS)
     lines = (BUILT_IN_MODEL / "problems.jsonl").read_text().splitlines()
     questions = [json.loads(line)["question"] for line in lines]
-    with serving(TENUTO, BUILT_IN_MODEL, FLAGS, run.work / "soak.log", ENVIRONMENT) as server:
+    # The short form makes do with a server that another benchmark has started.
+    with serving(TENUTO, BUILT_IN_MODEL, FLAGS, run.work / "soak.log", {} if run.quick else ENVIRONMENT) as server:
         run.say(f"soak: {seconds:.0f} s of random requests, {AT_ONCE} at a time")
         soak = Soak(server, RandomRequests(server.url, questions, ByHand()), run)
         asyncio.run(soak.last(seconds, pause))
@@ -57,6 +59,7 @@ class Soak:
 
     def __init__(self, server: RunningServer, requests: RandomRequests, run: Run) -> None:
         self._server, self._requests, self._run = server, requests, run
+        self._earlier = self._outcomes()
         self._samples: list[dict[str, Any]] = []
         self._wrong: list[str] = []
         self._number = 0
@@ -95,6 +98,9 @@ class Soak:
                 total = sum(used.values()) / 2**20
                 self._run.say(f"soak: {self._number} requests after {sample['seconds']:.0f} s, {total:.1f} MiB")
 
+    def _outcomes(self) -> Counter[str]:
+        return outcomes(httpx.get(f"{self._server.url}/metrics", timeout=30).text)
+
     def results(self, idle: Mapping[str, float]) -> dict[str, Any]:
         requests = self._requests
         return {
@@ -104,7 +110,7 @@ class Soak:
             "orders": dict(requests.orders),
             "choices": requests.choices,
             "tokens": requests.tokens,
-            "outcomes": dict(outcomes(httpx.get(f"{self._server.url}/metrics", timeout=30).text)),
+            "outcomes": dict(self._outcomes() - self._earlier),
             "wrong": {"number": len(self._wrong), "first": self._wrong[:SHOWN]},
             "left": dict(idle),
             "samples": self._samples,

@@ -16,15 +16,18 @@ import httpx
 from .benchmark import Results, Run, Section, Table, Target
 from .load import Fields
 from .model import save_model
-from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving, serving_together
+from .servers import PLAIN_VLLM, TENUTO, UNBOUNDED, RunningServer, serving, serving_together
 from .spread import Spread
 
 MODEL = "m"
 RUNNING = 8
 FLAGS = (
-    *("--served-model-name", MODEL, "--dtype", "float32", "--enforce-eager", "--max-model-len", "16384"),
+    *("--served-model-name", MODEL, "--dtype", "float32", "--enforce-eager"),
     *("--max-num-seqs", str(RUNNING)),
 )
+#: Of the context, and of replies that keep a place busy; the short form makes do with servers that others have started.
+CONTEXT, LONG = 16_384, 16_000
+QUICK_CONTEXT, QUICK_LONG = 4_096, 3_500
 PARSER = ("--reasoning-parser", "deepseek_r1")
 
 PLAIN, AGAIN, BARE = "plain vLLM", "plain vLLM, once more", "plain vLLM without a reasoning parser"
@@ -64,7 +67,8 @@ class Reply:
 
 
 def measure(run: Run) -> Results:
-    model = save_model(run.work / "streaming-model", hidden=64, layers=1)
+    folder = run.work / "streaming-model"
+    model = save_model(folder) if run.quick else save_model(folder, hidden=64, layers=1)
     with _servers(run, model) as servers:
         costs = _costs(run, servers)
         streams = {
@@ -82,14 +86,15 @@ def _exactly(tokens: int) -> Fields:
 @contextmanager
 def _servers(run: Run, model: Path) -> Iterator[dict[str, RunningServer]]:
     starts: dict[str, tuple[Sequence[str], Sequence[str]]]
-    starts = {PLAIN: (PLAIN_VLLM, PARSER), BUDGET: (TENUTO, ("--max-queued-requests", "-1"))}
+    starts = {PLAIN: (PLAIN_VLLM, PARSER), BUDGET: (TENUTO, UNBOUNDED)}
     if not run.quick:
         starts[BARE] = (PLAIN_VLLM, ())
+    context = ("--max-model-len", str(QUICK_CONTEXT if run.quick else CONTEXT))
     logs = (run.work / f"streaming-{number}.log" for number in range(len(starts)))
     run.say(f"starting {len(starts)} servers")
     with serving_together(
         *(
-            serving(command, model, (*FLAGS, *flags), log)
+            serving(command, model, (*FLAGS, *context, *flags), log)
             for (command, flags), log in zip(starts.values(), logs, strict=True)
         )
     ) as running:
@@ -179,9 +184,10 @@ async def _open_streams(run: Run, server: RunningServer, probe: str, fields: Fie
     at_a_time = 10 if run.quick else OPENED_AT_A_TIME
     streams = 20 if run.quick else STREAMS
     seconds = 1.0 if run.quick else 10.0
+    tokens = QUICK_LONG if run.quick else LONG
     async with _client(server) as client:
         run.say(f"{streams} streams at once")
-        long = [asyncio.create_task(_long_reply(client, number)) for number in range(RUNNING)]
+        long = [asyncio.create_task(_long_reply(client, number, tokens)) for number in range(RUNNING)]
         try:
             await _until(server, "vllm:num_requests_running", RUNNING, long)
             without = await _answer_times(server, probe, seconds)
@@ -209,9 +215,9 @@ async def _open_streams(run: Run, server: RunningServer, probe: str, fields: Fie
     }
 
 
-async def _long_reply(client: httpx.AsyncClient, number: int) -> None:
+async def _long_reply(client: httpx.AsyncClient, number: int, tokens: int) -> None:
     """Keeps a place busy until it is cancelled; not streamed, so that the server has little to do for it."""
-    body = _body(f"long {number}", 16_000, stream=False)
+    body = _body(f"long {number}", tokens, stream=False)
     answer = await client.post("/v1/chat/completions", json=body)
     raise RuntimeError(f"a long reply ended too soon: {answer.status_code} {answer.text[:200]}")
 
