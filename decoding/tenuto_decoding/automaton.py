@@ -185,11 +185,7 @@ class ThinkingAutomaton:
                 without a target, than the likeliest other token. None where that is not known: then the first token of
                 a wait text is taken for a replaced attempt to end, and nothing else for one.
         """
-        if self._plain_left and token not in self.plan.notable:
-            self._plain_left -= 1
-            self._last = token
-            if self.phase is Phase.THINKING:
-                self.tokens += 1
+        if self.take_plain(token):
             return
         script, at = self._script, self._at
         if script is not None and token == script.tokens[at]:
@@ -205,6 +201,19 @@ class ThinkingAutomaton:
                 if len(started.tokens) > 1:
                     self._force(started, at=1)
         self._arm()
+
+    def take_plain(self, token: int) -> bool:
+        """Advance over a token that changes nothing but the count, whatever is known of it; whether it was one.
+
+        The action for the next step then stays what it was.
+        """
+        if not self._plain_left or token in self.plan.notable:
+            return False
+        self._plain_left -= 1
+        self._last = token
+        if self.phase is Phase.THINKING:
+            self.tokens += 1
+        return True
 
     def advance_all(self, tokens: Iterable[int]) -> None:
         """Advance over tokens of which nothing more is known."""

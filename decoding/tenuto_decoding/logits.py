@@ -146,40 +146,44 @@ class _Moves:
         if not moves:
             return
         most = max(len(move.sources) for move in moves)
-        # Places in the logits, row after row; shorter lists of sources are filled up with their first.
-        places = [[move.row * width + token for token in move.sources] for move in moves]
-        self._sources = torch.tensor([[*row, *row[:1] * (most - len(row))] for row in places], device=device)
-        repeats = [[at >= len(row) for at in range(most)] for row in places]
+        # Places in the logits, row after row: the sources, filled up with the first of them, and last the target. Where
+        # there is none, that is a source too.
+        columns = [
+            (*move.sources, *move.sources[:1] * (most - len(move.sources)), move.sources[0] if t is None else t)
+            for move in moves
+            for t in (move.target,)
+        ]
+        self._places = torch.tensor(
+            [[move.row * width + token for token in ids] for move, ids in zip(moves, columns, strict=True)],
+            device=device,
+        )
+        repeats = [[len(move.sources) <= at < most for at in range(most + 1)] for move in moves]
         self._repeats = torch.tensor(repeats, device=device) if any(map(any, repeats)) else None
         self._rows = torch.tensor([move.row for move in moves], device=device)
-        aimed = [at for at, move in enumerate(moves) if move.is_aimed]
-        self._targets = torch.tensor([move.row * width + (move.target or 0) for move in moves], device=device)
-        self._aimed = None if len(aimed) == len(moves) else torch.tensor(aimed, dtype=torch.long, device=device)
         self._unaimed = [at for at, move in enumerate(moves) if not move.is_aimed]
+        self._values = torch.full(self._places.shape, -torch.inf, dtype=logits.dtype, device=device)
         self._sum = _Sum([move.sampling.temperature for move in moves], device)
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Move the probabilities, in place. Returns which of the sources weighed more than their target."""
         if not self._count:
             return torch.zeros(0, dtype=torch.bool, device=logits.device)
-        weights = logits.take(self._sources)
+        weights = logits.take(self._places)
         if self._repeats is not None:
             weights.masked_fill_(self._repeats, -torch.inf)
-        logits.put_(self._sources, torch.full_like(weights, -torch.inf))
-        rivals = logits.take(self._targets)
-        mass = self._sum(weights)
-        moved = self._sum(torch.stack((rivals, mass), 1))
-        if self._aimed is None:
-            logits.put_(self._targets, moved)
-        else:
-            logits.put_(self._targets[self._aimed], moved[self._aimed])
+        mass, rivals = self._sum(weights[:, :-1]), weights[:, -1]
+        self._values[:, -1] = self._sum(weights)
+        if self._unaimed:
+            self._values[self._unaimed, -1] = -torch.inf
+        logits.put_(self._places, self._values)
+        if self._unaimed:
             rivals[self._unaimed] = logits[self._rows[self._unaimed]].amax(1)
         return mass > rivals
 
     def weigh(self, logits: torch.Tensor) -> torch.Tensor:
         """By how much each row's likeliest token leads its likeliest source, as logarithms of probabilities; <= 0."""
         # The maximum of every row is faster than a copy of those that matter.
-        gap = logits.take(self._sources).amax(1) - logits.amax(1)[self._rows]
+        gap = logits.take(self._places[:, :-1]).amax(1) - logits.amax(1)[self._rows]
         return gap / self._sum.temperature
 
 

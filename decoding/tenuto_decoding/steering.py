@@ -28,7 +28,8 @@ class SequenceReport(NamedTuple):
 
     Attributes:
         ids: what its automaton has taken: a prefix of the reply, or somewhat more where more was sampled than was kept.
-        fires: positions in the reply at which a redirect fired; what lies behind the reply's end counts for nothing.
+        fires: positions in the reply at which a redirect fired, of plain text not all; what lies behind the reply's end
+            counts for nothing.
         steers: in their order.
     """
 

@@ -116,8 +116,10 @@ class _Row:
         action: for the next step, as of the last call of `follow`.
         output: the engine's own list of generated ids, which grows while the sequence runs; -1 stands for a token that
             is not known yet.
+        place: of its redirect among those of the last step; None where it had none.
         seen: how many of them the automaton has taken.
-        fires: positions in the output at which a redirect's sources weighed more than its target.
+        fires: positions in the output at which a redirect's sources weighed more than its target; of plain text, for
+            which that means nothing, not all.
         watched: position from which on `fires` is complete; what came before was generated elsewhere.
         steers: how the sequence was steered, and where; the first `steered` of them have been carried out.
         is_over: whether nobody will ask for it once it has left the batch.
@@ -132,6 +134,7 @@ class _Row:
         "is_over",
         "output",
         "params",
+        "place",
         "sampling",
         "seen",
         "steered",
@@ -147,6 +150,7 @@ class _Row:
         self.automaton = automaton
         self.params = params
         self.output = output
+        self.place: int | None = None
         self.sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
         self.seen = 0
         self.watched = len(output)
@@ -155,14 +159,29 @@ class _Row:
         self.steered = 0
         self.is_over = False
 
+    def take_plain(self) -> bool:
+        """Take what came since the last step if that is one token of plain text and nothing else; whether it was.
+
+        Nothing but the count changes then, whatever redirects did.
+        """
+        output, at = self.output, self.seen
+        if len(output) != at + 1 or (token := output[at]) < 0 or self.steered < len(self.steers):
+            return False
+        if not self.automaton.take_plain(token):
+            return False
+        self.seen = at + 1
+        return True
+
     def follow(self) -> bool:
         """Take what came since the last step: tokens, then steers. Whether the action is another than it was.
 
         Their number, not the sequence's length, is the cost.
         """
-        output, advance, at = self.output, self.automaton.advance, self.seen
+        output, at = self.output, self.seen
+        if at == len(output):
+            self.fires.discard(at)  # of a step whose token was thrown away
         while at < len(output) and (token := output[at]) >= 0:
-            advance(token, at in self.fires if at >= self.watched else None)
+            self.automaton.advance(token, at in self.fires if at >= self.watched else None)
             at += 1
         self.seen = at
         if self.steered < len(self.steers):
@@ -247,6 +266,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         """Follow the persistent batch: sequences added, removed and moved."""
         if batch_update is None:
             return
+        self._settle()
         entries: dict[int, _Row | _Arrival] = {**self._rows}
         process_dict_updates(entries, batch_update, _Arrival.of)
         # Who left can only be seen from who is still there: an index that a move fills again is not among the removed.
@@ -262,9 +282,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         """Edit the rows of budgeted sequences; logits are float32 of shape (sequences, vocabulary)."""
         if not self._rows:
             return logits
-        self._settle()
-        changed = [row.follow() for row in self._rows.values()]
-        if self._edits is None or any(changed) or self._has_grammars:
+        moved = [row for row in self._rows.values() if not row.take_plain()]
+        if (moved and self._follow(moved)) or self._edits is None or self._has_grammars:
             self._edits = self._prepare(logits)
         self._mask_undecodable(logits)
         self._fired = self._edits.apply(logits)
@@ -323,14 +342,31 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         ]
         edits = Edits([Edit(index, row.action, row.sampling) for index, row in rows], logits)
         self._asked = [rows[place][1] for place in edits.places]
+        for row in self._rows.values():
+            row.place = None
+        for place, row in enumerate(self._asked):
+            row.place = place
         return edits
 
+    def _follow(self, rows: Sequence[_Row]) -> bool:
+        """Let these rows take what came; whether the action of one of them is another now."""
+        fired = [] if self._fired is None else self._fired.tolist()
+        for row in rows:
+            if fired and row.place is not None and fired[row.place]:
+                row.fires.add(row.seen)
+        changed = [row.follow() for row in rows]
+        return any(changed)
+
     def _settle(self) -> None:
-        """Note which of the last step's redirects fired; the token that they gave stands at the row's next position."""
-        if self._fired is None:
-            return
-        for row, fired in zip(self._asked, self._fired.tolist(), strict=True):
-            (row.fires.add if fired else row.fires.discard)(row.seen)
+        """Note which of the last step's redirects fired; the token that they gave stands at the row's next position.
+
+        Called where rows may be asked for that nobody will follow any more. In all others it matters only for tokens
+        that are not plain, and `_follow` sees to those.
+        """
+        if self._fired is not None:
+            for row, fired in zip(self._asked, self._fired.tolist(), strict=True):
+                if fired:
+                    row.fires.add(row.seen)
         self._fired = None
 
     def _mask_undecodable(self, logits: torch.Tensor) -> None:
