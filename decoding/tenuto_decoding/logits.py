@@ -136,6 +136,11 @@ class _Move:
     def is_aimed(self) -> bool:
         return self.target is not None
 
+    def filled_up(self, number: int) -> Ids:
+        """So many sources, the first one repeated where they are fewer, and the target; without one, a source again."""
+        first = self.sources[:1]
+        return self.sources + first * (number - len(self.sources)) + (first if self.target is None else (self.target,))
+
 
 class _Moves:
     """Redirects of many rows at once, where nothing is filtered afterwards."""
@@ -146,17 +151,9 @@ class _Moves:
         if not moves:
             return
         most = max(len(move.sources) for move in moves)
-        # Places in the logits, row after row: the sources, filled up with the first of them, and last the target. Where
-        # there is none, that is a source too.
-        columns = [
-            (*move.sources, *move.sources[:1] * (most - len(move.sources)), move.sources[0] if t is None else t)
-            for move in moves
-            for t in (move.target,)
-        ]
-        self._places = torch.tensor(
-            [[move.row * width + token for token in ids] for move, ids in zip(moves, columns, strict=True)],
-            device=device,
-        )
+        # Places in the logits, row after row.
+        places = [[move.row * width + token for token in move.filled_up(most)] for move in moves]
+        self._places = torch.tensor(places, device=device)
         repeats = [[len(move.sources) <= at < most for at in range(most + 1)] for move in moves]
         self._repeats = torch.tensor(repeats, device=device) if any(map(any, repeats)) else None
         self._rows = torch.tensor([move.row for move in moves], device=device)
