@@ -54,10 +54,11 @@ def apply_edits(logits: torch.Tensor, edits: Sequence[Edit]) -> tuple[list[int],
     """Carry the actions out once, in place. Arguments and results are those of `Edits`.
 
     Returns:
-        `Edits.places`, and what `Edits.apply` returns.
+        `Edits.places`, and what `Edits.fired` returns.
     """
     prepared = Edits(edits, logits)
-    return prepared.places, prepared.apply(logits)
+    prepared.apply(logits)
+    return prepared.places, prepared.fired()
 
 
 class Edits:
@@ -78,18 +79,15 @@ class Edits:
         self.places = [place for place, edit in enumerate(edits) if isinstance(edit.action, Redirect)]
         self._moves = [_Move.of(edits[place]) for place in self.places]
         self._plain = _Moves(self._moves, logits)
+        self._fired: torch.Tensor | None = None  # where some were near a filter
         self._filtered = [at for at, move in enumerate(self._moves) if move.sampling.is_filtered and move.is_aimed]
         self._watch = _Moves([self._moves[at] for at in self._filtered], logits)
 
-    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+    def apply(self, logits: torch.Tensor) -> None:
         """Carry the actions out, in place.
 
         Args:
             logits: float32, shape (rows of the batch, vocabulary), before temperature and filters.
-
-        Returns:
-            For each redirect, in the order of `places`, whether its sources weighed more than its target (without a
-            target: than the likeliest other token); bools on the logits' device.
         """
         if self._forces is not None:
             rows, tokens = self._forces
@@ -97,13 +95,25 @@ class Edits:
             logits[rows, tokens] = 0.0
         near = self._near_the_filter(logits)
         if not near:
-            return self._plain.apply(logits)
-        fired = torch.zeros(len(self._moves), dtype=torch.bool, device=logits.device)
+            self._fired = None
+            self._plain.apply(logits)
+            return
+        self._fired = torch.zeros(len(self._moves), dtype=torch.bool, device=logits.device)
         for at in near:  # sequences seldom try to stop in the same step: row by row keeps this plain
-            fired[at] = _redirect_filtered(logits[self._moves[at].row], self._moves[at])
-        plain = [at for at in range(len(self._moves)) if at not in near]
-        fired[plain] = _Moves([self._moves[at] for at in plain], logits).apply(logits)
-        return fired
+            self._fired[at] = _redirect_filtered(logits[self._moves[at].row], self._moves[at])
+        far = [at for at in range(len(self._moves)) if at not in near]
+        moves = _Moves([self._moves[at] for at in far], logits)
+        moves.apply(logits)
+        self._fired[far] = moves.fired()
+
+    def fired(self) -> torch.Tensor:
+        """What became of the redirects when they were last applied; worked out only now, as it is seldom asked for.
+
+        Returns:
+            For each of them, in the order of `places`, whether its sources weighed more than its target (without a
+            target: than the likeliest other token); bools on the logits' device.
+        """
+        return self._plain.fired() if self._fired is None else self._fired
 
     def _near_the_filter(self, logits: torch.Tensor) -> set[int]:
         """Positions of the moves for which it matters that unlikely tokens are cut off after the edit.
@@ -148,6 +158,7 @@ class _Moves:
     def __init__(self, moves: Sequence[_Move], logits: torch.Tensor) -> None:
         device, width = logits.device, logits.shape[1]
         self._count = len(moves)
+        self._weights = torch.zeros(0, device=device)
         if not moves:
             return
         most = max(len(move.sources) for move in moves)
@@ -161,21 +172,26 @@ class _Moves:
         self._values = torch.full(self._places.shape, -torch.inf, dtype=logits.dtype, device=device)
         self._sum = _Sum([move.sampling.temperature for move in moves], device)
 
-    def apply(self, logits: torch.Tensor) -> torch.Tensor:
-        """Move the probabilities, in place. Returns which of the sources weighed more than their target."""
+    def apply(self, logits: torch.Tensor) -> None:
+        """Move the probabilities, in place."""
         if not self._count:
-            return torch.zeros(0, dtype=torch.bool, device=logits.device)
+            return
         weights = logits.take(self._places)
         if self._repeats is not None:
             weights.masked_fill_(self._repeats, -torch.inf)
-        mass, rivals = self._sum(weights[:, :-1]), weights[:, -1]
-        self._values[:, -1] = self._sum(weights)
+        self._sum(weights, out=self._values[:, -1])
         if self._unaimed:
             self._values[self._unaimed, -1] = -torch.inf
         logits.put_(self._places, self._values)
         if self._unaimed:
-            rivals[self._unaimed] = logits[self._rows[self._unaimed]].amax(1)
-        return mass > rivals
+            weights[self._unaimed, -1] = logits[self._rows[self._unaimed]].amax(1)
+        self._weights = weights
+
+    def fired(self) -> torch.Tensor:
+        """Which of the sources weighed more than their target, or than the likeliest other token, when last applied."""
+        if not self._count:
+            return self._weights > 0
+        return self._sum(self._weights[:, :-1]) > self._weights[:, -1]
 
     def weigh(self, logits: torch.Tensor) -> torch.Tensor:
         """By how much each row's likeliest token leads its likeliest source, as logarithms of probabilities; <= 0."""
@@ -194,11 +210,13 @@ class _Sum:
         self._all_greedy = all(greedy)
         self._greedy = torch.tensor(greedy, device=device) if any(greedy) else None
 
-    def __call__(self, weights: torch.Tensor) -> torch.Tensor:
+    def __call__(self, weights: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         if self._all_greedy:
-            return weights.amax(1)
-        soft = (weights / self._scale).logsumexp(1) * self._scale[:, 0]
-        return soft if self._greedy is None else torch.where(self._greedy, weights.amax(1), soft)
+            return torch.amax(weights, 1, out=out)
+        soft = (weights / self._scale).logsumexp(1)
+        if self._greedy is None:
+            return torch.mul(soft, self._scale[:, 0], out=out)
+        return torch.where(self._greedy, weights.amax(1), soft * self._scale[:, 0], out=out)
 
 
 def _redirect_filtered(row: torch.Tensor, move: _Move) -> torch.Tensor:

@@ -256,7 +256,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._left: deque[_Row] = deque(maxlen=4 * vllm_config.scheduler_config.max_num_seqs)
         self._edits: Edits | None = None  # of the last step, for as long as they hold
         self._asked: list[_Row] = []  # rows of its redirects
-        self._fired: torch.Tensor | None = None  # and which of them fired
+        self._applied: Edits | None = None  # the last step's, until it is noted what became of its redirects
 
     def is_argmax_invariant(self) -> bool:
         """Budgets decide tokens, greedy ones too."""
@@ -286,7 +286,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         if (moved and self._follow(moved)) or self._edits is None or self._has_grammars:
             self._edits = self._prepare(logits)
         self._mask_undecodable(logits)
-        self._fired = self._edits.apply(logits)
+        self._edits.apply(logits)
+        self._applied = self._edits
         return logits
 
     def steer(self, request: str, number: int, until: int | None) -> int:
@@ -350,7 +351,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
 
     def _follow(self, rows: Sequence[_Row]) -> bool:
         """Let these rows take what came; whether the action of one of them is another now."""
-        fired = [] if self._fired is None else self._fired.tolist()
+        fired = [] if self._applied is None else self._applied.fired().tolist()
         for row in rows:
             if fired and row.place is not None and fired[row.place]:
                 row.fires.add(row.seen)
@@ -363,11 +364,11 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         Called where rows may be asked for that nobody will follow any more. In all others it matters only for tokens
         that are not plain, and `_follow` sees to those.
         """
-        if self._fired is not None:
-            for row, fired in zip(self._asked, self._fired.tolist(), strict=True):
+        if self._applied is not None:
+            for row, fired in zip(self._asked, self._applied.fired().tolist(), strict=True):
                 if fired:
                     row.fires.add(row.seen)
-        self._fired = None
+        self._applied = None
 
     def _mask_undecodable(self, logits: torch.Tensor) -> None:
         for ids in self._vocabulary.gaps(logits.shape[-1]):
