@@ -31,12 +31,12 @@ def measure(run: Run) -> Results:
 
 
 def measure_processors(say: Callable[[str], None], work: Path, quick: bool) -> dict[str, ByLength]:
-    """By the number of sequences. One figure is the mean of some steps; budgets and lengths take turns."""
+    """By the number of sequences. One figure is the mean of some steps in a row; budgets and lengths take turns."""
     import torch
     from vllm.tokenizers import cached_tokenizer_from_config
 
-    from .model import save_model
-    from .persistent_batch import BUDGETS, BatchOfBudgets, configuration
+    from .model import ROWS, save_model
+    from .persistent_batch import BUDGETS, BudgetedBatch, configuration
 
     config = configuration(save_model(work / "wide", hidden=64, layers=1))
     prompt = cached_tokenizer_from_config(config.model_config).encode("Why?\n<think>\n")
@@ -45,13 +45,18 @@ def measure_processors(say: Callable[[str], None], work: Path, quick: bool) -> d
     with torch.inference_mode():
         for sequences in (1, 8) if quick else SEQUENCES:
             say(f"processors alone: {sequences} sequences")
-            batches = {length: BatchOfBudgets(config, prompt, sequences, length) for length in lengths}
+            fresh = torch.randn(sequences, ROWS)
+            logits = fresh.clone()
+            batches = {
+                (length, name): BudgetedBatch(config, prompt, sequences, length, name)
+                for length in lengths
+                for name in BUDGETS
+            }
             taken: ByLength = {str(length): {name: [] for name in BUDGETS} for length in lengths}
             for _ in range(repetitions):
-                for length, batch in batches.items():
-                    each = [batch.step() for _ in range(steps)]
-                    for name, times in taken[str(length)].items():
-                        times.append(fmean(step[name] for step in each))
+                for (length, name), batch in batches.items():
+                    batch.step(logits, fresh)  # the step before, as in an engine, was one under the same budget
+                    taken[str(length)][name].append(fmean(batch.step(logits, fresh) for _ in range(steps)))
             found[str(sequences)] = taken
     return found
 
@@ -105,10 +110,10 @@ vLLM has a budget of its own, a cap: `thinking_token_budget`. Until it is reache
 step for the end marker in all that a sequence has generated. Here is what that comes to, and what ours comes to.
 
 *In the processor alone*: both have the same persistent batch and are called as the model runner calls them, in every
-step one token later for each sequence, on float32 logits of 152,064 columns that have just been written. The cap is
-one that is not reached. Ours moves the probability of end-of-sequence to the end marker in each step, and masks rows
-that no token stands behind; vLLM's does neither. The last column shows a floor of ours, where every attempt to stop
-is turned into "Wait".
+step one token later for each sequence, on float32 logits of 152,064 columns that have just been written. They take
+turns, eight steps at a time. The cap is one that is not reached. Ours moves the probability of end-of-sequence to the
+end marker in each step, and masks rows that no token stands behind; vLLM's does neither. The last column shows a floor
+of ours, where every attempt to stop is turned into "Wait".
 
 *In the engine*: three of them in one process, with one thread each, generate from the same random model and take
 turns, 32 steps at a time: one without a budget, one with vLLM's, one with ours. The model is one thin layer with a

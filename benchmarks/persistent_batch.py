@@ -13,7 +13,7 @@ from vllm.v1.sample.thinking_budget_state import ThinkingBudgetStateHolder
 
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
 
-from .model import END, ROWS, START
+from .model import END, START
 
 PLACES = 64
 CPU = torch.device("cpu")
@@ -39,45 +39,34 @@ def configuration(model: Path) -> VllmConfig:
     ).create_engine_config()
 
 
-class BatchOfBudgets:
-    """Sequences of one length that think, in a batch that nobody joins or leaves, under each of BUDGETS."""
+class BudgetedBatch:
+    """Sequences of one length that think, in a batch that nobody joins or leaves, under one of BUDGETS."""
 
-    def __init__(self, config: VllmConfig, prompt: list[int], sequences: int, length: int) -> None:
-        """`length` is how many thinking tokens each has behind it; both budgets have caught up with them."""
+    def __init__(self, config: VllmConfig, prompt: list[int], sequences: int, length: int, budget: str) -> None:
+        """`length` is how many thinking tokens each has behind it; the budget has caught up with them."""
         self._outputs: list[list[int]] = [[] for _ in range(sequences)]
         self._tokens = torch.Generator().manual_seed(sequences)
-        self._fresh = torch.randn(sequences, ROWS, generator=self._tokens)
-        self._logits = torch.empty_like(self._fresh)
-        self._steps = {
-            name: (_vllms if name == "vllm" else _ours)(config, self._admitted(params, prompt))
-            for name, params in BUDGETS.items()
-        }
+        added = [(place, BUDGETS[budget], prompt, output) for place, output in enumerate(self._outputs)]
+        admitted = BatchUpdate(batch_size=sequences, removed=[], added=added, moved=[])
+        self._step = (_vllms if budget == "vllm" else _ours)(config, admitted)
         self._append(length - 1)
-        self.step()
 
-    def step(self) -> dict[str, float]:
-        """One more token for every sequence; milliseconds that each budget took for it.
+    def step(self, logits: torch.Tensor, fresh: torch.Tensor) -> float:
+        """One more token for every sequence; milliseconds that the budget took for it.
 
         Logits are new in every step, and have just been written, as in an engine.
         """
         self._append(1)
-        taken = {}
-        for name, step in self._steps.items():
-            self._logits.copy_(self._fresh)
-            began = time.perf_counter()
-            step(self._logits, self._outputs)
-            taken[name] = (time.perf_counter() - began) * 1e3
-        return taken
+        logits.copy_(fresh)
+        began = time.perf_counter()
+        self._step(logits, self._outputs)
+        return (time.perf_counter() - began) * 1e3
 
     def _append(self, number: int) -> None:
         """Ordinary tokens, as ints of their own, which is what an engine makes of what it samples."""
         drawn = torch.randint(1_000, 100_000, (len(self._outputs), number), generator=self._tokens)
         for output, tokens in zip(self._outputs, drawn, strict=True):
             output += tokens.tolist()
-
-    def _admitted(self, params: SamplingParams, prompt: list[int]) -> BatchUpdate:
-        added = [(place, params, prompt, output) for place, output in enumerate(self._outputs)]
-        return BatchUpdate(batch_size=len(added), removed=[], added=added, moved=[])
 
 
 Step = Callable[[torch.Tensor, list[list[int]]], object]
