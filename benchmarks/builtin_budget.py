@@ -155,7 +155,7 @@ def _table_alone(alone: Mapping[str, ByLength]) -> Table:
             ratio = Spread.of_ratios(found["vllm"], found["cap"]).show(1)
             rows.append((sequences, f"{int(length):,}", vllm, cap, ratio, floor))
     return Table(
-        "Milliseconds of a step in the processor alone: median (lowest to highest) of the repetitions.",
+        "Milliseconds of a step in the processor alone: median (lowest to highest) of the repetitions",
         ("sequences", "thinking tokens", "vLLM's cap", "our cap", "times less", "our floor"),
         rows,
     )
@@ -169,7 +169,7 @@ def _table_whole(whole: Mapping[str, ByLength]) -> Table:
             added = (_added(found[name], found["none"]).show(2) for name in ("vllm", "ours"))
             rows.append((sequences, f"{int(length):,}", none, vllm, ours, *added))
     return Table(
-        "Milliseconds of a step of the engine, and how much of them the budget adds: median (lowest to highest).",
+        "Milliseconds of a step of the engine, and how much of them the budget adds: median (lowest to highest)",
         ("sequences", "thinking tokens", "no budget", "vLLM's", "ours", "vLLM's adds", "ours adds"),
         rows,
     )
