@@ -211,7 +211,7 @@ def _table_of_times(cells: Sequence[Cell]) -> Table:
         )
         rows.append((setting, size, waits, *seconds, _ratio(repetitions).show(2), *prefill))
     return Table(
-        "Seconds until all replies are there: median (lowest to highest); and prompt tokens for each reply.",
+        "Seconds until all replies are there: median (lowest to highest); and prompt tokens for each reply",
         (
             *("prompts", "at once", "waits", "resuming, s", "one pass, s", "ratio"),
             *("resuming: sent", "of them prefilled", "one pass: prefilled"),
