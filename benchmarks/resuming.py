@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from statistics import median, quantiles
 from typing import Any
 
@@ -14,7 +13,7 @@ from tenuto_training.tiny.task import CHUNK, random_bill
 
 from .benchmark import Plot, Results, Run, Section, Table, Target
 from .forcing import LIMIT, MODEL, NAME, Client, Reply, Words
-from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving
+from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving, serving_together
 from .spread import Spread
 
 #: What one way took of one repetition.
@@ -39,12 +38,10 @@ FLAGS = (
 
 def measure(run: Run) -> Results:
     commands = {"resuming": PLAIN_VLLM, "one pass": TENUTO}
-    with ExitStack() as stack:
-        servers = {}
-        for name, command in commands.items():
-            run.say(f"starting the server for {name}")
-            servers[name] = stack.enter_context(serving(command, MODEL, FLAGS, run.work / f"{name}.log"))
-        return asyncio.run(_compare(servers, run))
+    run.say("starting both servers")
+    starts = (serving(command, MODEL, FLAGS, run.work / f"{name}.log") for name, command in commands.items())
+    with serving_together(*starts) as running:
+        return asyncio.run(_compare(dict(zip(commands, running, strict=True)), run))
 
 
 async def _compare(servers: Mapping[str, RunningServer], run: Run) -> dict[str, Any]:
