@@ -2,11 +2,12 @@
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -90,16 +91,17 @@ class Person:
         os.write(self.master, text.encode())
 
     def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + SECONDS
-        while text not in self.screen:
-            assert time.monotonic() < deadline, self.screen
-            self.screen += os.read(self.master, 4096).decode()
+        self._read_until(lambda: text in self.screen)
 
     def wait_for_prompt(self, number: int) -> None:
         """Wait until the program asks for the so many-th line: what is typed before it reads may be lost."""
+        self._read_until(lambda: self.screen.count("> ") >= number)
+
+    def _read_until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + SECONDS
-        while self.screen.count("> ") < number:
-            assert time.monotonic() < deadline, self.screen
+        while not condition():
+            readable, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
+            assert readable, self.screen
             self.screen += os.read(self.master, 4096).decode()
 
     def wait_until_it_leaves(self) -> int:
@@ -117,6 +119,8 @@ def at_a_terminal(wire: Wire, **environment: str) -> Iterator[Person]:
         stderr=slave,
         env={**inherited, "TERM": "xterm", **environment},
         start_new_session=True,
+        # Whatever runs these tests in the background may have it ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield Person(process, master)
