@@ -51,7 +51,8 @@ async def _compare(servers: Mapping[str, RunningServer], run: Run) -> dict[str, 
         "short": ({1: 1, 8: 1}, (0, 2)) if run.quick else (SEQUENCES, WAITS),
         "long": ({8: 1}, (2,)) if run.quick else (LONG_SEQUENCES, LONG_WAITS),
     }
-    connector = aiohttp.TCPConnector(limit=0)
+    # Servers close a connection that was idle for five seconds; it must not be picked in that moment.
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2.0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(300)) as session:
         clients = {name: Client(session, server.url, words, name == "resuming") for name, server in servers.items()}
         for client in clients.values():
