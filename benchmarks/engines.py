@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AddedToken, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoTokenizer
 from vllm import LLM, SamplingParams
 from vllm.config.reasoning import ReasoningConfig
 from vllm.sampling_params import RequestOutputKind
@@ -15,7 +14,7 @@ from vllm.sampling_params import RequestOutputKind
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
 from tests.engine.engines import in_this_process
 
-from .model import END, START
+from .model import END, START, add_markers, save_random
 
 TOKENIZER = Path(__file__).parents[1] / "server" / "tenuto_server" / "s1_tiny"
 ROWS = 576
@@ -35,9 +34,11 @@ BUDGETS: Mapping[str, Mapping[str, Any]] = {
 def save_long_model(folder: Path) -> Path:
     """A random model of one thin layer with a small vocabulary: what a long run costs is not the model's doing."""
     tokenizer = AutoTokenizer.from_pretrained(TOKENIZER)
-    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in (START, END)])
-    tokenizer.save_pretrained(folder)
-    configuration = Qwen2Config(
+    add_markers(tokenizer)
+    return save_random(
+        folder,
+        tokenizer,
+        [*tokenizer.added_tokens_decoder, *range(len(tokenizer), ROWS)],  # control tokens, markers among them
         vocab_size=ROWS,
         hidden_size=64,
         intermediate_size=64,
@@ -45,17 +46,7 @@ def save_long_model(folder: Path) -> Path:
         num_attention_heads=2,
         num_key_value_heads=1,
         max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = Qwen2ForCausalLM(configuration).float().eval()
-    with torch.no_grad():  # control tokens, markers among them, and rows without a token are as good as never drawn
-        model.model.embed_tokens.weight[[*tokenizer.added_tokens_decoder, *range(len(tokenizer), ROWS)]] = 0.0
-    model.save_pretrained(folder)
-    return folder
 
 
 class Engine:

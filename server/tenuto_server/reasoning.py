@@ -158,7 +158,7 @@ def _with_reasoning(delta: DeltaMessage | None, reasoning: str) -> DeltaMessage 
     """The delta with reasoning in front of it, under both names."""
     if not reasoning:
         return delta
-    if delta is None:  # nearly always; to set the fields of one that is there takes three times longer
+    if delta is None:  # nearly always; to set the fields of one that is there takes longer
         return DeltaMessage(reasoning=reasoning, reasoning_content=reasoning)
     delta.reasoning = reasoning
     return _with_both_names(delta)

@@ -34,7 +34,8 @@ def results(*, grows: float = 0.0, **more: Any) -> dict[str, Any]:
         "left": {"tenuto_sequences": 0.0},
         "samples": samples,
     }
-    return json.loads(json.dumps(made | more))  # type: ignore[no-any-return]
+    read_back: dict[str, Any] = json.loads(json.dumps(made | more))
+    return read_back
 
 
 def reached(made: dict[str, Any]) -> list[bool | None]:
