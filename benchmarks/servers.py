@@ -165,7 +165,7 @@ def _started(start: Start, log: Path) -> Iterator[RunningServer]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,
             env={**always, **os.environ, **start.environment},
         )
         try:

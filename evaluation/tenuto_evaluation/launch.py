@@ -29,9 +29,10 @@ LOG_TAIL_LINES = 20
 def serving(command: Sequence[str], log: Path, progress: TextIO) -> Iterator[str]:
     """Run a server command, with `--host` and `--port` added, on a free port; gives its URL once it is ready.
 
-    The server is a process group of its own. The group is ended when the block is left, also by Ctrl-C or SIGTERM; if
-    this process is killed outright, the system ends the server. Its output goes to `log`, whose end is part of the
-    error where it does not come up.
+    The server is a process group of its own, but not a session: Linux may share out processors among sessions
+    (autogroups), and then an engine that waits by yielding keeps those who ask it waiting. The group is ended when the
+    block is left, also by Ctrl-C or SIGTERM; if this process is killed outright, the system ends the server. Its output
+    goes to `log`, whose end is part of the error where it does not come up.
     """
     port = free_port()
     with exit_on_sigterm(), log.open("wb") as output:
@@ -40,7 +41,7 @@ def serving(command: Sequence[str], log: Path, progress: TextIO) -> Iterator[str
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         try:

@@ -25,10 +25,11 @@ def announce_server() -> None:
 def die_with_server() -> None:
     """Tie this process to the server that started it, directly or through others.
 
-    It also leaves the server's session: a Ctrl-C in the terminal reaches the server alone, which can then let running
-    replies finish.
+    It also leaves the server's process group: a Ctrl-C in the terminal reaches the server alone, which can then let
+    running replies finish. It stays in the server's session, though: Linux shares out processors among sessions first
+    (autogroups), and a process of vLLM's that waits yields to the others of its own session only.
     """
-    os.setsid()
+    os.setpgid(0, 0)
     server = int(os.environ[SERVER_PID])
     threading.Thread(target=_end_after, args=(server,), name="lifeline", daemon=True).start()
 

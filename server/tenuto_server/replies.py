@@ -111,6 +111,8 @@ def _tell_chunk(event: str, account: Account) -> str:
     if account.known and chunk.get("usage"):
         told = [account.choices[choice["index"]] for choice in chunk["choices"]] or account.choices
         tokens = sum(choice.report.tokens for choice in told)
+        # the chunk that opens a choice tells of nothing yet, though its first tokens may have come already
+        tokens = min(tokens, chunk["usage"]["completion_tokens"])
         chunk["usage"]["completion_tokens_details"] = {"reasoning_tokens": tokens}
     return f"data: {compact(chunk)}\n\n"
 

@@ -19,6 +19,8 @@ START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 MODEL_FOLDER = Path(__file__).parents[2] / "server/tenuto_server/s1_tiny"
 MODEL = "s1-tiny"
+#: Room for replies of the built-in model that are still running when a test is done with them, on any machine.
+LONG_CONTEXT = ("--hf-overrides", '{"max_position_embeddings": 65536}')
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def serving(log: Path, *options: str, environment: Mapping[str, str] | None = No
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,
             env={**os.environ, **(environment or {})},
         )
     try:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from tests.integration.running_server import (
+    LONG_CONTEXT,
     MODEL_FOLDER,
     START_SECONDS,
     STOP_SECONDS,
@@ -59,7 +60,8 @@ def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tm
 
     The short reply finishes; the long one is cut by the second signal, and the log tells one from the other.
     """
-    with serving(tmp_path / "log", "--default-max-thinking-tokens", "7", "--drain-timeout", "500") as server:
+    options = ("--default-max-thinking-tokens", "7", "--drain-timeout", "500")
+    with serving(tmp_path / "log", *LONG_CONTEXT, *options) as server:
         server.wait_until(server.listening)
         assert server.get("/readyz").json() == {"status": "loading"}
         assert refused(server, "still being loaded")
@@ -71,12 +73,10 @@ def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tm
 
         with (
             ThreadPoolExecutor(LOAD) as pool,
-            streaming(server, min_thinking_tokens=2000, max_tokens=2100) as short,
-            streaming(server, min_thinking_tokens=3500, max_tokens=3800, n=4) as long,
+            streaming(server, min_thinking_tokens=3000, max_tokens=3100) as short,
+            streaming(server, min_thinking_tokens=60_000, n=4) as long,
         ):
-            load = [
-                pool.submit(server.chat, **QUESTION, min_thinking_tokens=1200, max_tokens=1300) for _ in range(LOAD)
-            ]
+            load = [pool.submit(server.chat, **QUESTION, min_thinking_tokens=800, max_tokens=900) for _ in range(LOAD)]
             server.wait_until(lambda: server.gauge("vllm:num_requests_running") >= LOAD + 5)
             os.killpg(server.process.pid, signal.SIGTERM)
             server.wait_until(lambda: server.get("/readyz").json() == {"status": "draining"})
@@ -84,9 +84,9 @@ def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tm
             assert refused(server, "shutting down")
             [finished] = endings(short)
             assert finished["finish_reason"] in ("stop", "length")
-            assert finished["thinking"]["tokens"] >= 2000
+            assert finished["thinking"]["tokens"] >= 3000
             for reply in load:
-                assert reply.result().json()["choices"][0]["thinking"]["tokens"] >= 1200
+                assert reply.result().json()["choices"][0]["thinking"]["tokens"] >= 800
             server.process.send_signal(signal.SIGINT)
             assert {cut["finish_reason"] for cut in endings(long)} == {"abort"}
         assert server.process.wait(STOP_SECONDS) == 0

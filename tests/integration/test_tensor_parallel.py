@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.running_server import MODEL, STOP_SECONDS, RunningServer, serving, wait_until_ended
+from tests.integration.running_server import LONG_CONTEXT, MODEL, STOP_SECONDS, RunningServer, serving, wait_until_ended
 
 BUDGETS: list[dict[str, Any]] = [
     {},
@@ -34,7 +34,7 @@ def test_two_ranks_write_what_one_writes(
         for question, draw in ((questions[0], {"temperature": 0}), (questions[1], {"temperature": 1, "seed": 7}))
     ]
     alone = [server.chat(**body).json()["choices"][0] for body in asked]
-    with serving(tmp_path / "log", "--tensor-parallel-size", "2") as pair:
+    with serving(tmp_path / "log", *LONG_CONTEXT, "--tensor-parallel-size", "2") as pair:
         pair.wait_until(pair.ready)
         together = [pair.chat(**body).json()["choices"][0] for body in asked]
         several = pair.chat(**asked[6] | {"n": 4, "temperature": 1}).json()["choices"]
@@ -53,7 +53,7 @@ def check_the_end_of_a_worker(pair: RunningServer) -> None:
     workers = [process for process in started if process.name().startswith("VLLM::Worker")]
     assert len(workers) == 2
     body = {"messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}], "stream": True}
-    endless = body | {"min_thinking_tokens": 3000, "max_tokens": 3500}
+    endless = body | {"min_thinking_tokens": 60_000}
     with httpx.stream("POST", f"{pair.url}/v1/chat/completions", json=endless, timeout=100) as response:
         events = response.iter_lines()
         next(events)

@@ -80,3 +80,17 @@ def test_a_signal_to_the_servers_group_reaches_the_server_alone(folder: Path) ->
     server.kill()
     server.wait()
     wait_until_ended([child, grandchild])
+
+
+def test_all_share_the_servers_session(folder: Path) -> None:
+    """Linux shares out processors among sessions first: an engine that waits must yield to its own workers."""
+    server = start(folder)
+    child, grandchild = wait_for(server.pid, 2)
+    deadline = time.monotonic() + 60
+    while os.getpgid(grandchild.pid) != grandchild.pid:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert {os.getsid(process.pid) for process in (child, grandchild)} == {os.getsid(server.pid)}
+    server.kill()
+    server.wait()
+    wait_until_ended([child, grandchild])

@@ -107,6 +107,19 @@ async def test_a_stream_is_accounted_for_even_where_it_generates_later(chatml: A
     assert told[2] == "data: [DONE]\n\n"
 
 
+async def test_usage_never_tells_of_more_thinking_than_tokens(chatml: Any) -> None:
+    """The chunk that opens a choice says 0 tokens, though the engine may have given several at once by then."""
+
+    async def events() -> AsyncGenerator[str, None]:
+        generate(chatml, THINKING + "ab")
+        for tokens in (0, 4):
+            choices = '[{"index":0,"finish_reason":null}]'
+            yield f'data: {{"choices":{choices},"usage":{{"completion_tokens":{tokens}}}}}\n\n'
+
+    told = [json.loads(event.removeprefix("data: ")) async for event in tell_chunks(events(), Account())]
+    assert [chunk["usage"]["completion_tokens_details"]["reasoning_tokens"] for chunk in told] == [0, 2]
+
+
 async def test_a_stream_that_is_left_is_closed() -> None:
     closed = False
 
