@@ -79,6 +79,7 @@ class ThinkingAutomaton:
         phase: where the next token stands.
         tokens: thinking tokens so far, in all blocks.
         waits: attempts to end that were replaced so far, in all blocks.
+        plain_left: so many tokens that are not notable change nothing but the count.
     """
 
     __slots__ = (
@@ -91,10 +92,10 @@ class ThinkingAutomaton:
         "_last",
         "_loop",
         "_matched",
-        "_plain_left",
         "_script",
         "_waits_base",
         "phase",
+        "plain_left",
         "plan",
         "tokens",
         "waits",
@@ -114,7 +115,7 @@ class ThinkingAutomaton:
         self._script: _Script | None = None
         self._at = 0
         self._action: Action | None = None  # the next step's, once it was asked for
-        self._plain_left = 0  # so many plain tokens change nothing but the count
+        self.plain_left = 0
         if phase is Phase.BEFORE and plan.opens_itself:
             self._force(_Script(plan.start.ids))
         elif phase is Phase.BEFORE and plan.enforced and plan.force_start and plan.max_thinking_tokens == 0:
@@ -207,13 +208,17 @@ class ThinkingAutomaton:
 
         The action for the next step then stays what it was.
         """
-        if not self._plain_left or token in self.plan.notable:
+        if not self.plain_left or token in self.plan.notable:
             return False
-        self._plain_left -= 1
-        self._last = token
-        if self.phase is Phase.THINKING:
-            self.tokens += 1
+        self.pass_over(1, token)
         return True
+
+    def pass_over(self, number: int, last: int) -> None:
+        """Advance over so many tokens at once, none of them notable and no more than `plain_left`."""
+        self.plain_left -= number
+        self._last = last
+        if self.phase is Phase.THINKING:
+            self.tokens += number
 
     def advance_all(self, tokens: Iterable[int]) -> None:
         """Advance over tokens of which nothing more is known."""
@@ -326,7 +331,7 @@ class ThinkingAutomaton:
         """Start what must follow from the state, and see how long it stays as it is then."""
         self._begin_what_follows()
         self._action = None
-        self._plain_left = self._count_plain()
+        self.plain_left = self._count_plain()
 
     def _count_plain(self) -> int:
         """How many tokens that are not notable change neither the action nor anything but the count.

@@ -16,6 +16,7 @@ A grammar's mask comes first of all. It begins behind the thinking where the eng
 but ours, what is masked is taken for the grammar's doing and left masked.
 """
 
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -169,6 +170,11 @@ class _Row:
         self.seen = at + 1
         return True
 
+    def pass_over(self, steps: int) -> None:
+        """Take what came in so many steps, of each one plain token."""
+        self.seen += steps
+        self.automaton.pass_over(steps, self.output[self.seen - 1])
+
     def follow(self) -> bool:
         """Take what came since the last step: tokens, then steers. Whether the action is another than it was.
 
@@ -207,6 +213,40 @@ class _Row:
             and self.seen <= len(arrival.output)
             and self.output[: self.seen] == arrival.output[: self.seen]
         )
+
+
+class _PlainText:
+    """What rows get while each is given one plain token in every step; they learn of it when it has ended.
+
+    So a step costs a look at the newest tokens.
+
+    Attributes:
+        rows: those that are given plain text.
+    """
+
+    def __init__(self, rows: Sequence[_Row] = ()) -> None:
+        self.rows = rows
+        self._outputs = [(row.output, row.seen) for row in rows]
+        self._notable = frozenset([-1]).union(*{row.automaton.plan.notable for row in rows})  # -1: not known yet
+        self._most = min((row.automaton.plain_left for row in rows), default=sys.maxsize)
+        self._steps = 0
+
+    def goes_on(self) -> bool:
+        """Whether what came since the last step is one plain token for each row, and nothing follows from it."""
+        steps, notable = self._steps + 1, self._notable
+        if steps > self._most:
+            return False
+        for output, seen in self._outputs:
+            if len(output) != seen + steps or output[-1] in notable:
+                return False
+        self._steps = steps
+        return True
+
+    def end(self) -> None:
+        """Let the rows take it."""
+        for row in self.rows if self._steps else ():
+            row.pass_over(self._steps)
+        self._steps = self._most = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +291,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._has_grammars = False  # among the rows: what they rule out may change with every step
         self._arrivals = count()
         self._left: deque[_Row] = deque(maxlen=4 * vllm_config.scheduler_config.max_num_seqs)
+        self._plain = _PlainText()
+        self._others: list[_Row] = []  # rows that are followed token by token
         self._edits: Edits | None = None  # of the last step, for as long as they hold
         self._asked: list[_Row] = []  # rows of its redirects
         self._applied: Edits | None = None  # the last step's, until it is noted what became of its redirects
@@ -279,8 +321,16 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         """Edit the rows of budgeted sequences; logits are float32 of shape (sequences, vocabulary)."""
         if not self._rows:
             return logits
-        moved = [row for row in self._rows.values() if not row.take_plain()]
-        if (moved and self._follow(moved)) or self._edits is None or self._has_grammars:
+        if goes_on := self._plain.goes_on():
+            rows = self._others
+        else:
+            self._plain.end()
+            rows = list(self._rows.values())
+        moved = [row for row in rows if not row.take_plain()]
+        changes = bool(moved) and self._follow(moved)
+        if changes or not goes_on:
+            self._divide()
+        if changes or self._edits is None or self._has_grammars:
             self._edits = self._prepare(logits)
         self._mask_undecodable(logits)
         self._edits.apply(logits)
@@ -290,6 +340,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     def steer(self, request: str, number: int, until: int | None) -> int:
         """As `ThinkingWorkerExtension.thinking_steer`. Called between two steps; it is carried out in the next one."""
         rows = [row for row in self._rows.values() if row.request == request]
+        if rows:
+            self._settle()
         for row in rows:
             if all(steer.number != number for steer in row.steers):
                 row.steers.append(Steer(number, None, until))
@@ -330,6 +382,13 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         automaton = ThinkingAutomaton.after(plan, arrival.prompt)
         return _Row(automaton, arrival.params, arrival.output, next(self._arrivals))
 
+    def _divide(self) -> None:
+        """See which rows can be left to themselves, now that it is known where each stands."""
+        self._plain.end()
+        rows = self._rows.values()
+        self._plain = _PlainText([row for row in rows if row.automaton.plain_left])
+        self._others = [row for row in rows if not row.automaton.plain_left]
+
     def _prepare(self, logits: torch.Tensor) -> Edits:
         """The edits of this step, and of those to come in which nothing changes."""
         rows = [
@@ -357,11 +416,13 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             yield from compress(self._asked, self._applied.fired().tolist())
 
     def _settle(self) -> None:
-        """Note which of the last step's redirects fired; the token that they gave stands at the row's next position.
+        """Let every row take the plain text that it was given, and note which of the last step's redirects fired.
 
-        Called where rows may be asked for that nobody will follow any more. In all others it matters only for tokens
-        that are not plain, and `_follow` sees to those.
+        The token that they gave stands at the row's next position. Called where rows are asked for, or something but
+        tokens comes to them. In all other cases it matters only for tokens that are not plain, and `_follow` sees to
+        those.
         """
+        self._plain.end()
         for row in self._fired():
             row.fires.add(row.seen)
         self._applied = None

@@ -237,13 +237,18 @@ class Batch:
 def test_every_row_is_edited_as_its_own_automaton_says(
     seed: int, processor: ThinkingLogitsProcessor, chatml: Any
 ) -> None:
-    batch = Batch(processor, chatml, random.Random(seed))
+    chance = random.Random(seed)
+    batch = Batch(processor, chatml, chance)
     for _ in range(60):
         batch.steer()
         batch.change()
         batch.steer()
         batch.reveal()
         batch.step()
+        while chance.random() < 0.5:  # nobody comes or goes
+            processor.update_state(None)
+            batch.reveal()
+            batch.step()
     batch.reveal()
     batch.change()
     waited = steered = 0
@@ -296,6 +301,40 @@ def test_a_batch_without_budgets_is_handed_back_untouched(processor: ThinkingLog
     before = logits.clone()
     assert processor.apply(logits) is logits
     assert torch.equal(logits, before)
+
+
+def test_plain_text_is_counted_however_it_ends(processor: ThinkingLogitsProcessor, chatml: Any) -> None:
+    """By a cap, by a token that is no plain text, by a step without a token, by a steer, by whoever asks."""
+    caps = (None, None, 7, None)
+    outputs: list[list[int]] = [[] for _ in caps]
+    prompt, builder = chatml.encode("a<|im_start|>think"), BatchUpdateBuilder()
+    for place, (cap, output) in enumerate(zip(caps, outputs, strict=True)):
+        asked = {"max_thinking_tokens": cap, "num_waits": 0, REQUEST_KEY: str(place)}
+        builder.added.append((place, SamplingParams(temperature=0.0, extra_args=asked), prompt, output))
+    processor.update_state(builder.get_and_reset(4))
+    text, newline = chatml.encode("b")[0], chatml.encode("\n")[0]
+
+    def step(*tokens: int | None) -> list[int]:
+        logits = torch.zeros(4, ROWS)
+        logits[:, text] = 9.0
+        drawn = processor.apply(logits).argmax(1).tolist()
+        for output, token in zip(outputs, tokens or drawn, strict=True):
+            output += [] if token is None else [token]
+        processor.update_state(None)
+        return [int(each) for each in drawn]
+
+    def told(place: int) -> list[int]:
+        ((ids, _, _),) = processor.report(str(place))
+        return ids
+
+    assert [step() for _ in range(4)] == [[text] * 4] * 4
+    assert told(0) == [text] * 3  # the last one has not been looked at
+    step(text, None, text, text)
+    step(newline, text, text, text)
+    processor.steer("3", 1, None)
+    assert step() == [text, text, text, newline]
+    assert step()[:3] == [text, text, newline]  # after seven tokens
+    assert [told(place) for place in range(4)] == [output[:-1] for output in outputs]
 
 
 def test_siblings_of_a_parallel_sample_come_back_as_themselves(processor: ThinkingLogitsProcessor, chatml: Any) -> None:
