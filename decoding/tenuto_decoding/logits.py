@@ -15,6 +15,9 @@ from .plan import Ids
 
 #: Temperatures below this are greedy, as in vLLM's sampler.
 GREEDY = 1e-5
+#: The logit of a token that is forced: beside it all others are as good as impossible, at any temperature and after any
+#: penalty, and remain so without being overwritten, which takes long for a large vocabulary.
+_CERTAIN = 1e30
 #: A source whose probability is at most exp(this) of the likeliest token's is too rare for a filter to matter.
 _NEGLIGIBLE = -14.0
 
@@ -75,7 +78,7 @@ class Edits:
     def __init__(self, edits: Sequence[Edit], logits: torch.Tensor) -> None:
         device = logits.device
         forces = [(edit.row, edit.action.token) for edit in edits if isinstance(edit.action, Force)]
-        self._forces = torch.tensor(forces, device=device).unbind(1) if forces else None
+        self._forces = tuple(torch.tensor(forces, device=device).unbind(1)) if forces else None
         self.places = [place for place, edit in enumerate(edits) if isinstance(edit.action, Redirect)]
         self._moves = [_Move.of(edits[place]) for place in self.places]
         self._plain = _Moves(self._moves, logits)
@@ -90,9 +93,7 @@ class Edits:
             logits: float32, shape (rows of the batch, vocabulary), before temperature and filters.
         """
         if self._forces is not None:
-            rows, tokens = self._forces
-            logits[rows] = -torch.inf
-            logits[rows, tokens] = 0.0
+            logits[self._forces] = _CERTAIN
         near = self._near_the_filter(logits)
         if not near:
             self._fired = None

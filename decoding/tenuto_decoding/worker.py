@@ -27,15 +27,15 @@ class ThinkingWorkerExtension:
     model_runner: Any
     use_v2_model_runner: bool
 
-    def thinking_report(self, request: str) -> list[SequenceReport]:
-        """What is known of the sequences of a request, named by `REQUEST_KEY` in its `extra_args`.
+    def thinking_reports(self, requests: Sequence[str]) -> list[list[SequenceReport]]:
+        """What is known of the sequences of requests, named by `REQUEST_KEY` in their `extra_args`.
 
         Returns:
-            A report for every sequence that this worker samples for. Its ids may lack the last one or two of the reply,
-            and tell the sequences of a parallel sample apart. Empty on workers that do not sample.
+            For each request, a report for every sequence that this worker samples for. Its ids may lack the last one or
+            two of the reply, and tell the sequences of a parallel sample apart. Empty on workers that do not sample.
         """
         ours = self._ours()
-        return [] if ours is None else ours.report(request)
+        return [] if ours is None else [ours.report(request) for request in requests]
 
     def thinking_steer(self, request: str, number: int, until: int | None) -> int:
         """Steer the sequences of a request that are in the batch: `until` as of `ThinkingAutomaton.steer`.

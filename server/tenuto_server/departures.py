@@ -5,7 +5,7 @@ import logging
 
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from .steering import Call
+from .reports import Call
 
 logger = logging.getLogger("vllm.tenuto")
 

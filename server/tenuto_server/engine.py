@@ -26,8 +26,9 @@ from .departures import Departures
 from .grammar import supervised, thinks_by_itself
 from .journal import current_record
 from .policy import FloorCheck, Room, ThinkingPolicy
+from .reports import Reports
 from .running import RunningReplies, RunningReply, response_of
-from .steering import Outcome, assign, read_reports, steer
+from .steering import Outcome, assign, steer
 from .stopping import AnswerStopsProcessor
 
 logger = logging.getLogger("vllm.tenuto")
@@ -61,6 +62,7 @@ class ThinkingEngine(AsyncLLM):
     def __init__(self, *, policy: ThinkingPolicy, **kwargs: Any) -> None:
         self._policy = policy
         self._running = RunningReplies(Departures(self._call).add)
+        self._reports = Reports(self._call)
         super().__init__(**kwargs)
         self.output_processor = AnswerStopsProcessor(self.output_processor, self._plan_of)
 
@@ -173,7 +175,7 @@ class ThinkingEngine(AsyncLLM):
         unsettled = [choice for choice in ended if choice.needs_redirects or running.steers]
         if not unsettled:
             return
-        for choice, report in assign(running.reply.choices, await read_reports(running.key, self._call)):
+        for choice, report in assign(running.reply.choices, await self._reports.of(running.key)):
             if choice not in unsettled:
                 continue
             if report is None:

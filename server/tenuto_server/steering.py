@@ -1,18 +1,16 @@
 """Steering of running replies: what the engine's workers are told, and what came of it for every choice."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from tenuto_decoding.automaton import Phase, ThinkingAutomaton
-from tenuto_decoding.steering import SequenceReport, Steer
+from tenuto_decoding.steering import SequenceReport
 
 from .accounting import Choice
+from .reports import Call, read_reports
 from .running import RunningReply
-
-#: Calls a method of the worker extension; gives one result for each engine: the longest or largest of its workers'.
-Call = Callable[..., Awaitable[list[Any]]]
 
 #: A choice and what the workers know of it.
 Followed = tuple[Choice, SequenceReport | None]
@@ -67,15 +65,6 @@ async def _steer(running: RunningReply, number: int, until: int | None, call: Ca
     return [_outcome(running, choice, report, number) for choice, report in followed]
 
 
-async def read_reports(key: str, call: Call) -> list[SequenceReport]:
-    """What the workers know of the sequences of a request."""
-    return [
-        SequenceReport(ids, fires, [Steer(*steer) for steer in steers])
-        for engine in await call("thinking_report", key)
-        for ids, fires, steers in engine
-    ]
-
-
 def report_of(ids: Sequence[int], reports: Sequence[SequenceReport]) -> SequenceReport | None:
     """The report of the choice with these ids, or None where none is the choice's.
 
@@ -107,7 +96,8 @@ async def _carried_out(running: RunningReply, number: int, until: int | None, ca
     pause = _FIRST_PAUSE
     while True:
         await call("thinking_steer", running.key, number, until)  # those who know the number are left alone
-        followed = assign(running.reply.choices, await read_reports(running.key, call))
+        (reports,) = await read_reports([running.key], call)
+        followed = assign(running.reply.choices, reports)
         waits = any(not choice.is_finished and _position(report, number) is None for choice, report in followed)
         if not waits or running.is_over or asyncio.get_running_loop().time() > deadline:
             return followed

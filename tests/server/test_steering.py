@@ -77,8 +77,8 @@ class Workers:
         self.positions = positions
 
     async def call(self, method: str, *arguments: Any) -> list[Any]:
-        if method == "thinking_report":
-            return [[tuple(report) for report in self.reports]]
+        if method == "thinking_reports":
+            return [[[tuple(report) for report in self.reports]]]
         _, number, until = arguments
         for report, position in zip(self.reports, self.positions, strict=True):
             if all(steer.number != number for steer in report.steers):

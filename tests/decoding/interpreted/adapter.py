@@ -95,7 +95,7 @@ def follow(llm: LLM, prompt: list[int], ids: list[int], fires: list[int], **budg
 
 def reports(llm: LLM, request: str) -> list[SequenceReport]:
     """As a server asks for them: through the worker extension."""
-    (found,) = llm.collective_rpc("thinking_report", args=(request,))
+    ((found,),) = llm.collective_rpc("thinking_reports", args=([request],))
     return found  # type: ignore[no-any-return]
 
 

@@ -1,0 +1,60 @@
+"""What the engine's workers know of sequences, asked for."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from tenuto_decoding.steering import SequenceReport, Steer
+
+#: Calls a method of the worker extension; gives one result for each engine: the longest or largest of its workers'.
+Call = Callable[..., Awaitable[list[Any]]]
+
+
+async def read_reports(requests: Sequence[str], call: Call) -> list[list[SequenceReport]]:
+    """For each request, named by its `REQUEST_KEY`: the reports of its sequences, from all engines."""
+    engines = [engine for engine in await call("thinking_reports", list(requests)) if engine]
+    return [
+        [
+            SequenceReport(ids, fires, [Steer(*steer) for steer in steers])
+            for engine in engines
+            for ids, fires, steers in engine[place]
+        ]
+        for place in range(len(requests))
+    ]
+
+
+class Reports:
+    """Reads the reports of replies that end. One call is under way at a time, and asks for all that came meanwhile.
+
+    Each call takes the workers a moment between two steps, and replies often end together.
+
+    Args:
+        call: calls a method of the worker extension.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._waiting: dict[str, asyncio.Future[list[SequenceReport]]] = {}
+        self._asking: asyncio.Task[None] | None = None
+
+    async def of(self, request: str) -> list[SequenceReport]:
+        """The reports of a request's sequences as they are now. Raises what the call raises."""
+        if request not in self._waiting:
+            self._waiting[request] = asyncio.get_running_loop().create_future()
+        found = self._waiting[request]
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        return await asyncio.shield(found)  # whoever gives up leaves the others theirs
+
+    async def _ask(self) -> None:
+        while self._waiting:
+            asked, self._waiting = self._waiting, {}
+            try:
+                reports = await read_reports(list(asked), self._call)
+            except Exception as error:
+                for found in asked.values():
+                    found.set_exception(error)
+                    found.exception()  # it was told, also where nobody waits any more
+            else:
+                for found, own in zip(asked.values(), reports, strict=True):
+                    found.set_result(own)
