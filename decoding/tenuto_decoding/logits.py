@@ -171,6 +171,7 @@ class _Moves:
         self._rows = torch.tensor([move.row for move in moves], device=device)
         self._unaimed = [at for at, move in enumerate(moves) if not move.is_aimed]
         self._values = torch.full(self._places.shape, -torch.inf, dtype=logits.dtype, device=device)
+        self._targets = self._values[:, -1]
         self._sum = _Sum([move.sampling.temperature for move in moves], device)
 
     def apply(self, logits: torch.Tensor) -> None:
@@ -180,9 +181,9 @@ class _Moves:
         weights = logits.take(self._places)
         if self._repeats is not None:
             weights.masked_fill_(self._repeats, -torch.inf)
-        self._sum(weights, out=self._values[:, -1])
+        self._sum(weights, out=self._targets)
         if self._unaimed:
-            self._values[self._unaimed, -1] = -torch.inf
+            self._targets[self._unaimed] = -torch.inf
         logits.put_(self._places, self._values)
         if self._unaimed:
             weights[self._unaimed, -1] = logits[self._rows[self._unaimed]].amax(1)
@@ -210,10 +211,13 @@ class _Sum:
         greedy = [each < GREEDY for each in temperature]
         self._all_greedy = all(greedy)
         self._greedy = torch.tensor(greedy, device=device) if any(greedy) else None
+        self._all_unscaled = all(each == 1 for each in temperature)
 
     def __call__(self, weights: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         if self._all_greedy:
             return torch.amax(weights, 1, out=out)
+        if self._all_unscaled:
+            return torch.logsumexp(weights, 1, out=out)
         soft = (weights / self._scale).logsumexp(1)
         if self._greedy is None:
             return torch.mul(soft, self._scale[:, 0], out=out)
