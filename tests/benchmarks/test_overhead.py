@@ -20,7 +20,7 @@ def pair(ratio: float) -> dict[str, Any]:
     return {"figures": figures, "peer": FIGURES}
 
 
-def section(lucks: Sequence[float] = (0.5, 1.0, 2.0), **ratios: float) -> Section:
+def section(lucks: Sequence[float] = (0.5, 1.0, 2.0), /, **ratios: float) -> Section:
     """Of one model at 1 and 64 streams; ratios are those at 64, and 1 where none is given; `lucks` multiply them."""
     modes = [overhead.AGAIN, overhead.NO_BUDGET, "guard, 50 %", "guard, 100 %", "redirect, 100 %"]
     names = {"none": overhead.NO_BUDGET, "half": "guard, 50 %", "guard": "guard, 100 %", "redirect": "redirect, 100 %"}
@@ -48,8 +48,8 @@ def test_targets_are_judged_by_all_runs_together(ratios: dict[str, float], reach
 
 
 def test_no_number_of_streams_may_be_beyond_a_target_in_every_run() -> None:
-    assert [target.reached for target in section(lucks=(1.0, 0.999), none=0.97).targets] == [False, True, True]
-    assert [target.reached for target in section(lucks=(1.02, 0.999), none=0.97).targets] == [True, True, True]
+    assert [target.reached for target in section((1.0, 0.999), none=0.97).targets] == [False, True, True]
+    assert [target.reached for target in section((1.02, 0.999), none=0.97).targets] == [True, True, True]
 
 
 def test_what_was_found_is_said_for_every_number_of_streams() -> None:

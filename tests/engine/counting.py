@@ -1,5 +1,6 @@
 """How much thinking a reply holds, by its markers alone: without the automaton, and without the procedure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .cases import Case
@@ -13,7 +14,8 @@ class Block:
     Attributes:
         most: its tokens, up to the end marker or the end of the reply.
         least: without what may have been put there to close it and is not counted: a newline before the end marker or
-            the cap text, and the beginning of an end marker that the reply's limit has cut.
+            the cap text, of which the reply's limit may have cut the rest, and the beginning of an end marker that the
+            limit has cut.
     """
 
     least: int
@@ -33,11 +35,11 @@ def blocks_of(case: Case, ids: Ids) -> list[Block]:
             continue
         closing = len(form.end) if _ends_in(stretch, form.end) else int(token in form.also_ends)
         if closing:
-            found.append(_block(case, stretch[: len(stretch) - closing]))
+            found.append(_block(case, stretch[: len(stretch) - closing], (0, len(case.wish.cap_text))))
             inside, stretch = False, []
     if inside:
         cut = next((size for size in range(len(form.end) - 1, 0, -1) if _ends_in(stretch, form.end[:size])), 0)
-        block = _block(case, stretch[: len(stretch) - cut])
+        block = _block(case, stretch[: len(stretch) - cut], range(len(case.wish.cap_text) + 1))
         found.append(Block(block.least, block.most + cut))
     return found
 
@@ -53,10 +55,10 @@ def keeps_its_cap(case: Case, ids: Ids, told: int) -> bool:
     return all(block.least <= cap for block in blocks) if case.wish.per_block else max(least, told) <= cap
 
 
-def _block(case: Case, thought: list[int]) -> Block:
-    form, cap_text = case.family.form, case.wish.cap_text
-    text = thought[: len(thought) - len(cap_text)] if cap_text and _ends_in(thought, cap_text) else thought
-    closed = bool(form.newline) and (_ends_in(text, form.newline) or _ends_in(thought, form.newline))
+def _block(case: Case, thought: list[int], of_cap_text: Iterable[int]) -> Block:
+    """A block from its tokens; `of_cap_text` says how many tokens of the cap text may stand at its end."""
+    newline, cap_text = case.family.form.newline, case.wish.cap_text
+    closed = bool(newline) and any(_ends_in(thought, (*newline, *cap_text[:size])) for size in of_cap_text)
     return Block(len(thought) - closed, len(thought))
 
 

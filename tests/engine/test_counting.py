@@ -51,3 +51,16 @@ def test_a_marker_that_the_limit_has_cut() -> None:
         ids = (*form.start, a, a, form.end[0])
         assert blocks_of(made, ids) == [Block(2, 3)]
         assert keeps_its_cap(made, ids, 2)
+
+
+def test_a_cap_text_that_the_limit_has_cut() -> None:
+    """The newline before it does not count, but what has been written of it does."""
+    made = case(TWO)
+    form, (a, b, c, *_) = made.family.form, made.family.innocent
+    made = replace(made, wish=Wish(cap=5, cap_text=(b, c, b)))
+    for written in ((), (b,), (b, c), (b, c, b)):
+        ids = (*form.start, a, a, *form.newline, *written)
+        assert blocks_of(made, ids) == [Block(2 + len(written), 3 + len(written))]
+        assert keeps_its_cap(made, ids, 2 + len(written))
+    assert blocks_of(made, (*form.start, a, *form.newline, b, a)) == [Block(4, 4)]
+    assert blocks_of(made, (*form.start, a, *form.newline, b, *form.end)) == [Block(3, 3)]
