@@ -129,14 +129,8 @@ def _name(process: psutil.Process, server: RunningServer) -> str | None:
 def section(results: Results) -> Section:
     seconds, servers = results["seconds"], results["servers"]
     ours = servers[OURS]["processes"]
-    notes = (
-        [
-            "What was improved because of profiles and of the other measurements:\n\n"
-            + "\n".join(f"- {each}" for each in IMPROVED)
-        ]
-        if IMPROVED
-        else []
-    )
+    improved = "\n".join(f"- {each}" for each in IMPROVED)
+    notes = [f"What was improved because of profiles and of the other measurements:\n\n{improved}"]
     return Section(
         title="Where the time goes: a profile of the hot path",
         text=TEXT.format(seconds=seconds, streams=STREAMS, rate=SAMPLES_PER_SECOND),

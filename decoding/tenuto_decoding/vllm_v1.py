@@ -219,13 +219,10 @@ class _PlainText:
     """What rows get while each is given one plain token in every step; they learn of it when it has ended.
 
     So a step costs a look at the newest tokens.
-
-    Attributes:
-        rows: those that are given plain text.
     """
 
     def __init__(self, rows: Sequence[_Row] = ()) -> None:
-        self.rows = rows
+        self._rows = rows
         self._outputs = [(row.output, row.seen) for row in rows]
         self._notable = frozenset([-1]).union(*{row.automaton.plan.notable for row in rows})  # -1: not known yet
         self._most = min((row.automaton.plain_left for row in rows), default=sys.maxsize)
@@ -244,7 +241,7 @@ class _PlainText:
 
     def end(self) -> None:
         """Let the rows take it."""
-        for row in self.rows if self._steps else ():
+        for row in self._rows if self._steps else ():
             row.pass_over(self._steps)
         self._steps = self._most = 0
 

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,14 +19,14 @@ def pair(ratio: float) -> dict[str, Any]:
     return {"figures": figures, "peer": FIGURES}
 
 
-def section(lucks: Sequence[float] = (0.5, 1.0, 2.0), /, **ratios: float) -> Section:
-    """Of one model at 1 and 64 streams; ratios are those at 64, and 1 where none is given; `lucks` multiply them."""
+def section(**ratios: float) -> Section:
+    """Of one model at 1 and 64 streams; ratios are those at 64, and 1 where none is given."""
     modes = [overhead.AGAIN, overhead.NO_BUDGET, "guard, 50 %", "guard, 100 %", "redirect, 100 %"]
     names = {"none": overhead.NO_BUDGET, "half": "guard, 50 %", "guard": "guard, 100 %", "redirect": "redirect, 100 %"}
     at_64 = dict.fromkeys(modes, 1.0) | {names[name]: ratio for name, ratio in ratios.items()}
     kept = {
         "1": {mode: [pair(1.0)] * 3 for mode in modes},
-        "64": {mode: [pair(ratio * luck) for luck in lucks] for mode, ratio in at_64.items()},
+        "64": {mode: [pair(ratio * luck) for luck in (0.5, 1.0, 1.5)] for mode, ratio in at_64.items()},
     }
     return overhead.section({overhead.WIDE: kept})
 
@@ -36,32 +35,29 @@ def section(lucks: Sequence[float] = (0.5, 1.0, 2.0), /, **ratios: float) -> Sec
     ("ratios", "reached"),
     [
         ({}, [True, True, True]),
-        ({"none": 0.97, "guard": 0.91, "redirect": 0.91}, [True, True, True]),  # over both, the root of that
-        ({"none": 0.95}, [False, True, True]),
-        ({"guard": 0.9}, [True, False, True]),
-        ({"redirect": 0.9}, [True, True, False]),
+        ({"none": 0.985, "guard": 0.955, "redirect": 0.951}, [True, True, True]),
+        ({"none": 0.975}, [False, True, True]),
+        ({"guard": 0.94}, [True, False, True]),
+        ({"redirect": 0.94}, [True, True, False]),
         ({"half": 0.5}, [True, True, True]),
     ],
 )
-def test_targets_are_judged_by_all_runs_together(ratios: dict[str, float], reached: list[bool]) -> None:
+def test_targets_are_judged_by_the_median_at_the_worst_number_of_streams(
+    ratios: dict[str, float], reached: list[bool]
+) -> None:
     assert [target.reached for target in section(**ratios).targets] == reached
 
 
-def test_no_number_of_streams_may_be_beyond_a_target_in_every_run() -> None:
-    assert [target.reached for target in section((1.0, 0.999), none=0.97).targets] == [False, True, True]
-    assert [target.reached for target in section((1.02, 0.999), none=0.97).targets] == [True, True, True]
-
-
 def test_what_was_found_is_said_for_every_number_of_streams() -> None:
-    target = section(none=0.95).targets[0]
+    target = section(none=0.975).targets[0]
     assert "within 2 %" in target.text
-    assert target.found == "0.975 (plain against plain: 1.000); 1.000, 0.950 at 1, 64 streams"
+    assert target.found == "1.000, 0.975 at 1, 64 streams (plain against plain: 1.000, 1.000)"
 
 
 def test_tables_have_a_row_for_every_mode_and_a_column_for_every_number_of_streams() -> None:
     shares, gaps, medians = section(guard=0.9).tables
     assert shares.head == ["", "1 stream", "64 streams"]
-    assert shares.rows[3] == ["guard, 100 %", "1.000 (1.000 to 1.000)", "0.900 (0.450 to 1.800)"]
+    assert shares.rows[3] == ["guard, 100 %", "1.000 (1.000 to 1.000)", "0.900 (0.450 to 1.350)"]
     assert gaps.rows[3][2].startswith("1.111 ")
     assert medians.rows[0] == ["plain vLLM", "1.00; 100; 9.0, 10.0, 11.0", "1.00; 100; 9.0, 10.0, 11.0"]
     assert all(len(row) == 3 for table in (shares, gaps, medians) for row in table.rows)
