@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from scipy.stats import quantile_test
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -33,3 +35,9 @@ class Spread:
 
     def __str__(self) -> str:
         return self.show()
+
+
+def median_interval(measured: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """What holds the median of all that could be measured, by order statistics; twice NaN for fewer than six values."""
+    interval = quantile_test(measured, p=0.5).confidence_interval(confidence)
+    return float(interval.low), float(interval.high)

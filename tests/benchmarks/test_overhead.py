@@ -75,3 +75,12 @@ def test_every_budget_leaves_room_for_what_stands_around_the_thinking() -> None:
         bounds = [value for value in overhead.budget(kind, 24).values() if isinstance(value, int)]
         assert bounds == [24]
     assert len(str(overhead.budget(overhead.FORCE, 24)["cap_text"]).split()) == 24 - overhead.FREE_BEFORE_FORCED
+
+
+def test_found_tells_what_the_median_lies_within_where_there_are_enough_runs() -> None:
+    ratios = [0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0, 1.01]
+    pairs = {mode: [pair(ratio) for ratio in ratios] for mode in (overhead.AGAIN, overhead.NO_BUDGET)}
+    (target,) = overhead.section({overhead.WIDE: {"8": pairs}}).targets
+    # Of eight values the least and the greatest hold the median with 1 - 2 / 2**8, the next two with 93 % only.
+    assert target.found.startswith("0.975 (0.940 to 1.010) at 8 streams")
+    assert target.reached is False
