@@ -73,10 +73,11 @@ def test_an_action_that_is_no_redirect_has_no_move() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.2, 0.7, 1.0, 1.5])
-def test_a_redirect_moves_the_probability(temperature: float) -> None:
+@pytest.mark.parametrize("sources", [(3,), (3, 5, 8), tuple(range(20, 35))], ids=["one", "three", "fifteen"])
+def test_a_redirect_moves_the_probability(sources: tuple[int, ...], temperature: float) -> None:
     logits, sampling = random_logits(1), Sampling(temperature=temperature)
     before = logits.clone()
-    action = Redirect((3, 5, 8), 11)
+    action = Redirect(sources, 11)
     apply_edits(logits, [Edit(2, action, sampling)])
     assert torch.allclose(drawn(logits[2], sampling), expected(before[2], action, sampling), atol=1e-6)
     assert torch.equal(logits[[0, 1, 3, 4]], before[[0, 1, 3, 4]])
