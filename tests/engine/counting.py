@@ -14,8 +14,8 @@ class Block:
     Attributes:
         most: its tokens, up to the end marker or the end of the reply.
         least: without what may have been put there to close it and is not counted: a newline before the end marker or
-            the cap text, of which the reply's limit may have cut the rest, and the beginning of an end marker that the
-            limit has cut.
+            the cap text, of which the reply's limit may have cut the rest; the beginning of an end marker that the
+            limit has cut; and that of one which the forced marker has completed by its own beginning, as A B and A B A.
     """
 
     least: int
@@ -27,15 +27,17 @@ def blocks_of(case: Case, ids: Ids) -> list[Block]:
     form = case.family.form
     found: list[Block] = []
     inside, stretch = case.where == "thinking", list[int]()
-    for token in ids:
+    for at, token in enumerate(ids, 1):
         stretch.append(token)
         if not inside:
             if _ends_in(stretch, form.start):
                 inside, stretch = True, []
             continue
-        closing = len(form.end) if _ends_in(stretch, form.end) else int(token in form.also_ends)
+        spelt = _ends_in(stretch, form.end)
+        closing = len(form.end) if spelt else int(token in form.also_ends)
         if closing:
-            found.append(_block(case, stretch[: len(stretch) - closing], (0, len(case.wish.cap_text))))
+            block = _block(case, stretch[: len(stretch) - closing], (0, len(case.wish.cap_text)))
+            found.append(Block(block.least, block.most + (_until_again(form.end, ids[at:]) if spelt else 0)))
             inside, stretch = False, []
     if inside:
         cut = next((size for size in range(len(form.end) - 1, 0, -1) if _ends_in(stretch, form.end[:size])), 0)
@@ -60,6 +62,14 @@ def _block(case: Case, thought: list[int], of_cap_text: Iterable[int]) -> Block:
     newline, cap_text = case.family.form.newline, case.wish.cap_text
     closed = bool(newline) and any(_ends_in(thought, (*newline, *cap_text[:size])) for size in of_cap_text)
     return Block(len(thought) - closed, len(thought))
+
+
+def _until_again(marker: Ids, following: Ids) -> int:
+    """In how many tokens the marker is complete once more, begun by its own end; 0 if it is not."""
+    for number in range(1, len(marker)):
+        if marker[number:] == marker[:-number] and tuple(following[:number]) == tuple(marker[-number:]):
+            return number
+    return 0
 
 
 def _ends_in(ids: list[int], tail: Ids) -> bool:

@@ -53,6 +53,19 @@ def test_a_marker_that_the_limit_has_cut() -> None:
         assert keeps_its_cap(made, ids, 2)
 
 
+def test_a_marker_that_the_forced_one_completes_with_its_beginning() -> None:
+    """The cap falls behind A B, and A B A is forced: the report counts to the cap, the markers say two tokens less."""
+    made = case("spelt, A B A", cap=4)
+    form, (a, *_) = made.family.form, made.family.innocent
+    first, second, _ = form.end
+    ids = (*form.start, a, a, first, second, *form.end, a)
+    assert blocks_of(made, ids) == [Block(2, 4)]
+    assert keeps_its_cap(made, ids, 4)
+    assert not keeps_its_cap(made, ids, 5)
+    assert blocks_of(made, (*form.start, a, a, *form.end, second, a)) == [Block(2, 2)]
+    assert blocks_of(made, (*form.start, a, a, *form.end)) == [Block(2, 2)]
+
+
 def test_a_cap_text_that_the_limit_has_cut() -> None:
     """The newline before it does not count, but what has been written of it does."""
     made = case(TWO)
