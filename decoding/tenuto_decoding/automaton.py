@@ -298,6 +298,7 @@ class ThinkingAutomaton:
 
     def _take(self, token: int, *, counted: bool = True, script: _Script | None = None) -> None:
         marker = self.plan.end if self.phase is Phase.THINKING else self.plan.start
+        held = self._held
         self._matched = marker.follow(self._matched, token)
         complete = self._matched == len(marker.ids)
         self._last = token
@@ -306,10 +307,19 @@ class ThinkingAutomaton:
                 self._open()
             return
         self._loop.take(token)
-        if complete or token in self.plan.also_ends:
-            self._close(script, spelt=self._matched - 1 if complete else 0)
-        elif counted and self._matched <= marker.gate and token not in self.plan.stops:
-            self.tokens += 1
+        # Where nothing is enforced, an end marker that has begun may turn out to be text: what was held counts then.
+        if complete:
+            self._close(script, spelt=self._matched - 1)
+        elif token in self.plan.also_ends:
+            self.tokens += held
+            self._close(script, spelt=0)
+        elif counted:
+            self.tokens += held - self._held + (token not in self.plan.stops)
+
+    @property
+    def _held(self) -> int:
+        """Tokens of an end marker that is being written, as far as they are not counted as text."""
+        return max(self._matched - self.plan.end.gate, 0)
 
     def _open(self) -> None:
         self.phase = Phase.THINKING

@@ -307,6 +307,19 @@ class TestReport:
         automaton = feed(ThinkingAutomaton(plan(max_thinking_tokens=9)), [TEXT, EOS])
         assert (automaton.tokens, automaton.waits, automaton.ended_by) == (0, 0, "none")
 
+    def test_an_end_marker_that_turns_out_to_be_text_is_thinking(self) -> None:
+        begun, completes = END
+        for text, tokens in (
+            ([TEXT, begun], 1),
+            ([TEXT, begun, TEXT], 3),
+            ([TEXT, begun, begun], 2),
+            ([TEXT, begun, begun, completes], 2),
+            ([TEXT, begun, EOS], 2),
+            ([TEXT, begun, *START, TEXT, *END, TEXT], 5),
+        ):
+            assert feed(thinking(enforced=False), text).tokens == tokens, text
+        assert feed(thinking(enforced=False, also_ends=(TOOL,)), [TEXT, begun, TOOL, TEXT]).tokens == 2
+
     def test_counting_without_enforcing(self) -> None:
         automaton = ThinkingAutomaton(plan(enforced=False, max_thinking_tokens=1, force_start=True))
         feed(automaton, [*START, TEXT, TEXT, TEXT])
