@@ -298,7 +298,8 @@ class ThinkingAutomaton:
 
     def _take(self, token: int, *, counted: bool = True, script: _Script | None = None) -> None:
         marker = self.plan.end if self.phase is Phase.THINKING else self.plan.start
-        held = self._held
+        # An end marker that has begun may turn out to be text, unless it is enforced: then its rest is forced.
+        held = 0 if self.plan.enforced else self._held
         self._matched = marker.follow(self._matched, token)
         complete = self._matched == len(marker.ids)
         self._last = token
@@ -307,14 +308,13 @@ class ThinkingAutomaton:
                 self._open()
             return
         self._loop.take(token)
-        # Where nothing is enforced, an end marker that has begun may turn out to be text: what was held counts then.
         if complete:
             self._close(script, spelt=self._matched - 1)
         elif token in self.plan.also_ends:
             self.tokens += held
             self._close(script, spelt=0)
         elif counted:
-            self.tokens += held - self._held + (token not in self.plan.stops)
+            self.tokens += max(held + (token not in self.plan.stops) - self._held, 0)
 
     @property
     def _held(self) -> int:
