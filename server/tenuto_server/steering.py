@@ -95,11 +95,13 @@ async def _carried_out(running: RunningReply, number: int, until: int | None, ca
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     pause = _FIRST_PAUSE
     while True:
+        # Looked at before the workers are asked: what they say of a choice that ends meanwhile is out of date.
+        going_on = [choice for choice in running.reply.choices if not (choice.is_finished or running.is_over)]
         await call("thinking_steer", running.key, number, until)  # those who know the number are left alone
         (reports,) = await read_reports([running.key], call)
         followed = assign(running.reply.choices, reports)
-        waits = any(not choice.is_finished and _position(report, number) is None for choice, report in followed)
-        if not waits or running.is_over or asyncio.get_running_loop().time() > deadline:
+        waits = any(choice in going_on and _position(report, number) is None for choice, report in followed)
+        if not waits or asyncio.get_running_loop().time() > deadline:
             return followed
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)

@@ -1,5 +1,6 @@
 """Steering on the server's side: which report is whose, what came of steering, and who can be steered."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -122,6 +123,31 @@ async def test_a_longer_thinking_is_told_with_the_bounds_that_it_came_to(chatml:
     assert (report.max_thinking_tokens, report.min_thinking_tokens, report.tokens, report.ended_by) == (9, 9, 9, "cap")
     with pytest.raises(InvalidBudget, match="101 is above 100"):
         await steer([reply], 101, workers.call)
+
+
+@pytest.mark.parametrize("whole_reply", [False, True])
+async def test_an_order_that_is_carried_out_while_the_workers_are_asked_is_told_so(
+    chatml: Any, whole_reply: bool
+) -> None:
+    """What they said before the choice ended is out of date: they are asked once more."""
+    thinking = ids(chatml, "<|im_start|>thinkabc")
+    rest = ids(chatml, "\n<|im_start|>answer\nFinal Answer:x<|im_end|>")
+    reply = running(chatml, max_thinking_tokens=50)
+    (choice,) = reply.reply.choices
+    choice.take(thinking)
+    workers = Workers([*thinking], positions=(None,))
+
+    async def ends_meanwhile(method: str, *arguments: Any) -> list[Any]:
+        said = deepcopy(await workers.call(method, *arguments))
+        if method == "thinking_reports" and not choice.is_finished:
+            choice.take(rest)
+            choice.is_finished, reply.is_over = True, whole_reply
+            (report,) = workers.reports
+            report.ids.extend(rest)
+            report.steers[0] = report.steers[0]._replace(position=len(thinking))
+        return said
+
+    assert await steer([reply], None, ends_meanwhile) == [Outcome(0, True, "thinking", 3)]
 
 
 @pytest.mark.parametrize(
