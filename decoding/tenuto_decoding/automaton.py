@@ -4,7 +4,7 @@ The state is a function of the prompt's phase, of the generated tokens and, for 
 redirect and of how the sequence was steered before it; nothing else. So it can be replayed wherever these are known.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Self
@@ -52,6 +52,9 @@ FREE = Free()
 
 #: More tokens than any reply has.
 _MANY = 1 << 62
+
+#: Tokens that are looked at together: few enough for a notable one to spoil the look at no more than these.
+_STRIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +223,15 @@ class ThinkingAutomaton:
         if self.phase is Phase.THINKING:
             self.tokens += number
 
-    def advance_all(self, tokens: Iterable[int]) -> None:
-        """Advance over tokens of which nothing more is known."""
-        for token in tokens:
-            self.advance(token)
+    def advance_all(self, tokens: Sequence[int]) -> None:
+        """Advance over tokens of which nothing more is known; many at once where they are plain text."""
+        for start in range(0, len(tokens), _STRIDE):
+            some = tokens[start : start + _STRIDE]
+            if len(some) <= self.plain_left and self.plan.notable.isdisjoint(some):
+                self.pass_over(len(some), some[-1])
+            else:
+                for token in some:
+                    self.advance(token)
 
     def steer(self, until: int | None) -> bool:
         """Change the bounds from the next token on.

@@ -39,12 +39,16 @@ class ThinkingReport:
         return {name: value for name, value in asdict(self).items() if name != "steered" or value}
 
 
+#: Tokens of a choice that may wait to be followed: quicker together than one by one, and no long work at the end.
+_AT_ONCE = 512
+
+
 class Choice:
     """One sequence of a reply.
 
     Attributes:
         ids: the tokens so far.
-        report: what they amount to; final once `settle` was called.
+        report: what they amount to; final once `settle` was called. The tokens are followed when it is asked for.
         is_finished: whether there are no more to come.
     """
 
@@ -61,28 +65,33 @@ class Choice:
         self._steers: dict[int, list[int | None]] = {}  # by their positions
         self._steered = 0
         self._automaton = self.begin()
+        self._taken = 0  # how many ids it has taken
 
     def begin(self) -> ThinkingAutomaton:
         """The automaton before the first token."""
         return ThinkingAutomaton.after(self._plan, self._prompt)
 
     def take(self, ids: Sequence[int]) -> None:
-        """Follow newly generated tokens."""
-        if not self._steers:  # as nearly always; the automaton is quick about plain text
-            self._automaton.advance_all(ids)
-            self.ids.extend(ids)
-            return
-        for token in ids:
-            self._follow(len(self.ids), token)
-            self.ids.append(token)
+        """Newly generated tokens."""
+        self.ids.extend(ids)
+        if len(self.ids) - self._taken >= _AT_ONCE:
+            self._catch_up()
+
+    def _catch_up(self) -> ThinkingAutomaton:
+        """The automaton, once it has taken all ids."""
+        if self._steers:
+            for position, token in enumerate(self.ids[self._taken :], self._taken):
+                self._follow(position, token)
+        else:  # as nearly always; the automaton is quick about plain text
+            self._automaton.advance_all(self.ids[self._taken :])
+        self._taken = len(self.ids)
+        return self._automaton
 
     @property
     def needs_redirects(self) -> bool:
         """Whether the tokens do not tell what happened: a "Wait" may be the model's own, an end marker a stop's."""
         return self._plan.enforced and (
-            self._automaton.plan.num_waits > 0
-            or self._plan.min_thinking_tokens > 0
-            or self._automaton.ended_by == "model"
+            self._plan.num_waits > 0 or self._plan.min_thinking_tokens > 0 or self._catch_up().ended_by == "model"
         )
 
     def settle(self, redirects: Iterable[int], steers: Iterable[Steer] = ()) -> None:
@@ -95,6 +104,7 @@ class Choice:
         self._automaton, self._steered = self.begin(), 0
         for position, token in enumerate(self.ids):
             self._follow(position, token, position in fired)
+        self._taken = len(self.ids)
 
     def _follow(self, position: int, token: int, redirected: bool | None = None) -> None:
         for until in self._steers.get(position, ()):
@@ -103,7 +113,7 @@ class Choice:
 
     @property
     def report(self) -> ThinkingReport:
-        automaton, budget = self._automaton, self._budget
+        automaton, budget = self._catch_up(), self._budget
         bounds: dict[str, Any] = {
             "max_thinking_tokens": budget.max_thinking_tokens if budget else None,
             "min_thinking_tokens": budget.min_thinking_tokens if budget else 0,

@@ -156,14 +156,17 @@ class ThinkingEngine(AsyncLLM):
         return await steer(found, until, self._call)
 
     async def _accounted(self, outputs: Outputs, running: RunningReply, *, cumulative: bool) -> Outputs:
-        reply = running.reply
+        choices = running.reply.choices
         with self._running.during(running):
             async with aclosing(outputs):
                 async for output in outputs:
+                    ended = []
                     for completion in output.outputs:
-                        choice = reply.choices[completion.index]
-                        choice.take(completion.token_ids[len(choice.ids) if cumulative else 0 :])
-                    ended = [reply.choices[done.index] for done in output.outputs if done.finished()]
+                        choice = choices[completion.index]
+                        ids = completion.token_ids
+                        choice.take(ids[len(choice.ids) :] if cumulative else ids)
+                        if completion.finished():
+                            ended.append(choice)
                     if ended:
                         await self._settle(ended, running)
                     yield output

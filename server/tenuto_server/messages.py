@@ -95,7 +95,7 @@ def tell_message(message: AnthropicMessagesResponse, account: Account) -> dict[s
 
 async def tell_events(events: AsyncGenerator[str, None], account: Account) -> AsyncGenerator[str, None]:
     """The same for a stream: both stand in `message_delta`."""
-    async with aclosing(account.following(events)) as followed:
+    async with aclosing(events) as followed:
         async for event in followed:
             yield _tell_event(event, account)
 

@@ -205,12 +205,15 @@ def with_both_names(parser_class: type[Parser]) -> type[Parser]:
                 # vLLM leaves a reasoning parser at the first end of thinking; all that it gets to see is the answer.
                 state.prompt_reasoning_checked = state.reasoning_ended = True
             reasoning, content = ours.split(delta_text, last=finished)
+            shown = reasoning if request.include_reasoning else ""
+            if self.tool_parser is None:  # then there is nothing left to be parsed
+                return _with_reasoning(DeltaMessage(content=content) if content else None, shown)
             self._answer_ids = [] if reasoning and not content else [*self._answer_ids, *delta_token_ids]
             delta = None
-            if content or (finished and self.tool_parser is not None):
+            if content or finished:
                 delta = super().parse_delta(content, self._answer_ids, request, finished=finished)
                 self._answer_ids = []
-            return _with_reasoning(delta, reasoning if request.include_reasoning else "")
+            return _with_reasoning(delta, shown)
 
         def set_prompt_token_ids(self, prompt_token_ids: Sequence[int]) -> None:
             super().set_prompt_token_ids(prompt_token_ids)

@@ -28,7 +28,7 @@ class Account:
 
     def __init__(self, *, void: bool = False) -> None:
         self.replies: list[Reply] = []
-        self._void = void
+        self.is_void = void
 
     @property
     def known(self) -> bool:
@@ -65,7 +65,7 @@ class Account:
                 yield event
 
     def _collecting(self) -> Collection:
-        return collect_nothing() if self._void else collect_replies(self.replies)
+        return collect_nothing() if self.is_void else collect_replies(self.replies)
 
 
 def open_account(request: Any, raw_request: Request) -> Account:
@@ -91,7 +91,8 @@ def tell_choices(response: Any, account: Account) -> None:
 
 async def tell_chunks(events: AsyncGenerator[str, None], account: Account) -> AsyncGenerator[str, None]:
     """The same for a stream: the report stands in a choice's last chunk, the count wherever usage is told."""
-    async with aclosing(account.following(events)) as followed:
+    # Everything was asked of the engine before the stream began, but for the steps of a search.
+    async with aclosing(account.following(events) if account.is_void else events) as followed:
         async for event in followed:
             yield _tell_chunk(event, account)
 

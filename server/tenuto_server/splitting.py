@@ -73,8 +73,10 @@ class TextSplitter:
 
     def _hold_from(self, text: str) -> int:
         """Where the part begins that could still grow into one of the texts; the text's length if there is none."""
-        first = max(0, len(text) - self._longest)
-        return next((start for start in range(first, len(text)) if text[start:] in self._beginnings), len(text))
+        for found in self._first.finditer(text, max(0, len(text) - self._longest)):
+            if text[found.start() :] in self._beginnings:
+                return found.start()
+        return len(text)
 
     def _meet(self, text: str) -> str:
         """Cross a marker; what of it belongs to the content."""

@@ -4,7 +4,7 @@ Ids in these tests: 1 and 2 make the start marker, 3 and 4 the end marker, 9 end
 newline, 6 is a tool opener; everything from 20 on is text.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ def thinking(**changes: Any) -> ThinkingAutomaton:
     return ThinkingAutomaton(plan(**changes), Phase.THINKING)
 
 
-def feed(automaton: ThinkingAutomaton, tokens: Iterable[int]) -> ThinkingAutomaton:
+def feed(automaton: ThinkingAutomaton, tokens: Sequence[int]) -> ThinkingAutomaton:
     automaton.advance_all(tokens)
     return automaton
 

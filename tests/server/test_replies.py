@@ -98,7 +98,7 @@ async def test_a_stream_is_accounted_for_even_where_it_generates_later(chatml: A
         yield "data: [DONE]\n\n"
 
     account = Account()
-    first, *told = [event async for event in tell_chunks(events(), account)]
+    first, *told = [event async for event in tell_chunks(account.following(events()), account)]
     assert '"thinking"' not in first
     assert "ü" in told[0]
     ended, usage = (json.loads(event.removeprefix("data: ")) for event in told[:2])
@@ -110,13 +110,17 @@ async def test_a_stream_is_accounted_for_even_where_it_generates_later(chatml: A
 async def test_usage_never_tells_of_more_thinking_than_tokens(chatml: Any) -> None:
     """The chunk that opens a choice says 0 tokens, though the engine may have given several at once by then."""
 
-    async def events() -> AsyncGenerator[str, None]:
+    async def work() -> None:
         generate(chatml, THINKING + "ab")
+
+    async def events() -> AsyncGenerator[str, None]:
         for tokens in (0, 4):
             choices = '[{"index":0,"finish_reason":null}]'
             yield f'data: {{"choices":{choices},"usage":{{"completion_tokens":{tokens}}}}}\n\n'
 
-    told = [json.loads(event.removeprefix("data: ")) async for event in tell_chunks(events(), Account())]
+    account = Account()
+    await account.of(work())
+    told = [json.loads(event.removeprefix("data: ")) async for event in tell_chunks(events(), account)]
     assert [chunk["usage"]["completion_tokens_details"]["reasoning_tokens"] for chunk in told] == [0, 2]
 
 
