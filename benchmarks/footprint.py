@@ -22,8 +22,8 @@ from tenuto_server.running import RunningReplies, RunningReply
 from .benchmark import Results, Run, Section, Table
 from .in_process import engines_here
 from .load import Fields, put_load
-from .memory import memory
 from .model import ROWS, save_model
+from .processes import memory
 from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving, serving_together
 from .spread import Spread
 

@@ -15,12 +15,16 @@ from tests.integration.by_hand import ByHand
 from tests.integration.random_requests import RandomRequests, outcomes
 
 from .benchmark import Plot, Results, Run, Section, Table, Target
-from .memory import memory
-from .servers import TENUTO, RunningServer, serving
+from .load import put_load
+from .processes import ENGINE, memory
+from .servers import PLAIN_VLLM, TENUTO, RunningServer, serving
 from .spread import Spread
 
-SECONDS, SAMPLE_SECONDS = 1800.0, 20.0
-QUICK_SECONDS, QUICK_SAMPLE_SECONDS = 8.0, 0.5
+#: Spells of load, and how long each of them is.
+SPELLS, SPELL_SECONDS = 30, 60.0
+QUICK_SPELLS, QUICK_SPELL_SECONDS = 4, 1.5
+#: Between two of them: long enough for vLLM's processes to find that nothing comes, which takes them a second.
+REST_SECONDS = 2.5
 #: How long it takes at least for its growth to say something: before, it is caches that fill.
 TELLING_SECONDS = 600.0
 AT_ONCE = 48
@@ -29,6 +33,10 @@ PATIENCE_SECONDS, IDLE_SECONDS = 120.0, 30.0
 #: Less than it takes to keep each request's id, and nothing else of it: 81 bytes for the string, 100 to find it again.
 BYTES_PER_REQUEST = 150.0
 SHOWN = 5
+
+#: Requests, one after the other, and the tokens of each, that the engine is kept busy with for seconds on end.
+BUSY, QUICK_BUSY = (64, 250), (2, 16)
+PLAIN, OURS = "plain vLLM", "Tenuto"
 
 #: oneDNN keeps a kernel for each shape that a batch has had, up to 1,024 of them: memory that grows, and is not ours.
 ENVIRONMENT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1"}
@@ -43,35 +51,56 @@ GAUGES = (
 
 def measure(run: Run) -> Results:
     """Put the load on a server of its own."""
-    seconds, pause = (QUICK_SECONDS, QUICK_SAMPLE_SECONDS) if run.quick else (SECONDS, SAMPLE_SECONDS)
+    spells, seconds = (QUICK_SPELLS, QUICK_SPELL_SECONDS) if run.quick else (SPELLS, SPELL_SECONDS)
+    environment = {} if run.quick else ENVIRONMENT  # the short form makes do with a server that has been started
     lines = (BUILT_IN_MODEL / "problems.jsonl").read_text().splitlines()
     questions = [json.loads(line)["question"] for line in lines]
-    # The short form makes do with a server that another benchmark has started.
-    with serving(TENUTO, BUILT_IN_MODEL, FLAGS, run.work / "soak.log", {} if run.quick else ENVIRONMENT) as server:
-        run.say(f"soak: {seconds:.0f} s of random requests, {AT_ONCE} at a time")
+    with serving(TENUTO, BUILT_IN_MODEL, FLAGS, run.work / "soak.log", environment) as server:
+        run.say(f"soak: {spells} times {seconds:.0f} s of random requests, {AT_ONCE} at a time")
         soak = Soak(server, RandomRequests(server.url, questions, ByHand()), run)
-        asyncio.run(soak.last(seconds, pause))
-        return {"seconds": seconds, "at_once": AT_ONCE, **soak.results(_when_idle(server))}
+        asyncio.run(soak.last(spells, seconds))
+        results = {"seconds": spells * seconds, "spells": spells, "at_once": AT_ONCE, **soak.results()}
+        busy = {OURS: _growth_while_busy(server, run)}
+    if not run.quick:
+        with serving(PLAIN_VLLM, BUILT_IN_MODEL, FLAGS, run.work / "soak-plain.log", environment) as server:
+            busy[PLAIN] = _growth_while_busy(server, run)
+    return {**results, "busy": busy}
+
+
+def _growth_while_busy(server: RunningServer, run: Run) -> dict[str, float]:
+    """What the engine core keeps of each step while it has no second of rest: bytes, and the number of steps."""
+
+    def look() -> tuple[float, float]:
+        return memory(server)[ENGINE]["private"], server.metrics()["vllm:iteration_tokens_total_count"]
+
+    requests, tokens = QUICK_BUSY if run.quick else BUSY
+    put_load(server, BUILT_IN_NAME, concurrency=1, requests=max(1, requests // 8), tokens=tokens)
+    before, first = look()
+    put_load(server, BUILT_IN_NAME, concurrency=1, requests=requests, tokens=tokens, seed=1)
+    after, last = look()
+    run.say(f"soak: {last - first:.0f} steps without a rest")
+    return {"steps": last - first, "bytes": (after - before) / (last - first)}
 
 
 class Soak:
-    """Random requests until the time is over, with the server's memory looked at every now and then."""
+    """Spells of random requests; when one is over, the server's memory is looked at."""
 
     def __init__(self, server: RunningServer, requests: RandomRequests, run: Run) -> None:
         self._server, self._requests, self._run = server, requests, run
         self._earlier = self._outcomes()
         self._samples: list[dict[str, Any]] = []
         self._wrong: list[str] = []
+        self._left: Counter[str] = Counter()
         self._number = 0
 
-    async def last(self, seconds: float, pause: float) -> None:
-        """Go on for so long; requests that run by then are waited for."""
-        began = time.monotonic()
-        sampling = asyncio.create_task(self._sample(began, pause))
-        try:
-            await asyncio.gather(*(self._send(began + seconds) for _ in range(AT_ONCE)))
-        finally:
-            sampling.cancel()
+    async def last(self, spells: int, seconds: float) -> None:
+        """Go on for so many times so long; requests that run by the end of a spell are waited for."""
+        for spell in range(1, spells + 1):
+            until = time.monotonic() + seconds
+            await asyncio.gather(*(self._send(until) for _ in range(AT_ONCE)))
+            self._left |= Counter(_when_idle(self._server))
+            await asyncio.sleep(REST_SECONDS)
+            self._sample(spell * seconds)
 
     async def _send(self, until: float) -> None:
         """One after the other."""
@@ -88,20 +117,16 @@ class Soak:
                 if (status := self._server.process.poll()) is not None:
                     raise RuntimeError(f"the server ended with {status}") from error
 
-    async def _sample(self, began: float, pause: float) -> None:
-        while True:
-            await asyncio.sleep(pause)
-            used = {kind: each["private"] for kind, each in memory(self._server).items()}
-            sample = {"seconds": time.monotonic() - began, "requests": self._number, "bytes": used}
-            self._samples.append(sample)
-            if len(self._samples) % 10 == 0:
-                total = sum(used.values()) / 2**20
-                self._run.say(f"soak: {self._number} requests after {sample['seconds']:.0f} s, {total:.1f} MiB")
+    def _sample(self, seconds: float) -> None:
+        used = {kind: each["private"] for kind, each in memory(self._server).items()}
+        self._samples.append({"seconds": seconds, "requests": self._number, "bytes": used})
+        total = sum(used.values()) / 2**20
+        self._run.say(f"soak: {self._number} requests after {seconds:.0f} s, {total:.1f} MiB")
 
     def _outcomes(self) -> Counter[str]:
         return outcomes(httpx.get(f"{self._server.url}/metrics", timeout=30).text)
 
-    def results(self, idle: Mapping[str, float]) -> dict[str, Any]:
+    def results(self) -> dict[str, Any]:
         requests = self._requests
         return {
             "requests": self._number,
@@ -112,12 +137,12 @@ class Soak:
             "tokens": requests.tokens,
             "outcomes": dict(self._outcomes() - self._earlier),
             "wrong": {"number": len(self._wrong), "first": self._wrong[:SHOWN]},
-            "left": dict(idle),
+            "left": dict(self._left),
             "samples": self._samples,
         }
 
 
-def _when_idle(server: RunningServer) -> dict[str, float]:
+def _when_idle(server: RunningServer) -> dict[str, Any]:
     """What is still running or held once everything should be over; waits a while for it to be nothing."""
     deadline = time.monotonic() + IDLE_SECONDS
     while True:
@@ -166,15 +191,21 @@ def section(results: Results) -> Section:
 
 
 def _text(results: Results) -> str:
-    minutes, at_once = f"{results['seconds'] / 60:.0f}", results["at_once"]
+    minutes, spells, at_once = f"{results['seconds'] / 60:.0f}", results["spells"], results["at_once"]
     return (
         f"`tenuto serve` with its built-in model for {minutes} minutes, {at_once} requests at a time: random budgets, "
         "right and wrong ones, streams and whole replies, one and two choices; three of ten clients vanish at some "
         "random point, and replies are steered while they run. Of every reply that was read, the reported thinking "
         "tokens are compared with a count of its token ids, its bounds with what was asked, and the usage with both; "
         "in the end, the server's own count of endings with the clients'. Memory is what no other process shares, of "
-        "all processes of the server. The server runs with `ONEDNN_PRIMITIVE_CACHE_CAPACITY=1`: otherwise oneDNN, "
-        "below torch, keeps a kernel for each shape that a batch has had, up to 1,024 of them."
+        f"all processes of the server, at {spells} moments when nothing runs. The server runs with "
+        "`ONEDNN_PRIMITIVE_CACHE_CAPACITY=1`: otherwise oneDNN, below torch, keeps a kernel for each shape that a "
+        "batch has had, up to 1,024 of them.\n\n"
+        "Each of those moments comes behind two seconds of rest, because vLLM's engine core and its workers keep "
+        "something of every step until they have had one second of it: they tell each other of new messages through a "
+        "ZeroMQ socket that is only read by who finds nothing to do, and what ZeroMQ notes down for that socket stays "
+        "until then. It is vLLM's own, and the last table shows it for both servers. It can be had again after the "
+        "rest, and there is none of it where the engine has its worker within its own process, as on a single GPU."
     )
 
 
@@ -191,7 +222,8 @@ def _targets(results: Results) -> list[Target]:
             slope + error < BYTES_PER_REQUEST if telling else None,
         ),
         Target(
-            "no leak: in the end nothing runs, waits, or holds memory of the engine; every request has had one ending",
+            "no leak: whenever the load pauses, nothing runs, waits, or holds memory of the engine; every request has "
+            "had one ending",
             f"{', '.join(left) or 'nothing left'}; {sum(told.values()):,} endings of {results['requests']:,} requests, "
             f"{results['unseen']:,} of which vanished before they saw anything",
             not left and has_one_ending_each(results),
@@ -227,6 +259,11 @@ def _tables(results: Results) -> list[Table]:
                 ("tokens", f"{results['tokens']:,}"),
                 *((f"memory of the {kind}", _from_to(results, kind)) for kind in results["samples"][-1]["bytes"]),
             ],
+        ),
+        Table(
+            "What the engine core keeps of each step while it has no second of rest, with one stream and no budget",
+            ("server", "bytes a step", "steps"),
+            [(name, f"{each['bytes']:.0f}", f"{each['steps']:,.0f}") for name, each in results["busy"].items()],
         ),
     ]
 

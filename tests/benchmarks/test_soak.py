@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.soak import SECONDS, growth, section
+from benchmarks.soak import growth, section
 
 REQUESTS = 1000
 
@@ -21,7 +21,8 @@ def results(*, grows: float = 0.0, **more: Any) -> dict[str, Any]:
         for at in range(1, 91)
     ]
     made = {
-        "seconds": SECONDS,
+        "seconds": 1800.0,
+        "spells": 90,
         "at_once": 48,
         "requests": REQUESTS,
         "endings": {"answered": 600, "refused": 200, "gone": 200},
@@ -31,8 +32,9 @@ def results(*, grows: float = 0.0, **more: Any) -> dict[str, Any]:
         "tokens": 40_000,
         "outcomes": {"ok": 620, "invalid": 210, "cancelled": 160},
         "wrong": {"number": 0, "first": []},
-        "left": {"tenuto_sequences": 0.0},
+        "left": {},
         "samples": samples,
+        "busy": {"Tenuto": {"steps": 16_000.0, "bytes": 80.0}, "plain vLLM": {"steps": 16_000.0, "bytes": 81.0}},
     }
     read_back: dict[str, Any] = json.loads(json.dumps(made | more))
     return read_back
