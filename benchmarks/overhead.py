@@ -17,6 +17,7 @@ import tenuto_server
 from .benchmark import Plot, Results, Run, Section, Table, Target
 from .load import Fields, put_load
 from .model import save_model
+from .processes import API, ENGINE, WORKER, processor_seconds
 from .servers import PLAIN_VLLM, TENUTO, UNBOUNDED, RunningServer, serving, serving_together
 from .spread import Spread, median_interval
 
@@ -215,16 +216,21 @@ def _repetition(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every mode once, two of them around one run of plain vLLM's: their names, with the figures and the peer's."""
 
-    def figures(mode: Mode) -> dict[str, float]:
-        return put_load(
-            servers.get(mode.name, servers[NO_BUDGET]),
+    def figures(mode: Mode) -> dict[str, Any]:
+        server = servers.get(mode.name, servers[NO_BUDGET])
+        before = processor_seconds(server)
+        found = put_load(
+            server,
             MODEL,
             concurrency=streams,
             requests=load.requests,
             tokens=load.tokens,
             fields=scale.fields(mode, load.tokens),
             seed=next(seeds),
-        ).to_dict()
+        )
+        after, tokens = processor_seconds(server), load.requests * load.tokens
+        taken = {kind: 1e6 * (after[kind] - before[kind]) / tokens for kind in (API, ENGINE, WORKER)}
+        return {**found.to_dict(), "processor_us": taken}
 
     for one, other in zip(order[::2], order[1::2], strict=True):
         before, peer, after = figures(one), figures(Mode(PLAIN)), figures(other)
@@ -315,14 +321,28 @@ def _tables(name: str, kept: Results) -> Iterator[Table]:
         head,
         rows,
     )
+    rows = [[PLAIN, *(_processor(kept[streams][AGAIN], "peer") for streams in kept)]]
+    rows += [[mode, *(_processor(kept[streams][mode], "figures") for streams in kept)] for mode in modes]
+    yield Table(
+        f"{name}: microseconds of processor time for each token, of the {API}, the {ENGINE} and the {WORKER} (medians; "
+        "the latter two wait for each other in loops, which takes time of a processor too)",
+        head,
+        rows,
+    )
 
 
-def _medians(pairs: Sequence[Mapping[str, Mapping[str, float]]], side: str) -> str:
+def _medians(pairs: Sequence[Mapping[str, Mapping[str, Any]]], side: str) -> str:
     def middle(figure: str) -> float:
-        return median(pair[side][figure] for pair in pairs)
+        return float(median(pair[side][figure] for pair in pairs))
 
     gaps = ", ".join(f"{middle(figure):.1f}" for figure in ("itl_median", "itl_mean", "itl_p99"))
     return f"{middle('requests_per_second'):.2f}; {middle('tokens_per_second'):.0f}; {gaps}"
+
+
+def _processor(pairs: Sequence[Mapping[str, Mapping[str, Any]]], side: str) -> str:
+    return ", ".join(
+        f"{median(pair[side]['processor_us'][kind] for pair in pairs):.0f}" for kind in (API, ENGINE, WORKER)
+    )
 
 
 def _plot(number: int, name: str, kept: Results) -> Plot:

@@ -5,12 +5,13 @@ import pytest
 from benchmarks import overhead
 from benchmarks.benchmark import Section
 
-FIGURES = {
+FIGURES: dict[str, Any] = {
     "requests_per_second": 1.0,
     "tokens_per_second": 100.0,
     "itl_median": 9.0,
     "itl_mean": 10.0,
     "itl_p99": 11.0,
+    "processor_us": {"API server": 60.0, "engine core": 40.0, "worker": 120.0},
 }
 
 
@@ -55,12 +56,13 @@ def test_what_was_found_is_said_for_every_number_of_streams() -> None:
 
 
 def test_tables_have_a_row_for_every_mode_and_a_column_for_every_number_of_streams() -> None:
-    shares, gaps, medians = section(guard=0.9).tables
+    shares, gaps, medians, processor = section(guard=0.9).tables
     assert shares.head == ["", "1 stream", "64 streams"]
     assert shares.rows[3] == ["guard, 100 %", "1.000 (1.000 to 1.000)", "0.900 (0.450 to 1.350)"]
     assert gaps.rows[3][2].startswith("1.111 ")
     assert medians.rows[0] == ["plain vLLM", "1.00; 100; 9.0, 10.0, 11.0", "1.00; 100; 9.0, 10.0, 11.0"]
-    assert all(len(row) == 3 for table in (shares, gaps, medians) for row in table.rows)
+    assert processor.rows[0] == ["plain vLLM", "60, 40, 120", "60, 40, 120"]
+    assert all(len(row) == 3 for table in (shares, gaps, medians, processor) for row in table.rows)
 
 
 def test_the_plot_leaves_out_what_only_half_of_the_requests_asked_for() -> None:
