@@ -266,7 +266,8 @@ def section(results: Results) -> Section:
     targets = [target for name, kept in results.items() for target in _targets(name, kept)]
     tables = [table for name, kept in results.items() for table in _tables(name, kept)]
     plots = [_plot(number, name, kept) for number, (name, kept) in enumerate(results.items(), 1)]
-    return Section("Decode overhead against plain vLLM", TEXT, targets, tables, plots)
+    notes = [_where(name, kept) for name, kept in results.items()]
+    return Section("Decode overhead against plain vLLM", TEXT, targets, tables, plots, notes)
 
 
 def _targets(name: str, kept: Results) -> Iterator[Target]:
@@ -342,6 +343,22 @@ def _medians(pairs: Sequence[Mapping[str, Mapping[str, Any]]], side: str) -> str
 def _processor(pairs: Sequence[Mapping[str, Mapping[str, Any]]], side: str) -> str:
     return ", ".join(
         f"{median(pair[side]['processor_us'][kind] for pair in pairs):.0f}" for kind in (API, ENGINE, WORKER)
+    )
+
+
+def _where(name: str, kept: Results) -> str:
+    """Where the time of the busiest load goes: what the API server takes of a token's, ours and plain vLLM's."""
+    streams, last = list(kept.items())[-1]
+
+    def taken(mode: str, side: str) -> float:
+        return float(median(pair[side]["processor_us"][API] for pair in last[mode]))
+
+    clock = median(1e6 / pair["peer"]["tokens_per_second"] for pair in last[AGAIN])
+    ours = ", ".join(f"{taken(mode, 'figures'):.0f} ({mode})" for mode in last if mode != AGAIN)
+    return (
+        f"{name}, {streams} streams: from plain vLLM a token comes every {clock:.0f} microseconds. Its API server "
+        f"takes {taken(AGAIN, 'peer'):.0f} of processor time for it, Tenuto's {ours}. Servers and load tool share the "
+        "cores, and with all of them busy a microsecond more for a token is one that the next step begins later."
     )
 
 
