@@ -15,6 +15,7 @@ class ByHand:
         self.start = self.encode("<|im_start|>think")
         self.end = self.encode("<|im_start|>answer")
         self.newline = self.encode("\n")
+        self.stops = self.encode("<|im_end|><|endoftext|>")
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
@@ -40,7 +41,7 @@ class ByHand:
         return len(thinking) - forced
 
     def count_all(self, ids: Sequence[int], cap: int | None) -> int:
-        """Thinking tokens of all blocks of a reply, which may end within a marker.
+        """Thinking tokens of all blocks of a reply, which may end within a marker, or without a budget by a stop token.
 
         At the cap, the newline that the server puts before the end marker is not one.
         """
@@ -48,12 +49,15 @@ class ByHand:
         while (begin := self.find(rest, self.start)) >= 0:
             rest = rest[begin + len(self.start) :]
             end = self.find(rest, self.end)
-            blocks.append(rest[:end] if end >= 0 else self._without_part_of_end(rest))
+            blocks.append(rest[:end] if end >= 0 else self._without_its_end(rest))
             rest = rest[end + len(self.end) :] if end >= 0 else []
         tokens = sum(map(len, blocks))
         return tokens - (cap is not None and tokens == cap + 1 and blocks[-1][-1:] == self.newline)
 
-    def _without_part_of_end(self, ids: list[int]) -> list[int]:
+    def _without_its_end(self, ids: list[int]) -> list[int]:
+        """Thinking in which the reply ended, without the stop token or the part of an end marker that came last."""
+        if ids[-1:] and ids[-1] in self.stops:
+            return ids[:-1]
         sizes = range(len(self.end) - 1, 0, -1)
         part = next((size for size in sizes if ids[-size:] == self.end[:size]), 0)
         return ids[: len(ids) - part]

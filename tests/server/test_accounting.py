@@ -30,6 +30,8 @@ def ids(tokenizer: Any, text: str) -> list[int]:
         ("abc<|im_end|>", 0, "none"),
         ("<|im_start|>think\nabc\n<|im_start|>answer\nx<|im_end|>", 5, "model"),
         ("<|im_start|>think\nabc", 4, "length"),
+        ("<|im_start|>think\nabc<|im_end|>", 4, "stop_token"),
+        ("<|im_start|>think\nabc<|im_start|><|im_end|>", 5, "stop_token"),
     ],
 )
 def test_a_reply_without_a_budget_is_counted_and_needs_no_word_from_the_engine(
