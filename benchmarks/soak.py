@@ -56,11 +56,11 @@ def measure(run: Run) -> Results:
     lines = (BUILT_IN_MODEL / "problems.jsonl").read_text().splitlines()
     questions = [json.loads(line)["question"] for line in lines]
     with serving(TENUTO, BUILT_IN_MODEL, FLAGS, run.work / "soak.log", environment) as server:
+        busy = {OURS: _growth_while_busy(server, run)}  # first, as memory that a load has left behind would hide it
         run.say(f"soak: {spells} times {seconds:.0f} s of random requests, {AT_ONCE} at a time")
         soak = Soak(server, RandomRequests(server.url, questions, ByHand()), run)
         asyncio.run(soak.last(spells, seconds))
         results = {"seconds": spells * seconds, "spells": spells, "at_once": AT_ONCE, **soak.results()}
-        busy = {OURS: _growth_while_busy(server, run)}
     if not run.quick:
         with serving(PLAIN_VLLM, BUILT_IN_MODEL, FLAGS, run.work / "soak-plain.log", environment) as server:
             busy[PLAIN] = _growth_while_busy(server, run)
