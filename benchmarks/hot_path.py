@@ -27,6 +27,9 @@ IMPROVED: Sequence[str] = (
     "request with a budget made them, and all of a batch waited for it.",
     "In the API server: text in which no marker can begin is given on as it is; a chunk of thinking is made with both "
     "names of its field at once; what a request shows is asked once for a stream and not for every chunk.",
+    "In the API server: tokens are kept as they come, and the automaton follows many of them together when it is asked "
+    "something; before, it took each by itself. vLLM's parser sees text only where there is a tool parser, and a "
+    "stream is wrapped only where its account would be lost otherwise.",
 )
 
 MODEL = "m"

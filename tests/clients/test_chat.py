@@ -119,8 +119,6 @@ def at_a_terminal(wire: Wire, **environment: str) -> Iterator[Person]:
         stderr=slave,
         env={**inherited, "TERM": "xterm", **environment},
         start_new_session=True,
-        # Whatever runs these tests in the background may have it ignored, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield Person(process, master)

@@ -118,7 +118,10 @@ def test_the_server_does_not_outlive_the_evaluation(place: Place, number: int, s
         assert evaluation.stdout.readline() == b"ready\n"
         server, child = place.pids()
         os.kill(evaluation.pid, number)
-        assert evaluation.wait(SECONDS) == status
+        try:
+            assert evaluation.wait(SECONDS) == status
+        finally:
+            evaluation.kill()  # or leaving the block would wait for it
     assert eventually(lambda: not alive(server))
     if number != signal.SIGKILL:  # then nobody is left to end the group: the server itself has to end its children
         assert eventually(lambda: not alive(child))
