@@ -83,6 +83,7 @@ class ThinkingAutomaton:
         tokens: thinking tokens so far, in all blocks.
         waits: attempts to end that were replaced so far, in all blocks.
         plain_left: so many tokens that are not notable change nothing but the count.
+        guessed: whether some token may have come from a redirect or not, and it was not known which.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class ThinkingAutomaton:
         "_matched",
         "_script",
         "_waits_base",
+        "guessed",
         "phase",
         "plain_left",
         "plan",
@@ -109,6 +111,7 @@ class ThinkingAutomaton:
         self.phase = phase
         self.tokens = 0
         self.waits = 0
+        self.guessed = False
         self._cap, self._floor = plan.max_thinking_tokens, plan.min_thinking_tokens  # in force; steering changes them
         self._loop = LoopWatch(plan.loop_tokens)
         self._base = self._waits_base = 0  # where the current block's budget starts to count
@@ -292,9 +295,12 @@ class ThinkingAutomaton:
         action = self.action()
         if not isinstance(action, Redirect) or self.phase is not Phase.THINKING:
             return None
+        if action.target not in (None, token):
+            return None
         if fired is None:
+            self.guessed = True
             fired = self.extends and action.target is not None
-        if not fired or action.target not in (None, token):
+        if not fired:
             return None
         if self.extends:
             wait = self._wait

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -36,7 +36,11 @@ class ThinkingReport:
 
     def to_dict(self) -> dict[str, Any]:
         """As in responses, where `steered` is left out unless the choice was."""
-        return {name: value for name, value in asdict(self).items() if name != "steered" or value}
+        shown = _SHOWN if self.steered else _SHOWN[:-1]
+        return {name: getattr(self, name) for name in shown}
+
+
+_SHOWN = tuple(field.name for field in fields(ThinkingReport))
 
 
 #: Tokens of a choice that may wait to be followed: quicker together than one by one, and no long work at the end.
@@ -66,6 +70,7 @@ class Choice:
         self._steered = 0
         self._automaton = self.begin()
         self._taken = 0  # how many ids it has taken
+        self._report: ThinkingReport | None = None  # of these ids, once it was asked for
 
     def begin(self) -> ThinkingAutomaton:
         """The automaton before the first token."""
@@ -74,6 +79,7 @@ class Choice:
     def take(self, ids: Sequence[int]) -> None:
         """Newly generated tokens."""
         self.ids.extend(ids)
+        self._report = None
         if len(self.ids) - self._taken >= _AT_ONCE:
             self._catch_up()
 
@@ -90,13 +96,12 @@ class Choice:
     @property
     def needs_redirects(self) -> bool:
         """Whether the tokens do not tell what happened: a "Wait" may be the model's own, an end marker a stop's."""
-        return self._plan.enforced and (
-            self._plan.num_waits > 0 or self._plan.min_thinking_tokens > 0 or self._catch_up().ended_by == "model"
-        )
+        return self._catch_up().guessed
 
     def settle(self, redirects: Iterable[int], steers: Iterable[Steer] = ()) -> None:
         """Recount, knowing at which positions a redirect fired and the choice was steered."""
         fired = frozenset(redirects)
+        self._report = None
         self._steers.clear()
         for steer in steers:
             if steer.position is not None:
@@ -113,6 +118,11 @@ class Choice:
 
     @property
     def report(self) -> ThinkingReport:
+        if self._report is None:
+            self._report = self._tell()
+        return self._report
+
+    def _tell(self) -> ThinkingReport:
         automaton, budget = self._catch_up(), self._budget
         bounds: dict[str, Any] = {
             "max_thinking_tokens": budget.max_thinking_tokens if budget else None,

@@ -238,6 +238,20 @@ def test_the_state_is_a_function_of_the_tokens(story: Story, cut: int) -> None:
     assert state_of(replayed) == state_of(followed)
 
 
+@settings(max_examples=500)
+@given(stories(), st.integers(0, 200))
+def test_who_had_nothing_to_guess_knows_as_much_as_who_was_told(story: Story, cut: int) -> None:
+    """Without a word on redirects, the tokens tell all that there is, or the automaton says that they do not."""
+    plan, phase, wanted = story
+    result = run(plan, phase, wanted)
+    told, guessing = ThinkingAutomaton(plan, phase), ThinkingAutomaton(plan, phase)
+    for token, fired in zip(result.tokens[:cut], result.known, strict=False):
+        told.advance(token, fired)
+    guessing.advance_all(result.tokens[:cut])
+    assert not told.guessed
+    assert guessing.guessed or state_of(guessing) == state_of(told)
+
+
 orders = st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 15)), max_size=5)
 
 

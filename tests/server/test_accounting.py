@@ -92,6 +92,13 @@ def test_a_cap_that_was_reached_needs_no_word_from_the_engine(chatml: Any) -> No
     assert capped.report.tokens == 2
 
 
+def test_a_floor_that_was_passed_without_an_attempt_to_end_needs_no_word_from_the_engine(chatml: Any) -> None:
+    passed = choice(chatml, min_thinking_tokens=2, num_waits=1)
+    passed.take(ids(chatml, "<|im_start|>thinkabc"))
+    assert not passed.needs_redirects
+    assert passed.report.waits == 0
+
+
 async def test_accounts_reach_the_context_that_collects_them_and_no_other(chatml: Any) -> None:
     def account() -> Reply:
         reply = Reply(compile_plan(None, FAMILIES["s1"], chatml), None, ids(chatml, PROMPT), n=2)
