@@ -225,17 +225,19 @@ def _watched(record: Record, receive: Receive) -> Receive:
 
 def _watching(record: Record, send: Send) -> Send:
     async def watching(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.body":  # first, for there is one for every chunk of a stream
+            body = message.get("body", b"")
+            if record.first_byte is None and not record.was_left:
+                record.first_byte = time.monotonic()
+            if body.startswith(_STREAMED_ERRORS):
+                record.has_failed = True
+            if not message.get("more_body", False):
+                record.is_complete = True
+        elif message["type"] == "http.response.start":
             record.status = message["status"] if not record.was_left else None
             message["headers"] = [*without_id(message.get("headers", ())), (HEADER, record.id.encode())]
             if message["status"] == 503 and not any(name == RETRY_AFTER for name, _ in message["headers"]):
                 message["headers"].append((RETRY_AFTER, b"5"))  # vLLM refuses without
-        elif message["type"] == "http.response.body":
-            body = message.get("body", b"")
-            if record.first_byte is None and not record.was_left:
-                record.first_byte = time.monotonic()
-            record.has_failed |= body.startswith(_STREAMED_ERRORS)
-            record.is_complete |= not message.get("more_body", False)
         await send(message)
 
     return watching

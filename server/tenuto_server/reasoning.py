@@ -6,7 +6,8 @@ where the tokens are counted. vLLM imports this module by name where it needs th
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,7 +17,7 @@ from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
 from tenuto_decoding.automaton import Phase, initial_phase
 from tenuto_decoding.markers import ThinkingMarkers, detect_markers
-from tenuto_decoding.plan import compile_plan
+from tenuto_decoding.plan import ThinkingPlan, compile_plan
 from tenuto_decoding.vllm_v1 import PARSER
 from tenuto_decoding.vocabulary import Vocabulary
 
@@ -35,9 +36,38 @@ def use_markers(markers: ThinkingMarkers) -> None:
     os.environ[_VARIABLE] = _markers_json.dump_json(markers).decode()
 
 
-@cache
-def _markers(given: str) -> ThinkingMarkers:
-    return _markers_json.validate_json(given)
+@dataclass(frozen=True)
+class _Reading:
+    """How generated text is read: what all parsers for one tokenizer share.
+
+    Attributes:
+        plan: one that only counts.
+        hidden, shown: what means something in a text whose control tokens are left out, and in one that shows them.
+    """
+
+    markers: ThinkingMarkers
+    plan: ThinkingPlan
+    hidden: Markup
+    shown: Markup
+
+
+@lru_cache(maxsize=8)
+def _reading(tokenizer: Any, given: str | None) -> _Reading:
+    # Outside of our server nobody has set the markers: then they are detected, as the logits processor detects them.
+    template = str(tokenizer.chat_template or "")
+    markers = _markers_json.validate_json(given) if given else detect_markers(tokenizer, template)
+    plan = compile_plan(None, markers, tokenizer)
+
+    def markup(dropped: Sequence[str]) -> Markup:
+        return Markup(
+            start=markers.start,
+            end=markers.end,
+            openers=markers.also_ends,
+            dropped=tuple(text for text in dropped if text not in markers.also_ends),
+            exclusive=plan.end.gate == 0,
+        )
+
+    return _Reading(markers, plan, hidden=markup(tokenizer.all_special_tokens), shown=markup(()))
 
 
 class MarkerReasoningParser(ReasoningParser):
@@ -52,22 +82,19 @@ class MarkerReasoningParser(ReasoningParser):
 
     def __init__(self, tokenizer: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(tokenizer, *args, **kwargs)
-        # Outside of our server nobody has set them: then they are detected, as the logits processor detects them.
-        given = os.environ.get(_VARIABLE)
-        markers = _markers(given) if given else detect_markers(tokenizer, str(tokenizer.chat_template or ""))
+        self._reading = _reading(tokenizer, os.environ.get(_VARIABLE))
+        self._plan = self._reading.plan
         self.shows_special_tokens = False
-        self._markers = markers
-        self._plan = compile_plan(None, markers, tokenizer)
         self._phase: Phase | None = None  # that of the prompt, once it is known
         self._splitter: TextSplitter | None = None
 
     @property
     def reasoning_start_str(self) -> str:
-        return self._markers.start
+        return self._reading.markers.start
 
     @property
     def reasoning_end_str(self) -> str:
-        return self._markers.end
+        return self._reading.markers.end
 
     def adjust_request(self, request: Any) -> Any:
         """Have the markers decoded, where they are control tokens."""
@@ -125,20 +152,13 @@ class MarkerReasoningParser(ReasoningParser):
         return None if self._splitter is None else _delta(*self._splitter.finish())
 
     def _start(self) -> TextSplitter:
-        special: list[str] = [] if self.shows_special_tokens else list(self.model_tokenizer.all_special_tokens)
-        markup = Markup(
-            start=self._markers.start,
-            end=self._markers.end,
-            openers=self._markers.also_ends,
-            dropped=tuple(text for text in special if text not in self._markers.also_ends),
-            exclusive=self._plan.end.gate == 0,
-        )
+        markup = self._reading.shown if self.shows_special_tokens else self._reading.hidden
         return TextSplitter(markup, self._phase or Phase.BEFORE)
 
     def _opened_before(self, text: str) -> bool:
         """Whether a text whose prompt is not known goes on with thinking that the prompt opened."""
-        end = text.find(self._markers.end)
-        return end >= 0 and self._markers.start not in text[:end]
+        end = text.find(self._reading.markers.end)
+        return end >= 0 and self._reading.markers.start not in text[:end]
 
     def _end_in(self, ids: Sequence[int], new: int) -> int | None:
         """Where the last end of thinking stands that is completed by the last `new` ids: the index after it."""

@@ -1,6 +1,5 @@
 """From what vLLM's serving objects return to the response, whole or streamed, with the account of the thinking."""
 
-import json
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, TypeVar
@@ -8,6 +7,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel
+from pydantic_core import from_json, to_json
 from vllm.entrypoints.serve.engine.protocol import CompletionTokenUsageInfo
 from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
 
@@ -94,18 +94,16 @@ async def tell_chunks(events: AsyncGenerator[str, None], account: Account) -> As
     # Everything was asked of the engine before the stream began, but for the steps of a search.
     async with aclosing(account.following(events) if account.is_void else events) as followed:
         async for event in followed:
-            yield _tell_chunk(event, account)
+            # Only what has something to be added is parsed. In JSON as vLLM writes it, without spaces, neither of the
+            # two texts can stand within a string: its quotes would be escaped.
+            if '"finish_reason":"' in event or '"usage":{' in event:
+                yield _tell_chunk(event, account)
+            else:
+                yield event
 
 
 def _tell_chunk(event: str, account: Account) -> str:
-    """Only what has something to be added is parsed.
-
-    In JSON as vLLM writes it, without spaces, neither of the two texts can stand within a string: its quotes would be
-    escaped.
-    """
-    if '"finish_reason":"' not in event and '"usage":{' not in event:
-        return event
-    chunk = json.loads(event.removeprefix("data: "))
+    chunk = from_json(event.removeprefix("data: "))
     for choice in chunk["choices"]:
         if choice["finish_reason"] is not None:
             choice["thinking"] = account.report(choice["index"])
@@ -120,7 +118,7 @@ def _tell_chunk(event: str, account: Account) -> str:
 
 def compact(data: Any) -> str:
     """JSON as it stands in a stream."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return to_json(data).decode()
 
 
 def whole(reply: BaseModel, **dump: Any) -> JSONResponse:

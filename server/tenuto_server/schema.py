@@ -180,6 +180,5 @@ class TokenizeCompletionRequest(CheckedNames, VllmTokenizeCompletionRequest):
 
 
 def _check_beam_search(request: Any) -> None:
-    wishes = request.asked.named_wishes
-    if request.use_beam_search and wishes:
+    if request.use_beam_search and (wishes := request.asked.named_wishes):
         raise InvalidBudget(wishes[0], "beam search (use_beam_search) takes no thinking budget")

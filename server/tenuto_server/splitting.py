@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 from tenuto_decoding.automaton import Phase
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Markup:
-    """The texts that mean something in generated text.
+    """The texts that mean something in generated text. Many splitters share one.
 
     Attributes:
         start, end: the thinking markers; removed.
@@ -27,6 +28,26 @@ class Markup:
     def texts(self) -> tuple[str, ...]:
         return (self.start, self.end, *self.openers, *self.dropped)
 
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """One of the texts; the longest that stands in a place."""
+        return re.compile("|".join(map(re.escape, sorted(set(self.texts), key=len, reverse=True))))
+
+    @cached_property
+    def first(self) -> re.Pattern[str]:
+        """The first character of one of them."""
+        return re.compile(f"[{re.escape(''.join(text[0] for text in self.texts))}]")
+
+    @cached_property
+    def beginnings(self) -> frozenset[str]:
+        """What may still become one of them."""
+        return frozenset(text[:size] for text in self.texts for size in range(1, len(text)))
+
+    @cached_property
+    def longest_beginning(self) -> int:
+        """Its number of characters."""
+        return max(map(len, self.texts)) - 1
+
 
 class TextSplitter:
     """Feed it text in pieces cut anywhere; what may still become a marker is held back until it is known.
@@ -39,20 +60,15 @@ class TextSplitter:
         self.phase = phase
         self._markup = markup
         self._held = ""
-        texts = sorted(set(markup.texts), key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, texts)))
-        self._beginnings = {text[:size] for text in texts for size in range(1, len(text))}
-        self._longest = len(texts[0]) - 1
-        self._first = re.compile(f"[{re.escape(''.join(text[0] for text in texts))}]")
 
     def feed(self, text: str, *, last: bool = False) -> tuple[str, str]:
         """(reasoning, content) that the new text adds; with `last`, nothing is held back any more."""
-        if not self._held and not self._first.search(text):  # as most text: none of them begins here
+        if not self._held and not self._markup.first.search(text):  # as most text: none of them begins here
             return (text, "") if self.phase is Phase.THINKING else ("", text)
         parts = {True: "", False: ""}
         rest = self._held + text
         while rest:
-            found = self._pattern.search(rest)
+            found = self._markup.pattern.search(rest)
             kept = len(rest) if last else self._hold_from(rest)
             cut = min(found.start() if found else kept, kept)
             parts[self.phase is Phase.THINKING] += rest[:cut]
@@ -73,8 +89,9 @@ class TextSplitter:
 
     def _hold_from(self, text: str) -> int:
         """Where the part begins that could still grow into one of the texts; the text's length if there is none."""
-        for found in self._first.finditer(text, max(0, len(text) - self._longest)):
-            if text[found.start() :] in self._beginnings:
+        markup = self._markup
+        for found in markup.first.finditer(text, max(0, len(text) - markup.longest_beginning)):
+            if text[found.start() :] in markup.beginnings:
                 return found.start()
         return len(text)
 
