@@ -4,13 +4,14 @@ import difflib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal, Self, get_args
 
 from .errors import InvalidBudget
 
 Scope = Literal["response", "block"]
+_SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 #: Largest bound and longest text that are taken for a wish rather than a slip: beyond any context window.
 MAX_TOKENS = 2**31 - 1
@@ -83,8 +84,8 @@ class ThinkingBudget:
         _check_wait_text(self.wait_text)
         if self.cap_text is not None:
             _check_text("cap_text", self.cap_text)
-        if self.scope not in get_args(Scope):
-            raise InvalidBudget("scope", f"{_show(self.scope)} is not one of {', '.join(map(repr, get_args(Scope)))}")
+        if self.scope not in _SCOPES:
+            raise InvalidBudget("scope", f"{_show(self.scope)} is not one of {', '.join(map(repr, _SCOPES))}")
 
     @property
     def closes(self) -> bool:
@@ -116,7 +117,7 @@ class ThinkingBudget:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that say something, defaults included: what `from_mapping` reads back."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
 
 
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ThinkingBudget))

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from vllm.outputs import RequestOutput
@@ -61,6 +62,8 @@ class ThinkingEngine(AsyncLLM):
 
     def __init__(self, *, policy: ThinkingPolicy, **kwargs: Any) -> None:
         self._policy = policy
+        # What the workers know requests by: a random part once, for randomness is a system call.
+        self._keys = map(f"{uuid.uuid4().hex}-{{}}".format, count())
         self._running = RunningReplies(Departures(self._call).add)
         self._reports = Reports(self._call)
         super().__init__(**kwargs)
@@ -75,7 +78,7 @@ class ThinkingEngine(AsyncLLM):
         request = self._prepare(prompt, sampling_params)
         if request.grammar_begins is not None:
             kwargs["reasoning_ended"] = request.grammar_begins
-        key = uuid.uuid4().hex
+        key = next(self._keys)
         params = with_budget(request.params, request.budget, key)
         outputs: Outputs = super().generate(prompt, params, request_id, **kwargs)
         if request.plan is None:
