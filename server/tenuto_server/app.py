@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from fastapi import FastAPI
+from vllm import envs
 from vllm.entrypoints.openai.models.api_router import router as models_router
 from vllm.entrypoints.serve.instrumentator.metrics import attach_router as attach_metrics
 from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
@@ -39,7 +40,13 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service
     app.add_middleware(Keys, ring=keys, public=_public_paths(options))
     attach_metrics(app)
     _add_middleware_of_vllm(app, args)
-    app.add_middleware(Journal, shows_texts=options.log_texts, in_words=options.log_format == "text")
+    app.add_middleware(
+        Journal,
+        shows_texts=options.log_texts,
+        in_words=options.log_format == "text",
+        # What else is put between may have to see every chunk.
+        is_short_way=not args.middleware and not envs.VLLM_DEBUG_LOG_API_SERVER_RESPONSE,
+    )
     return app
 
 

@@ -14,6 +14,7 @@ from . import metrics
 from .accounting import Choice, Reply, collect_replies
 from .limits import GENERATING, REQUEST_ID
 from .scopes import path_of
+from .streams import OUTERMOST_SEND
 
 logger = logging.getLogger("vllm.tenuto.requests")
 
@@ -159,21 +160,26 @@ class Journal:
     Args:
         shows_texts: log prompts and replies too.
         in_words: put all fields into the message; a log of objects has them beside it.
-
+        is_short_way: whether chunks of streams may come here past the layers further in.
     """
 
-    def __init__(self, app: ASGIApp, *, shows_texts: bool = False, in_words: bool = True) -> None:
-        self._app, self._shows_texts, self._in_words = app, shows_texts, in_words
+    def __init__(
+        self, app: ASGIApp, *, shows_texts: bool = False, in_words: bool = True, is_short_way: bool = False
+    ) -> None:
+        self._app, self._shows_texts, self._in_words, self._is_short_way = app, shows_texts, in_words, is_short_way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         record = _begin(scope)
+        send = _watching(record, send)
+        if self._is_short_way:
+            scope[OUTERMOST_SEND] = send
         token = _current.set(record)
         try:
             with collect_replies(record.replies):
-                await self._app(scope, _watched(record, receive), _watching(record, send))
+                await self._app(scope, _watched(record, receive), send)
         except Exception:
             record.status = record.status or 500
             record.has_failed = True

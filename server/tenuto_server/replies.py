@@ -5,11 +5,10 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 from vllm.entrypoints.serve.engine.protocol import CompletionTokenUsageInfo
-from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
 
 from tenuto_decoding.errors import InvalidBudget
 
@@ -124,9 +123,3 @@ def compact(data: Any) -> str:
 def whole(reply: BaseModel, **dump: Any) -> JSONResponse:
     """A reply, complete."""
     return JSONResponse(reply.model_dump(**dump))
-
-
-def streamed(events: AsyncGenerator[str, None], raw_request: Request) -> StreamingResponse:
-    """Server-sent events, with a sign of life when there are none for long."""
-    interval = float(raw_request.app.state.args.sse_keep_alive_interval)
-    return StreamingResponse(with_sse_keep_alive(events, interval), media_type="text/event-stream")

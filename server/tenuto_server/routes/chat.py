@@ -6,9 +6,10 @@ from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRespo
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
-from ..replies import Account, open_account, streamed, tell_choices, tell_chunks, whole
+from ..replies import Account, open_account, tell_choices, tell_chunks, whole
 from ..responses import ERRORS, STREAM, refused
 from ..schema import BatchChatCompletionRequest, ChatCompletionRequest
+from ..streams import streamed
 
 router = APIRouter(tags=["chat"])
 

@@ -7,8 +7,9 @@ from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
 from ..messages import CountTokensRequest, MessagesRequest, tell_events, tell_message
-from ..replies import Account, streamed, whole
+from ..replies import Account, whole
 from ..responses import ANTHROPIC_ERRORS, STREAM, refused
+from ..streams import streamed
 
 router = APIRouter(tags=["messages"])
 

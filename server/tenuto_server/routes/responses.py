@@ -6,9 +6,10 @@ from vllm.entrypoints.openai.responses.protocol import ResponsesResponse
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
-from ..replies import Account, streamed, whole
+from ..replies import Account, whole
 from ..responses import ERRORS, STREAM, refused
 from ..responses_api import ResponsesRequest, tell_response, tell_response_events
+from ..streams import streamed
 
 router = APIRouter(tags=["responses"])
 
