@@ -186,6 +186,7 @@ class Journal:
             raise
         finally:
             _current.reset(token)
+            scope.pop(OUTERMOST_SEND, None)  # the server's `send` knows the scope: they would keep each other alive
             # Nothing was said to the end, and no error raised: there was nobody left to say it to.
             record.was_left |= not record.is_complete and not record.has_failed
             if record.path not in QUIET:

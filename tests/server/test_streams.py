@@ -8,7 +8,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenuto_server.journal import Journal, Record, current_record
-from tenuto_server.streams import EventStream
+from tenuto_server.streams import OUTERMOST_SEND, EventStream
 
 START = ("http.response.start", None)
 EVENTS = ["data: 1\n\n", "data: {}\n\n", "data: ü\n\n"]
@@ -77,6 +77,13 @@ async def test_layers_see_how_a_stream_begins_and_that_it_ended_and_all_of_it_wh
     assert [message.get("more_body") for message in sent[1:]] == [True, True, True, False]
     assert records[0].is_complete
     assert records[0].first_byte is not None
+
+
+async def test_a_scope_keeps_nothing_of_the_way_out() -> None:
+    """The server's own `send` holds the scope, so each request would wait for the garbage collector."""
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
+    await Journal(EventStream(events()), is_short_way=True)(scope, silence, kept([]))
+    assert OUTERMOST_SEND not in scope
 
 
 async def test_without_a_journal_a_stream_takes_the_way_that_there_is() -> None:
