@@ -30,6 +30,10 @@ IMPROVED: Sequence[str] = (
     "In the API server: tokens are kept as they come, and the automaton follows many of them together when it is asked "
     "something; before, it took each by itself. vLLM's parser sees text only where there is a tool parser, and a "
     "stream is wrapped only where its account would be lost otherwise.",
+    "In the API server: chunks of a stream go past the layers that look only at how it begins and ends, and two tasks "
+    "watch for the client's leaving in place of a task group; what parsers of one tokenizer share is made once.",
+    "In the API server and the workers: redirects are asked for only where a reply's tokens leave something to guess, "
+    "and a reply is recounted in the time that its unusual tokens take; before, every token was taken by itself then.",
 )
 
 MODEL = "m"

@@ -4,7 +4,7 @@ The state is a function of the prompt's phase, of the generated tokens and, for 
 redirect and of how the sequence was steered before it; nothing else. So it can be replayed wherever these are known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Self
@@ -226,15 +226,21 @@ class ThinkingAutomaton:
         if self.phase is Phase.THINKING:
             self.tokens += number
 
-    def advance_all(self, tokens: Sequence[int]) -> None:
-        """Advance over tokens of which nothing more is known; many at once where they are plain text."""
+    def advance_all(self, tokens: Sequence[int], fired: Container[int] | None = None) -> None:
+        """Advance over tokens, many at once where they are plain text.
+
+        Args:
+            tokens: their ids.
+            fired: places among them of those for which `advance` is to be told that they were redirected; None where
+                nothing is known of any.
+        """
         for start in range(0, len(tokens), _STRIDE):
             some = tokens[start : start + _STRIDE]
             if len(some) <= self.plain_left and self.plan.notable.isdisjoint(some):
                 self.pass_over(len(some), some[-1])
             else:
-                for token in some:
-                    self.advance(token)
+                for place, token in enumerate(some, start):
+                    self.advance(token, None if fired is None else place in fired)
 
     def steer(self, until: int | None) -> bool:
         """Change the bounds from the next token on.

@@ -1,6 +1,6 @@
 """Counts the thinking of every reply, token by token, and says at its end what was enforced."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from types import MappingProxyType
@@ -83,13 +83,15 @@ class Choice:
         if len(self.ids) - self._taken >= _AT_ONCE:
             self._catch_up()
 
-    def _catch_up(self) -> ThinkingAutomaton:
-        """The automaton, once it has taken all ids."""
+    def _catch_up(self, fired: Container[int] | None = None) -> ThinkingAutomaton:
+        """The automaton, once it has taken all ids; from the first one on, it can be told which redirects fired."""
         if self._steers:
             for position, token in enumerate(self.ids[self._taken :], self._taken):
-                self._follow(position, token)
+                for until in self._steers.get(position, ()):
+                    self._steered += self._automaton.steer(until)
+                self._automaton.advance(token, None if fired is None else position in fired)
         else:  # as nearly always; the automaton is quick about plain text
-            self._automaton.advance_all(self.ids[self._taken :])
+            self._automaton.advance_all(self.ids[self._taken :], fired)
         self._taken = len(self.ids)
         return self._automaton
 
@@ -100,21 +102,13 @@ class Choice:
 
     def settle(self, redirects: Iterable[int], steers: Iterable[Steer] = ()) -> None:
         """Recount, knowing at which positions a redirect fired and the choice was steered."""
-        fired = frozenset(redirects)
         self._report = None
         self._steers.clear()
         for steer in steers:
             if steer.position is not None:
                 self._steers.setdefault(steer.position, []).append(steer.until)
-        self._automaton, self._steered = self.begin(), 0
-        for position, token in enumerate(self.ids):
-            self._follow(position, token, position in fired)
-        self._taken = len(self.ids)
-
-    def _follow(self, position: int, token: int, redirected: bool | None = None) -> None:
-        for until in self._steers.get(position, ()):
-            self._steered += self._automaton.steer(until)
-        self._automaton.advance(token, redirected)
+        self._automaton, self._steered, self._taken = self.begin(), 0, 0
+        self._catch_up(frozenset(redirects))
 
     @property
     def report(self) -> ThinkingReport:
