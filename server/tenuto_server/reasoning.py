@@ -53,9 +53,10 @@ class _Reading:
 
 @lru_cache(maxsize=8)
 def _reading(tokenizer: Any, given: str | None) -> _Reading:
-    # Outside of our server nobody has set the markers: then they are detected, as the logits processor detects them.
-    template = str(tokenizer.chat_template or "")
-    markers = _markers_json.validate_json(given) if given else detect_markers(tokenizer, template)
+    if given:
+        markers = _markers_json.validate_json(given)
+    else:  # outside of our server: then they are detected, as the logits processor detects them
+        markers = detect_markers(tokenizer, str(tokenizer.chat_template or ""))
     plan = compile_plan(None, markers, tokenizer)
 
     def markup(dropped: Sequence[str]) -> Markup:

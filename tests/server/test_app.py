@@ -1,10 +1,13 @@
 """The application as it is put together, without an engine."""
 
+from typing import Any
+
 import httpx
 import pytest
 
 from tenuto_server.app import build_app
 from tenuto_server.config import parse_command_line
+from tenuto_server.journal import Journal
 from tenuto_server.security import KeyRing
 from tenuto_server.service import Service
 
@@ -29,3 +32,19 @@ async def test_every_endpoint_says_that_a_body_may_be_too_slow(app: httpx.ASGITr
     posts = {path: methods["post"]["responses"] for path, methods in paths.items() if "post" in methods}
     assert len(posts) > 8
     assert [path for path, responses in posts.items() if "408" not in responses] == []
+
+
+class Layer:
+    """A middleware that somebody puts in between with `--middleware`."""
+
+
+@pytest.mark.parametrize(("flags", "is_short_way"), [([], True), (["--middleware", f"{__name__}.Layer"], False)])
+def test_streams_take_the_short_way_unless_somebody_may_have_to_see_every_chunk(
+    flags: list[str], is_short_way: bool
+) -> None:
+    config, args = parse_command_line(["some/model", *flags])
+    layers: dict[Any, Any] = {
+        layer.cls: layer.kwargs for layer in build_app(args, config, KeyRing(()), Service()).user_middleware
+    }
+    assert (Layer in layers) is not is_short_way
+    assert layers[Journal]["is_short_way"] is is_short_way
