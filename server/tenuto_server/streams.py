@@ -17,7 +17,7 @@ class EventStream(StreamingResponse):
 
     Starlette hands every chunk through all layers of the application: its handlers of exceptions, metrics, CORS. What
     these look at is how a response begins and that it has ended, so chunks in between go past them. And it watches for
-    the client's leaving with a task group, which takes three times as long as two tasks do.
+    the client's leaving with a task group, where two tasks do.
     """
 
     def __init__(self, events: AsyncGenerator[str, None]) -> None:
