@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from fastapi import Request
 from fastapi.responses import StreamingResponse
@@ -38,8 +39,9 @@ class EventStream(StreamingResponse):
 
     async def _stream(self, send: Send, send_chunk: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for event in self._events:
-            await send_chunk({"type": "http.response.body", "body": event.encode(), "more_body": True})
+        async with aclosing(self._events) as events:  # also where a client that does not read has stopped it
+            async for event in events:
+                await send_chunk({"type": "http.response.body", "body": event.encode(), "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

@@ -134,3 +134,29 @@ async def test_a_stream_is_closed_before_its_request_is_over_whoever_ends_it(lea
     await asyncio.wait((running,))
     assert closed == ["stream", "request"]
     assert running.cancelled() is not leaves
+
+
+async def test_a_stream_is_closed_too_when_its_client_goes_that_has_not_read() -> None:
+    """It is not the stream that waits then, but the way to the client."""
+    stuck, closed = asyncio.Event(), list[str]()
+
+    async def endless() -> AsyncGenerator[str, None]:
+        try:
+            while True:
+                yield EVENTS[0]
+        finally:
+            await asyncio.sleep(0)
+            closed.append("stream")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            stuck.set()
+            await asyncio.Event().wait()
+
+    async def leave() -> Message:
+        await stuck.wait()
+        return {"type": "http.disconnect"}
+
+    stream = endless()  # held here, so that nothing else closes it
+    await EventStream(stream)({"type": "http"}, leave, send)
+    assert closed == ["stream"]
