@@ -138,7 +138,7 @@ def _scales(run: Run) -> list[Scale]:
         if run.quick
         else {1: Load(2, 64), 8: Load(16, 40), 32: Load(32, 32), 64: Load(64, 20)},
         modes=_modes((GUARD, REDIRECT, FORCE), (50, 100)),
-        seconds=0 if run.quick else 300,
+        seconds=0 if run.quick else 390,
     )
     if run.quick:
         return [wide]
@@ -149,7 +149,7 @@ def _scales(run: Run) -> list[Scale]:
         answer=16,
         loads={1: Load(2, 192), 8: Load(8, 160), 32: Load(32, 128), 64: Load(64, 96)},
         modes=_modes((GUARD, REDIRECT), (100,)),
-        seconds=150,
+        seconds=270,
     )
     return [wide, tiny]
 

@@ -175,6 +175,8 @@ def _started(start: Start, log: Path) -> Iterator[RunningServer]:
                 if process.poll() is not None or time.monotonic() - began > START_SECONDS:
                     raise RuntimeError(f"the server did not start: {' '.join(full)}\n{tail(log)}")
                 time.sleep(POLL_SECONDS)
+            if not _listens(process, port):
+                raise RuntimeError(f"another process answers at {url}, which was free before the server's start")
             yield RunningServer(url, process, time.monotonic() - began)
         finally:
             end_group(process)
@@ -188,6 +190,12 @@ def serving_together(*servers: AbstractContextManager[RunningServer]) -> Iterato
             entering = [pool.submit(copy_context().run, stack.enter_context, server) for server in servers]
             running = [entered.result() for entered in entering]
         yield running
+
+
+def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Whether it is this process that takes connections on the port: vLLM shares its port with whoever shares it."""
+    connections = psutil.Process(process.pid).net_connections("tcp")
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
 def _answers(url: str) -> bool:
