@@ -20,7 +20,7 @@ Taken = Mapping[str, Any]
 
 WAITS = (0, 1, 2, 4, 6)
 #: Sequences at once, and how often that is repeated.
-SEQUENCES: Mapping[int, int] = {1: 6, 8: 5, 32: 4, 64: 3}
+SEQUENCES: Mapping[int, int] = {1: 14, 8: 10, 32: 6, 64: 4}
 #: With a longer prompt, more is sent again.
 LONG_SEQUENCES: Mapping[int, int] = {8: 4}
 LONG_WAITS = (0, 2, 6)

@@ -1,10 +1,15 @@
-"""Which server does for which benchmark, where the short form shares them."""
+"""Which server does for which benchmark, where the short form shares them; and that it is the one that answers."""
 
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from benchmarks.servers import PLAIN_VLLM, TENUTO, Start
+from benchmarks import servers
+from benchmarks.servers import PLAIN_VLLM, TENUTO, Start, serving
 
 
 @pytest.fixture
@@ -46,3 +51,35 @@ def test_who_is_first_decides_what_is_there_for_the_next(model: Path) -> None:
     bare, more = Start(TENUTO, model, ()), Start(TENUTO, model, ("--seed", "1"))
     assert more.covers(bare)
     assert not bare.covers(more)
+
+
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """One at which somebody else says that all is well."""
+    with HTTPServer(("127.0.0.1", 0), Healthy) as other:
+        answering = threading.Thread(target=other.serve_forever)
+        answering.start()
+        yield other.server_port
+        other.shutdown()
+        answering.join()
+
+
+def test_a_server_whose_port_another_process_has_is_not_measured_in_its_place(
+    model: Path, tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers, "free_port", lambda: taken_port)
+    loading = (sys.executable, "-c", "import time; time.sleep(60)")
+    with (
+        pytest.raises(RuntimeError, match=f"another process answers at http://127.0.0.1:{taken_port}"),
+        serving(loading, model, (), tmp_path / "log"),
+    ):
+        pass
