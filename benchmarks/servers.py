@@ -193,8 +193,11 @@ def serving_together(*servers: AbstractContextManager[RunningServer]) -> Iterato
 
 
 def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
-    """Whether it is this process that takes connections on the port: vLLM shares its port with whoever shares it."""
-    connections = psutil.Process(process.pid).net_connections("tcp")
+    """Whether it is this process that takes connections on the port; a server binds long before it listens."""
+    try:
+        connections = psutil.Process(process.pid).net_connections("tcp")
+    except psutil.NoSuchProcess:  # it has ended, perhaps because the port was taken
+        return False
     return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
