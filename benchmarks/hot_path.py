@@ -34,7 +34,7 @@ IMPROVED: Sequence[str] = (
     "watch for the client's leaving in place of a task group; what parsers of one tokenizer share is made once.",
     "In the API server and the workers: redirects are asked for only where a reply's tokens leave something to guess, "
     "and a reply is recounted in the time that its unusual tokens take; before, every token was taken by itself then.",
-    "In the API server: Python looks for cycles a seventh as often, since what it went through was mostly what running "
+    "In the API server: Python looks for reference cycles a seventh as often; each look goes through what running "
     "requests hold.",
 )
 

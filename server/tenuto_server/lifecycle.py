@@ -42,8 +42,8 @@ _CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and fo
 _STOP_SECONDS = 15.0  # for the engine's processes to end in order
 OK, FAILED = 0, 1
 
-#: New objects after which Python looks for cycles among them. With its 700 it goes through what running requests hold
-#: many times in each of their lives.
+#: New objects after which Python looks for cycles among them, and so goes through what running requests hold. With its
+#: own 700, a busy server does that many times in the life of each.
 _YOUNG_OBJECTS = 5_000
 
 
