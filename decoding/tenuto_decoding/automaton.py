@@ -82,7 +82,8 @@ class ThinkingAutomaton:
         phase: where the next token stands.
         tokens: thinking tokens so far, in all blocks.
         waits: attempts to end that were replaced so far, in all blocks.
-        plain_left: so many tokens that are not notable change nothing but the count.
+        notable: ids that may change the state as it is now; all others are plain text.
+        plain_left: so many tokens of plain text change nothing but the count.
         guessed: whether some token may have come from a redirect or not, and it was not known which.
     """
 
@@ -99,6 +100,7 @@ class ThinkingAutomaton:
         "_script",
         "_waits_base",
         "guessed",
+        "notable",
         "phase",
         "plain_left",
         "plan",
@@ -214,7 +216,7 @@ class ThinkingAutomaton:
 
         The action for the next step then stays what it was.
         """
-        if not self.plain_left or token in self.plan.notable:
+        if not self.plain_left or token in self.notable:
             return False
         self.pass_over(1, token)
         return True
@@ -236,7 +238,7 @@ class ThinkingAutomaton:
         """
         for start in range(0, len(tokens), _STRIDE):
             some = tokens[start : start + _STRIDE]
-            if len(some) <= self.plain_left and self.plan.notable.isdisjoint(some):
+            if len(some) <= self.plain_left and self.notable.isdisjoint(some):
                 self.pass_over(len(some), some[-1])
             else:
                 for place, token in enumerate(some, start):
@@ -361,6 +363,7 @@ class ThinkingAutomaton:
         """Start what must follow from the state, and see how long it stays as it is then."""
         self._begin_what_follows()
         self._action = None
+        self.notable = self.plan.notable if self.phase is Phase.THINKING else self.plan.notable_outside
         self.plain_left = self._count_plain()
 
     def _count_plain(self) -> int:

@@ -58,7 +58,8 @@ class ThinkingPlan:
         line_ends: ids after which no newline is needed.
         landings: ids at which the thinking may land; empty without `landing_tokens`.
         boundaries: control tokens; in a prompt they part the turns.
-        notable: ids that may change the state where nothing is being forced; all others are plain text.
+        notable: ids that may change the state within thinking, where nothing is being forced; all others are plain text.
+        notable_outside: the same where there is no thinking.
     """
 
     start: Marker
@@ -81,11 +82,12 @@ class ThinkingPlan:
     landings: frozenset[int] = frozenset()
     boundaries: frozenset[int] = frozenset()
     notable: frozenset[int] = field(init=False, repr=False, compare=False)
+    notable_outside: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         begun = {text[0] for text in self.waits if text}
-        notable = frozenset(begun).union(self.start.ids, self.end.ids, self.stops, self.also_ends)
-        object.__setattr__(self, "notable", notable)
+        object.__setattr__(self, "notable", frozenset(begun).union(self.end.ids, self.stops, self.also_ends))
+        object.__setattr__(self, "notable_outside", frozenset(self.start.ids))
 
     @property
     def opens_itself(self) -> bool:

@@ -223,18 +223,17 @@ class _PlainText:
 
     def __init__(self, rows: Sequence[_Row] = ()) -> None:
         self._rows = rows
-        self._outputs = [(row.output, row.seen) for row in rows]
-        self._notable = frozenset([-1]).union(*{row.automaton.plan.notable for row in rows})  # -1: not known yet
+        self._outputs = [(row.output, row.seen, row.automaton.notable) for row in rows]
         self._most = min((row.automaton.plain_left for row in rows), default=sys.maxsize)
         self._steps = 0
 
     def goes_on(self) -> bool:
         """Whether what came since the last step is one plain token for each row, and nothing follows from it."""
-        steps, notable = self._steps + 1, self._notable
+        steps = self._steps + 1
         if steps > self._most:
             return False
-        for output, seen in self._outputs:
-            if len(output) != seen + steps or output[-1] in notable:
+        for output, seen, notable in self._outputs:
+            if len(output) != seen + steps or (token := output[-1]) < 0 or token in notable:
                 return False
         self._steps = steps
         return True
