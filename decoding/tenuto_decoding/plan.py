@@ -58,8 +58,8 @@ class ThinkingPlan:
         line_ends: ids after which no newline is needed.
         landings: ids at which the thinking may land; empty without `landing_tokens`.
         boundaries: control tokens; in a prompt they part the turns.
-        notable: ids that may change the state within thinking, where nothing is being forced; all others are plain text.
-        notable_outside: the same where there is no thinking.
+        notable: ids that may change the state where nothing is being forced, within thinking; others are plain text.
+        notable_outside: the same before and after it.
     """
 
     start: Marker

@@ -16,7 +16,6 @@ A grammar's mask comes first of all. It begins behind the thinking where the eng
 but ours, what is masked is taken for the grammar's doing and left masked.
 """
 
-import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from .automaton import FREE, Action, Force, Free, ThinkingAutomaton
+from .automaton import FREE, Action, Force, Free, Redirect, ThinkingAutomaton
 from .budget import ThinkingBudget
 from .errors import InvalidBudget, UnsupportedEngine
 from .logits import Edit, Edits, Sampling
@@ -157,23 +156,11 @@ class _Row:
         self.steered = 0
         self.is_over = False
 
-    def take_plain(self) -> bool:
-        """Take what came since the last step if that is one token of plain text and nothing else; whether it was.
-
-        Nothing but the count changes then, whatever redirects did.
-        """
-        output, at = self.output, self.seen
-        if len(output) != at + 1 or (token := output[at]) < 0 or self.steered < len(self.steers):
-            return False
-        if not self.automaton.take_plain(token):
-            return False
-        self.seen = at + 1
-        return True
-
-    def pass_over(self, steps: int) -> None:
-        """Take what came in so many steps, of each one plain token."""
-        self.seen += steps
-        self.automaton.pass_over(steps, self.output[self.seen - 1])
+    def pass_over(self, seen: int) -> None:
+        """Take all up to the first `seen` ids of the output; what of them is new has to be plain text."""
+        if seen > self.seen:
+            self.automaton.pass_over(seen - self.seen, self.output[seen - 1])
+            self.seen = seen
 
     def follow(self) -> bool:
         """Take what came since the last step: tokens, then steers. Whether the action is another than it was.
@@ -216,33 +203,46 @@ class _Row:
 
 
 class _PlainText:
-    """What rows get while each is given one plain token in every step; they learn of it when it has ended.
+    """Rows that get one token of plain text in every step; they learn of it when something else comes.
 
-    So a step costs a look at the newest tokens.
+    So a step costs a look at the newest token of each.
     """
 
-    def __init__(self, rows: Sequence[_Row] = ()) -> None:
-        self._rows = rows
-        self._outputs = [(row.output, row.seen, row.automaton.notable) for row in rows]
-        self._most = min((row.automaton.plain_left for row in rows), default=sys.maxsize)
+    def __init__(self) -> None:
         self._steps = 0
+        # By the row's identity: its output, how long that is less the number of steps, the last step of which it is
+        # known that plain text changes nothing, and what is not plain.
+        self._rows: dict[int, tuple[_Row, list[int], int, int, frozenset[int]]] = {}
 
-    def goes_on(self) -> bool:
-        """Whether what came since the last step is one plain token for each row, and nothing follows from it."""
-        steps = self._steps + 1
-        if steps > self._most:
-            return False
-        for output, seen, notable in self._outputs:
-            if len(output) != seen + steps or (token := output[-1]) < 0 or token in notable:
-                return False
-        self._steps = steps
-        return True
+    def take(self, row: _Row) -> bool:
+        """Look after a row that has taken all that came so far; whether that can be done."""
+        steps, left = self._steps, row.automaton.plain_left
+        if left:
+            self._rows[id(row)] = row, row.output, row.seen - steps, steps + left, row.automaton.notable
+        return left > 0
 
-    def end(self) -> None:
-        """Let the rows take it."""
-        for row in self._rows if self._steps else ():
-            row.pass_over(self._steps)
-        self._steps = self._most = 0
+    def step(self) -> list[_Row]:
+        """Go on to what came in the next step.
+
+        Returns:
+            The rows to which something else came, which may be more tokens or none; they have taken what was before,
+            and are no longer looked after.
+        """
+        self._steps = steps = self._steps + 1
+        others = [
+            row
+            for row, output, before, last, notable in self._rows.values()
+            if len(output) != before + steps or steps > last or (token := output[-1]) < 0 or token in notable
+        ]
+        for row in others:
+            _, _, before, *_ = self._rows.pop(id(row))
+            row.pass_over(before + steps - 1)
+        return others
+
+    def settle(self) -> None:
+        """Let the rows take what they have got."""
+        for row, _, before, *_ in self._rows.values():
+            row.pass_over(before + self._steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,11 +284,12 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._markers = markers_of(vllm_config)
         self._masks_thinking = masks_thinking(vllm_config)
         self._rows: dict[int, _Row] = {}
+        self._indices: torch.Tensor | None = None  # theirs, once they were asked for
         self._has_grammars = False  # among the rows: what they rule out may change with every step
         self._arrivals = count()
         self._left: deque[_Row] = deque(maxlen=4 * vllm_config.scheduler_config.max_num_seqs)
         self._plain = _PlainText()
-        self._others: list[_Row] = []  # rows that are followed token by token
+        self._others: list[_Row] = []  # rows that have to be followed in the next step
         self._edits: Edits | None = None  # of the last step, for as long as they hold
         self._asked: list[_Row] = []  # rows of its redirects
         self._applied: Edits | None = None  # the last step's, until it is noted what became of its redirects
@@ -311,21 +312,16 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             index: self._row(entry) if isinstance(entry, _Arrival) else entry for index, entry in entries.items()
         }
         self._has_grammars = any(self._yields(row.params) for row in self._rows.values())
-        self._edits = None
+        self._edits = self._indices = None
+        self._follow_all()
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Edit the rows of budgeted sequences; logits are float32 of shape (sequences, vocabulary)."""
         if not self._rows:
             return logits
-        if goes_on := self._plain.goes_on():
-            rows = self._others
-        else:
-            self._plain.end()
-            rows = list(self._rows.values())
-        moved = [row for row in rows if not row.take_plain()]
-        changes = bool(moved) and self._follow(moved)
-        if changes or not goes_on:
-            self._divide()
+        rows = self._others + self._plain.step()
+        changes = self._follow(rows)
+        self._others = [row for row in rows if not self._plain.take(row)]
         if changes or self._edits is None or self._has_grammars:
             self._edits = self._prepare(logits)
         self._mask_undecodable(logits)
@@ -338,6 +334,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         rows = [row for row in self._rows.values() if row.request == request]
         if rows:
             self._settle()
+            self._follow_all()
         for row in rows:
             if all(steer.number != number for steer in row.steers):
                 row.steers.append(Steer(number, None, until))
@@ -378,12 +375,9 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         automaton = ThinkingAutomaton.after(plan, arrival.prompt)
         return _Row(automaton, arrival.params, arrival.output, next(self._arrivals))
 
-    def _divide(self) -> None:
-        """See which rows can be left to themselves, now that it is known where each stands."""
-        self._plain.end()
-        rows = self._rows.values()
-        self._plain = _PlainText([row for row in rows if row.automaton.plain_left])
-        self._others = [row for row in rows if not row.automaton.plain_left]
+    def _follow_all(self) -> None:
+        """Have every row followed in the next step, because other things than tokens come to some."""
+        self._plain, self._others = _PlainText(), list(self._rows.values())
 
     def _prepare(self, logits: torch.Tensor) -> Edits:
         """The edits of this step, and of those to come in which nothing changes."""
@@ -399,10 +393,11 @@ class ThinkingLogitsProcessor(LogitsProcessor):
 
     def _follow(self, rows: Sequence[_Row]) -> bool:
         """Let these rows take what came; whether the action of one of them is another now."""
-        fired = set(map(id, self._fired()))
-        for row in rows:
-            if id(row) in fired:
-                row.fires.add(row.seen)
+        if any(isinstance(row.action, Redirect) for row in rows):
+            fired = set(map(id, self._fired()))
+            for row in rows:
+                if id(row) in fired:
+                    row.fires.add(row.seen)
         changed = [row.follow() for row in rows]
         return any(changed)
 
@@ -418,7 +413,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         tokens comes to them. In all other cases it matters only for tokens that are not plain, and `_follow` sees to
         those.
         """
-        self._plain.end()
+        self._plain.settle()
         for row in self._fired():
             row.fires.add(row.seen)
         self._applied = None
@@ -429,7 +424,9 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             if len(self._rows) == len(logits):
                 part.fill_(-torch.inf)
             else:
-                part.index_fill_(0, torch.tensor(list(self._rows), device=logits.device), -torch.inf)
+                if self._indices is None:
+                    self._indices = torch.tensor(list(self._rows), device=logits.device)
+                part.index_fill_(0, self._indices, -torch.inf)
 
 
 def _is_masked(row: torch.Tensor, action: Any) -> bool:
