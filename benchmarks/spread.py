@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import exp, isnan, nan
 from statistics import median
+from typing import Any
 
-from scipy.stats import quantile_test
+import numpy as np
+from scipy.stats import bootstrap, quantile_test
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,26 @@ def median_interval(measured: Sequence[float], confidence: float = 0.95) -> tupl
     """What holds the median of all that could be measured, by order statistics; twice NaN for fewer than six values."""
     interval = quantile_test(measured, p=0.5).confidence_interval(confidence)
     return float(interval.low), float(interval.high)
+
+
+def pooled_median(samples: Sequence[Sequence[float]], confidence: float = 0.95) -> tuple[float, float, float]:
+    """The geometric mean of the medians of several measurements, and what it lies within.
+
+    The interval is found by drawing from each measurement anew (percentile bootstrap); twice NaN where one has fewer
+    than six values.
+    """
+    logs = [np.log(sample) for sample in samples]
+
+    def middle(*drawn: Any, axis: int = -1) -> Any:
+        return np.mean([np.median(each, axis=axis) for each in drawn], axis=0)
+
+    pooled = exp(middle(*logs))
+    if min(map(len, logs)) < 6:
+        return pooled, nan, nan
+    found = bootstrap(logs, middle, confidence_level=confidence, method="percentile", n_resamples=4000, rng=0)
+    return pooled, exp(found.confidence_interval.low), exp(found.confidence_interval.high)
+
+
+def show_within(value: float, low: float, high: float) -> str:
+    """A ratio, and in parentheses its interval where there is one."""
+    return f"{value:.3f}" if isnan(low) else f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -1,9 +1,11 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import overhead
-from benchmarks.benchmark import Section
+from benchmarks.benchmark import Run, Section, Target
 
 FIGURES: dict[str, Any] = {
     "requests_per_second": 1.0,
@@ -36,23 +38,23 @@ def section(**ratios: float) -> Section:
     ("ratios", "reached"),
     [
         ({}, [True, True, True]),
-        ({"none": 0.985, "guard": 0.955, "redirect": 0.951}, [True, True, True]),
-        ({"none": 0.975}, [False, True, True]),
-        ({"guard": 0.94}, [True, False, True]),
-        ({"redirect": 0.94}, [True, True, False]),
+        ({"none": 0.965, "guard": 0.91, "redirect": 0.905}, [True, True, True]),  # square roots: with 1 at the other
+        ({"none": 0.955}, [False, True, True]),
+        ({"guard": 0.9}, [True, False, True]),
+        ({"redirect": 0.9}, [True, True, False]),
         ({"half": 0.5}, [True, True, True]),
     ],
 )
-def test_targets_are_judged_by_the_median_at_the_worst_number_of_streams(
-    ratios: dict[str, float], reached: list[bool]
-) -> None:
+def test_targets_are_judged_by_the_mean_over_all_loads(ratios: dict[str, float], reached: list[bool]) -> None:
     assert [target.reached for target in section(**ratios).targets] == reached
 
 
 def test_what_was_found_is_said_for_every_number_of_streams() -> None:
-    target = section(none=0.975).targets[0]
+    target = section(none=0.81).targets[0]
     assert "within 2 %" in target.text
-    assert target.found == "1.000, 0.975 at 1, 64 streams (plain against plain: 1.000, 1.000)"
+    assert target.found == (
+        "0.900 over all loads; 1.000, 0.810 at 1, 64 streams (plain against plain: 1.000 over all loads; 1.000, 1.000)"
+    )
 
 
 def test_tables_have_a_row_for_every_mode_and_a_column_for_every_number_of_streams() -> None:
@@ -85,10 +87,36 @@ def test_every_budget_leaves_room_for_what_stands_around_the_thinking() -> None:
     assert len(str(overhead.budget(overhead.FORCE, 24)["cap_text"]).split()) == 24 - overhead.FREE_BEFORE_FORCED
 
 
-def test_found_tells_what_the_median_lies_within_where_there_are_enough_runs() -> None:
-    ratios = [0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0, 1.01]
-    pairs = {mode: [pair(ratio) for ratio in ratios] for mode in (overhead.AGAIN, overhead.NO_BUDGET)}
-    (target,) = overhead.section({overhead.WIDE: {"8": pairs}}).targets
+def judged(*loads: list[float]) -> Target:
+    """The target without budgets, from the ratios of each number of streams."""
+    kept = {
+        str(streams): {mode: [pair(ratio) for ratio in ratios] for mode in (overhead.AGAIN, overhead.NO_BUDGET)}
+        for streams, ratios in enumerate(loads, 1)
+    }
+    (target,) = overhead.section({overhead.WIDE: kept}).targets
+    return target
+
+
+def test_found_tells_what_the_values_lie_within_where_there_are_enough_runs() -> None:
+    target = judged([0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0, 1.01])
     # Of eight values the least and the greatest hold the median with 1 - 2 / 2**8, the next two with 93 % only.
-    assert target.found.startswith("0.975 (0.940 to 1.010) at 8 streams")
-    assert target.reached is False
+    assert "over all loads; 0.975 (0.940 to 1.010) at 1 streams" in target.found
+    overall, low, high = map(float, re.findall(r"\d\.\d+", target.found)[:3])
+    assert (overall, target.reached) == (0.975, False)
+    assert 0.94 < low < overall < high < 1.01
+
+
+def test_a_load_that_is_shown_to_miss_its_target_is_not_made_up_for_by_others() -> None:
+    slow, fast = [0.90 + 0.01 * place for place in range(8)], [1.10 + 0.01 * place for place in range(8)]
+    assert judged(slow, fast).reached is False, "the interval at one stream ends at 0.97"
+    assert judged([*slow[:-1], 0.99], fast).reached is True, "it holds 0.98, and the mean is above"
+
+
+def test_what_has_no_target_is_measured_in_every_third_repetition(tmp_path: Path) -> None:
+    for scale in overhead._scales(Run(quick=False, work=tmp_path, say=print)):
+        turns = [[mode.name for mode in scale.order(turn)] for turn in range(6)]
+        assert all(len(names) % 2 == 0 and len(set(names)) == len(names) for names in turns)
+        assert set(turns[0]) == set(turns[3]) == set(scale.names)
+        assert all(set(names) == {mode.name for mode in scale.modes} for names in (turns[1], turns[2]))
+        assert {mode for mode in scale.names if mode.endswith("100 %") or mode == overhead.NO_BUDGET} <= set(turns[1])
+        assert turns[0] != turns[3], "none always comes behind the same one"
