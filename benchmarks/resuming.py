@@ -48,7 +48,7 @@ async def _compare(servers: Mapping[str, RunningServer], run: Run) -> dict[str, 
     """By setting, sequences at once and waits: the repetitions."""
     words = Words()
     settings: dict[str, tuple[Mapping[int, int], Sequence[int]]] = {
-        "short": ({1: 1, 8: 1}, (0, 2)) if run.quick else (SEQUENCES, WAITS),
+        "short": ({1: 2, 8: 1}, (0, 2)) if run.quick else (SEQUENCES, WAITS),
         "long": ({8: 1}, (2,)) if run.quick else (LONG_SEQUENCES, LONG_WAITS),
     }
     # Servers close a connection that was idle for five seconds; it must not be picked in that moment.
