@@ -165,7 +165,7 @@ class _Moves:
             tokens.append(sources[0] if target is None else target)
         self._rows = _indices([move.row for move in moves], device)
         # Places in the logits, all first sources, all second ones and so on, and all targets.
-        self._places = _indices(tokens, device).view(count, -1).T + self._rows * logits.shape[1]
+        self._places = (_indices(tokens, device).view(count, -1).T + self._rows * logits.shape[1]).contiguous()
         self._repeats: torch.Tensor | None = None
         if min(sizes) < most:
             self._repeats = torch.arange(most, device=device)[:, None] >= _indices(sizes, device)
