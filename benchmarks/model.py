@@ -5,6 +5,7 @@ so that a step takes about as long here as one of a large model does on the GPUs
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def add_markers(tokenizer: Any) -> None:
 
 def save_model(folder: Path, *, hidden: int = 256, layers: int = 4, context: int = 40_960) -> Path:
     """Write the model, which never ends its thinking of itself, and its tokenizer."""
-    tokenizer = qwen_tokenizer()
+    tokenizer = deepcopy(qwen_tokenizer())  # that one is shared
     add_markers(tokenizer)
     tokenizer.chat_template = TEMPLATE
     return save_random(
