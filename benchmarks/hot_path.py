@@ -24,8 +24,8 @@ IMPROVED: Sequence[str] = (
     "step in which no row's action is another; before, they were made anew in each step.",
     "In the worker: rows that no token stands behind are masked as ranges; before, as a list of indices for each row.",
     "In the worker: a token that means something has its own row followed; before, all rows of the batch were looked "
-    "through then. Behind the thinking nothing but a start marker means something, and edits are prepared in half of "
-    "the time.",
+    "through then. Behind the thinking nothing but a start marker means something. What the edits of a batch are "
+    "prepared from is put together in fewer steps.",
     "In worker and API server: the tables over the whole vocabulary are made when the server starts; before, the first "
     "request with a budget made them, and all of a batch waited for it.",
     "In the API server: text in which no marker can begin is given on as it is; a chunk of thinking is made with both "

@@ -194,7 +194,8 @@ class ThinkingAutomaton:
                 without a target, than the likeliest other token. None where that is not known: then the first token of
                 a wait text is taken for a replaced attempt to end, and nothing else for one.
         """
-        if self.take_plain(token):
+        if self.plain_left and token not in self.notable:
+            self.pass_over(1, token)  # whatever is known of it, and the action stays what it was
             return
         script, at = self._script, self._at
         if script is not None and token == script.tokens[at]:
@@ -210,16 +211,6 @@ class ThinkingAutomaton:
                 if len(started.tokens) > 1:
                     self._force(started, at=1)
         self._arm()
-
-    def take_plain(self, token: int) -> bool:
-        """Advance over a token that changes nothing but the count, whatever is known of it; whether it was one.
-
-        The action for the next step then stays what it was.
-        """
-        if not self.plain_left or token in self.notable:
-            return False
-        self.pass_over(1, token)
-        return True
 
     def pass_over(self, number: int, last: int) -> None:
         """Advance over so many tokens at once, none of them notable and no more than `plain_left`."""
