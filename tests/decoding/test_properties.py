@@ -215,7 +215,7 @@ def test_a_forced_text_is_whole_unless_the_cap_cuts_a_wait(story: Story) -> None
 
 
 #: What an automaton keeps to be faster, and that is no part of its state.
-KEPT = {"_action", "plain_left"}
+KEPT = {"_action", "notable", "plain_left"}
 
 
 def state_of(automaton: ThinkingAutomaton) -> dict[str, object]:
