@@ -424,8 +424,10 @@ def initial_phase(plan: ThinkingPlan, prompt: Sequence[int]) -> Phase:
     The last marker decides, unless a control token that is no part of it follows: then it belongs to an earlier turn,
     or to a text that somebody wrote, and the reply has not begun to think.
     """
-    start, end = plan.start.ids, plan.end.ids
+    start, end, landmarks = plan.start.ids, plan.end.ids, plan.landmarks
     for stop in range(len(prompt), 0, -1):
+        if prompt[stop - 1] not in landmarks:  # as nearly every token of a long text
+            continue
         if _stands(start, prompt, stop):
             return Phase.THINKING
         if _stands(end, prompt, stop):

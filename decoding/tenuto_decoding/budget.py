@@ -3,7 +3,7 @@
 import difflib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal, Self, get_args
@@ -123,30 +123,34 @@ class ThinkingBudget:
 FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ThinkingBudget))
 
 
-def check_names(mapping: Mapping[str, Any]) -> None:
-    """Refuse keys that look like a misspelt budget field (`max_thinking_token`, `minThinkingTokens`).
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names that look like a misspelt budget field (`max_thinking_token`, `minThinkingTokens`).
 
     Raises:
-        InvalidBudget: naming the key and the field that it resembles.
+        InvalidBudget: naming the name and the field that it resembles.
     """
-    for key in mapping:
-        meant = resembled_field(key)
+    for name in names:
+        meant = resembled_field(name)
         if meant is not None:
-            raise InvalidBudget(key, f"is not a field; did you mean {meant}?")
+            raise InvalidBudget(name, f"is not a field; did you mean {meant}?")
+
+
+def resembled_field(name: str) -> str | None:
+    """The budget field that an unknown name was probably meant for, or None."""
+    return _resembled(name) if len(name) <= LONGEST_SLIP else None
 
 
 @lru_cache(maxsize=4096)
-def resembled_field(name: str) -> str | None:
-    """The budget field that an unknown name was probably meant for, or None."""
-    if name in FIELDS or len(name) > _LONGEST_SLIP:
+def _resembled(name: str) -> str | None:
+    if name in FIELDS:
         return None
     plain = name.lower().replace("_", "").replace("-", "")
     close = difflib.get_close_matches(plain, _PLAIN_FIELDS, n=1, cutoff=0.88)
     return _PLAIN_FIELDS[close[0]] if close else None
 
 
-#: Longer names are no slips of ours: the comparison costs their length.
-_LONGEST_SLIP = 40
+#: Longer names are no slips of ours: the comparison costs their length, and what remembers them keeps them.
+LONGEST_SLIP = 40
 
 _PLAIN_FIELDS = {name.replace("_", ""): name for name in FIELDS if name != "scope"} | {
     "closeloops": "loop_tokens",

@@ -60,6 +60,7 @@ class ThinkingPlan:
         boundaries: control tokens; in a prompt they part the turns.
         notable: ids that may change the state where nothing is being forced, within thinking; others are plain text.
         notable_outside: the same before and after it.
+        landmarks: ids that say in which phase a reply to a prompt begins, or may be the last of what says it.
     """
 
     start: Marker
@@ -83,11 +84,13 @@ class ThinkingPlan:
     boundaries: frozenset[int] = frozenset()
     notable: frozenset[int] = field(init=False, repr=False, compare=False)
     notable_outside: frozenset[int] = field(init=False, repr=False, compare=False)
+    landmarks: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         begun = {text[0] for text in self.waits if text}
         object.__setattr__(self, "notable", frozenset(begun).union(self.end.ids, self.stops, self.also_ends))
         object.__setattr__(self, "notable_outside", frozenset(self.start.ids))
+        object.__setattr__(self, "landmarks", self.boundaries.union([self.start.ids[-1], self.end.ids[-1]]))
 
     @property
     def opens_itself(self) -> bool:

@@ -5,9 +5,10 @@ Every name for the cap means exactly `max_thinking_tokens`; `docs/budgets.md` li
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Self
 
-from tenuto_decoding.budget import FIELDS, MAX_TOKENS, ThinkingBudget, check_names, resembled_field
+from tenuto_decoding.budget import FIELDS, LONGEST_SLIP, MAX_TOKENS, ThinkingBudget, check_names, resembled_field
 from tenuto_decoding.errors import InvalidBudget
 
 #: Values of `max_thinking_tokens` beside a number: what leaves room for the answer; no cap, whatever the defaults say.
@@ -47,6 +48,13 @@ _THINKING_TYPES = ("enabled", "disabled", "adaptive", "auto")
 _CAP_NAME, _MODEL = "thinking_cap_name", "thinking_model"
 OWN_KEYS = frozenset({*FIELDS, RESERVE, EFFORT, _CAP_NAME, _MODEL})
 
+#: Every name in a body that may ask for something, or for whose value there is something to check.
+_ASKING = frozenset(
+    {*FIELDS, RESERVE, EFFORT, *(path[0] for path in (*CAP_PATHS, *_SWITCHES))}.union(
+        _NESTED, _EFFORT_PLACES, _OBJECTS, [_XARGS]
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -79,7 +87,11 @@ class Asked:
         Raises:
             InvalidBudget: for wrong values, for two caps that differ, and for names that look like a slip.
         """
-        _check_all_names(body)
+        _check_names(body)
+        model = _text_or_none(body.get("model"))
+        if _ASKING.isdisjoint(body):  # as in most requests
+            return cls(model=model)
+        _check_objects(body)
         body = _with_xargs(body)
         fields = {name: body[name] for name in FIELDS if body.get(name) is not None}
         name, cap = CAP, fields.get(CAP)
@@ -93,7 +105,7 @@ class Asked:
         reserve = body.get(RESERVE)
         if reserve is not None:
             _check_count(RESERVE, reserve)
-        return cls(fields, name, _effort(body), reserve, _text_or_none(body.get("model")))
+        return cls(fields, name, _effort(body), reserve, model)
 
     def to_extra_args(self) -> dict[str, Any]:
         """The entries of `SamplingParams.extra_args` that carry the wishes to the engine's door; empty without any."""
@@ -117,31 +129,50 @@ class Asked:
         Raises:
             InvalidBudget: as for a body.
         """
-        check_names({name: value for name, value in entries.items() if name not in OWN_KEYS})
+        check_names(name for name in entries if name not in OWN_KEYS)
         fields = {name: entries[name] for name in FIELDS if entries.get(name) is not None}
         name = entries.get(_CAP_NAME, CAP)
         if native_cap is not None and CAP not in fields:
             name, fields = "thinking_token_budget", {**fields, CAP: native_cap}
-        _check_fields(fields)
+        if fields:
+            _check_fields(fields)
         return cls(fields, name, entries.get(EFFORT), entries.get(RESERVE), entries.get(_MODEL))
 
 
-def _check_all_names(body: Mapping[str, Any]) -> None:
-    for name, part in (("body", body), *((outer, body.get(outer)) for outer in (_XARGS, *_NESTED))):
-        if isinstance(part, Mapping) and len(part) > MAX_FIELDS:
-            raise InvalidBudget(name, f"has {len(part)} fields; at most {MAX_FIELDS} are taken")
-    for outer in _OBJECTS:
-        if isinstance(body.get(outer), str | int | float | list):
-            raise InvalidBudget(outer, f"{_show(body[outer])} is not an object")
-    check_names({name: value for name, value in body.items() if name not in _TOP_LEVEL})
+def _check_names(body: Mapping[str, Any]) -> None:
+    _check_number("body", body)
     for name in body:
-        meant = _OTHER_SLIPS.get(name.lower().replace("_", "").replace("-", ""))
-        if meant is not None and name != meant:
+        meant = _meant(name) if len(name) <= LONGEST_SLIP else None
+        if meant is not None:
             raise InvalidBudget(name, f"is not a field; did you mean {meant}?")
     if "extra_body" in body:
         raise InvalidBudget(
             "extra_body", "is an argument of the openai SDK, no field: what is in it belongs into the body itself"
         )
+
+
+@lru_cache(maxsize=4096)
+def _meant(name: str) -> str | None:
+    """The field that an unknown name in a body was probably meant for, or None."""
+    if name in _TOP_LEVEL:
+        return None
+    other = _OTHER_SLIPS.get(name.lower().replace("_", "").replace("-", ""))
+    return resembled_field(name) if other in (None, name) else other
+
+
+def _check_number(name: str, part: Mapping[str, Any]) -> None:
+    if len(part) > MAX_FIELDS:
+        raise InvalidBudget(name, f"has {len(part)} fields; at most {MAX_FIELDS} are taken")
+
+
+def _check_objects(body: Mapping[str, Any]) -> None:
+    """Check the objects among the fields that may ask for something: that they are objects, and their names."""
+    for outer in (_XARGS, *_NESTED):
+        if isinstance(body.get(outer), Mapping):
+            _check_number(outer, body[outer])
+    for outer in _OBJECTS:
+        if isinstance(body.get(outer), str | int | float | list):
+            raise InvalidBudget(outer, f"{_show(body[outer])} is not an object")
     for outer in _NESTED:
         inner = body.get(outer)
         for name in inner if isinstance(inner, Mapping) else ():
@@ -155,7 +186,7 @@ def _with_xargs(body: Mapping[str, Any]) -> Mapping[str, Any]:
     given = body.get(_XARGS)
     if not isinstance(given, Mapping):
         return body
-    check_names({name: value for name, value in given.items() if name not in OWN_KEYS})
+    check_names(name for name in given if name not in OWN_KEYS)
     wishes = {name: value for name, value in given.items() if name in OWN_KEYS and value is not None}
     for name, value in wishes.items():
         if name in (_CAP_NAME, _MODEL):

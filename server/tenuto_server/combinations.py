@@ -28,8 +28,7 @@ def check_combination(
     Raises:
         InvalidBudget: naming the sampling parameter, and in its message the field of the budget.
     """
-    phase = initial_phase(plan, prompt)
-    if not plan.enforced or phase is Phase.ANSWER:
+    if not plan.enforced or (phase := initial_phase(plan, prompt)) is Phase.ANSWER:
         return
     stops = set(asked_stops)
     _check_stops(stops, plan, phase)

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -89,6 +90,11 @@ class ThinkingEngine(AsyncLLM):
         running = RunningReply(response_id, first, key, reply, request.budget, request.check_floor)
         return self._accounted(outputs, running, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
 
+    @cached_property
+    def _eos_token_id(self) -> int | None:
+        eos: int | None = self.renderer.get_eos_token_id()
+        return eos
+
     def check(self, prompt: Any, sampling_params: SamplingParams) -> None:
         """Raise what `generate` would raise, for callers who learn of it too late there."""
         self._prepare(prompt, sampling_params)
@@ -104,7 +110,7 @@ class ThinkingEngine(AsyncLLM):
         params = given.clone()
         # vLLM puts the model's own stop ids in later; they end the thinking as well.
         fields = self.input_processor.generation_config_fields
-        params.update_from_generation_config(fields, self.renderer.get_eos_token_id())
+        params.update_from_generation_config(fields, self._eos_token_id)
         if counting is None or markers is None:
             return _Prepared(ids, params, None, None, set_by, resolution.check_floor, None)
         begins: bool | None = None

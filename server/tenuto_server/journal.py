@@ -28,6 +28,8 @@ _LONGEST = 200
 
 #: How an error begins in the midst of a stream: OpenAI's, Anthropic's, that of the Responses API.
 _STREAMED_ERRORS = (b'data: {"error":', b"event: error", b"event: response.failed")
+#: The same behind the end of the last choice, where it comes in one piece with what stands before it.
+_LATE_ERROR = b'\n\ndata: {"error":'
 
 
 class Outcome(StrEnum):
@@ -236,7 +238,7 @@ def _watching(record: Record, send: Send) -> Send:
             body = message.get("body", b"")
             if record.first_byte is None and not record.was_left:
                 record.first_byte = time.monotonic()
-            if body.startswith(_STREAMED_ERRORS):
+            if body.startswith(_STREAMED_ERRORS) or _LATE_ERROR in body:
                 record.has_failed = True
             if not message.get("more_body", False):
                 record.is_complete = True

@@ -5,7 +5,6 @@ for one request, and what would let a request reach beyond its own reply.
 """
 
 import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,12 +102,13 @@ def check_body(body: Any, limits: Limits) -> None:
     Raises:
         InvalidRequest: naming the field, the value and the bound.
     """
-    for _ in _objects(body):
-        pass
     if not isinstance(body, dict):
+        if isinstance(body, list):
+            _check_within(body, None)
         return
-    for node in _objects([body.get(field) for field in _HOLDS_MEDIA]):
-        _check_media(node, limits)
+    for field, value in body.items():
+        if isinstance(value, (dict, list)):
+            _check_within(value, limits if field in _HOLDS_MEDIA else None, depth=2)
     _check_not_taken(body)
     _check_id(body.get("request_id"))
     _check_at_most("n", body.get("n"), limits.n, "--max-n")
@@ -145,10 +145,9 @@ def _count_prompts(prompt: Any) -> int:
 
 
 def _check_not_taken(body: dict[str, Any]) -> None:
-    for field, reason in _NOT_TAKEN.items():
-        value = body.get(field)
-        if value is not None and value != _HARMLESS.get(field):
-            raise InvalidRequest(field, reason)
+    for field in _NOT_TAKEN:
+        if field in body and body[field] not in (None, _HARMLESS.get(field)):
+            raise InvalidRequest(field, _NOT_TAKEN[field])
     for field, keys, reason in (
         ("vllm_xargs", _NOT_TAKEN_XARGS, "is not for requests to say"),
         (
@@ -177,6 +176,24 @@ def _check_at_most(field: str, value: Any, bound: int, option: str) -> None:
         raise InvalidRequest(field, f"{_show(value)} is above {bound}, the most that this server takes ({option})")
 
 
+def _check_within(node: dict[str, Any] | list[Any], media: Limits | None, depth: int = 1) -> None:
+    """Check how deep this is nested, and, with limits, the media in all of it.
+
+    Raises:
+        InvalidRequest: also below so many levels that whoever parses it further could run out of stack.
+    """
+    if depth > MAX_DEPTH:
+        raise InvalidRequest("body", f"is nested more than {MAX_DEPTH} levels deep")
+    if isinstance(node, dict):
+        if media is not None:
+            _check_media(node, media)
+        if node.get("type") == "tool_use":  # what a tool of Anthropic's API was called with is text to the model
+            node = {key: value for key, value in node.items() if key != "input"}
+    for child in node.values() if isinstance(node, dict) else node:
+        if isinstance(child, (dict, list)):
+            _check_within(child, media, depth + 1)
+
+
 def _check_media(node: dict[str, Any], limits: Limits) -> None:
     for field in _MEDIA:
         if field in node:
@@ -202,28 +219,6 @@ def _scheme(url: str) -> str:
         return urlsplit(url.strip()).scheme
     except ValueError:
         return ""
-
-
-def _objects(body: Any) -> Iterator[dict[str, Any]]:
-    """All JSON objects within, level by level.
-
-    Raises:
-        InvalidRequest: below so many levels that whoever parses it further could run out of stack.
-    """
-    level = [body] if isinstance(body, dict | list) else []
-    for _ in range(MAX_DEPTH):
-        yield from (node for node in level if isinstance(node, dict))
-        level = [child for node in level for child in _children(node) if isinstance(child, dict | list)]
-        if not level:
-            return
-    raise InvalidRequest("body", f"is nested more than {MAX_DEPTH} levels deep")
-
-
-def _children(node: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    if isinstance(node, list):
-        return node
-    # What a tool of Anthropic's API was called with is text to the model.
-    return [value for key, value in node.items() if key != "input" or node.get("type") != "tool_use"]
 
 
 def _show(value: Any) -> str:

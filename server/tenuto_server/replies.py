@@ -35,6 +35,11 @@ class Account:
         return bool(self.replies)
 
     @property
+    def is_over(self) -> bool:
+        """Whether all that is known of has been generated."""
+        return self.known and all(choice.is_finished for choice in self.choices)
+
+    @property
     def choices(self) -> list[Choice]:
         """The choices of all replies, which is how they are numbered: those of the first prompt, of the second, ..."""
         return [choice for reply in self.replies for choice in reply.choices]
@@ -90,15 +95,21 @@ def tell_choices(response: Any, account: Account) -> None:
 
 async def tell_chunks(events: AsyncGenerator[str, None], account: Account) -> AsyncGenerator[str, None]:
     """The same for a stream: the report stands in a choice's last chunk, the count wherever usage is told."""
+    ended, rest = False, ""
     # Everything was asked of the engine before the stream began, but for the steps of a search.
     async with aclosing(account.following(events) if account.is_void else events) as followed:
         async for event in followed:
             # Only what has something to be added is parsed. In JSON as vLLM writes it, without spaces, neither of the
             # two texts can stand within a string: its quotes would be escaped.
             if '"finish_reason":"' in event or '"usage":{' in event:
-                yield _tell_chunk(event, account)
+                event = _tell_chunk(event, account)
+                ended = ended or account.is_over
+            if ended:  # what is left comes at once, so it goes in one piece
+                rest += event
             else:
                 yield event
+    if rest:
+        yield rest
 
 
 def _tell_chunk(event: str, account: Account) -> str:

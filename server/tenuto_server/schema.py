@@ -84,7 +84,7 @@ class BudgetFields(OpenAIBaseModel):
         "before it.",
     )
 
-    _asked: Asked = PrivateAttr(default_factory=Asked)
+    _asked: Asked = PrivateAttr()  # set below, whatever the request is made of
 
     @model_validator(mode="wrap")
     @classmethod

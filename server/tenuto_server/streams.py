@@ -12,13 +12,16 @@ from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
 #: Key of a scope for the `send` of the outermost middleware; absent where one further in may have to see every chunk.
 OUTERMOST_SEND = "tenuto.send"
 
+#: The last event of a stream in OpenAI's shape.
+DONE = "data: [DONE]\n\n"
+
 
 class EventStream(StreamingResponse):
     """Server-sent events.
 
     Starlette hands every chunk through all layers of the application: its handlers of exceptions, metrics, CORS. What
     these look at is how a response begins and that it has ended, so chunks in between go past them. And it watches for
-    the client's leaving with a task group, where two tasks do.
+    the client's leaving with a task group, where two tasks do. The last event goes out with the end of the response.
     """
 
     def __init__(self, events: AsyncGenerator[str, None]) -> None:
@@ -39,10 +42,14 @@ class EventStream(StreamingResponse):
 
     async def _stream(self, send: Send, send_chunk: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        end = b""
         async with aclosing(self._events) as events:  # also where a client that does not read has stopped it
             async for event in events:
-                await send_chunk({"type": "http.response.body", "body": event.encode(), "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if event.endswith(DONE):
+                    end = event.encode()
+                else:
+                    await send_chunk({"type": "http.response.body", "body": event.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": end, "more_body": False})
 
 
 def streamed(events: AsyncGenerator[str, None], raw_request: Request) -> EventStream:

@@ -33,7 +33,7 @@ class SteeringRequest(BaseModel):
     @classmethod
     def check_floor(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            check_names({name: value for name, value in data.items() if name not in cls.model_fields})
+            check_names(name for name in data if name not in cls.model_fields)
             if data.get(_FLOOR) is not None:
                 ThinkingBudget(min_thinking_tokens=data[_FLOOR])
         return data
