@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from tenuto_decoding.automaton import EndedBy, ThinkingAutomaton
+from tenuto_decoding.automaton import EndedBy, Phase, ThinkingAutomaton
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.plan import ThinkingPlan
 from tenuto_decoding.steering import Steer
@@ -68,6 +68,7 @@ class Choice:
         self._plan, self._budget, self._prompt, self._set_by = plan, budget, prompt, set_by
         self._steers: dict[int, list[int | None]] = {}  # by their positions
         self._steered = 0
+        self._closers = frozenset([plan.end.ids[-1], *plan.also_ends] if plan.enforced else ())
         self._automaton = self.begin()
         self._taken = 0  # how many ids it has taken
         self._report: ThinkingReport | None = None  # of these ids, once it was asked for
@@ -76,23 +77,33 @@ class Choice:
         """The automaton before the first token."""
         return ThinkingAutomaton.after(self._plan, self._prompt)
 
-    def take(self, ids: Sequence[int]) -> None:
-        """Newly generated tokens."""
+    def take(self, ids: Sequence[int]) -> bool:
+        """Take newly generated tokens.
+
+        Returns:
+            Whether they ended the thinking and it left something to guess: what the engine knows of it can be asked
+            for while the answer is being written.
+        """
         self.ids.extend(ids)
         self._report = None
         if len(self.ids) - self._taken >= _AT_ONCE:
             self._catch_up()
+        ends = not self._closers.isdisjoint(ids)
+        return ends and self.needs_redirects and self._automaton.phase is Phase.ANSWER
 
-    def _catch_up(self, fired: Container[int] | None = None) -> ThinkingAutomaton:
-        """The automaton, once it has taken all ids; from the first one on, it can be told which redirects fired."""
+    def _catch_up(self, fired: Container[int] | None = None, until: int | None = None) -> ThinkingAutomaton:
+        """The automaton, once it has taken all ids, or those before a position; from the first one on, it can be told
+        which redirects fired.
+        """
+        new = self.ids[self._taken : until]
         if self._steers:
-            for position, token in enumerate(self.ids[self._taken :], self._taken):
-                for until in self._steers.get(position, ()):
-                    self._steered += self._automaton.steer(until)
+            for position, token in enumerate(new, self._taken):
+                for floor in self._steers.get(position, ()):
+                    self._steered += self._automaton.steer(floor)
                 self._automaton.advance(token, None if fired is None else position in fired)
         else:  # as nearly always; the automaton is quick about plain text
-            self._automaton.advance_all(self.ids[self._taken :], fired)
-        self._taken = len(self.ids)
+            self._automaton.advance_all(new, fired)
+        self._taken += len(new)
         return self._automaton
 
     @property
@@ -100,15 +111,19 @@ class Choice:
         """Whether the tokens do not tell what happened: a "Wait" may be the model's own, an end marker a stop's."""
         return self._catch_up().guessed
 
-    def settle(self, redirects: Iterable[int], steers: Iterable[Steer] = ()) -> None:
-        """Recount, knowing at which positions a redirect fired and the choice was steered."""
+    def settle(self, redirects: Iterable[int], steers: Iterable[Steer] = (), until: int | None = None) -> None:
+        """Recount, knowing at which positions a redirect fired and the choice was steered.
+
+        Args:
+            until: position from which on nothing is known of redirects; None where all is.
+        """
         self._report = None
         self._steers.clear()
         for steer in steers:
             if steer.position is not None:
                 self._steers.setdefault(steer.position, []).append(steer.until)
         self._automaton, self._steered, self._taken = self.begin(), 0, 0
-        self._catch_up(frozenset(redirects))
+        self._catch_up(frozenset(redirects), until)
 
     @property
     def report(self) -> ThinkingReport:

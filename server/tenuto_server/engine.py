@@ -1,5 +1,6 @@
 """vLLM's engine with thinking budgets: the one place that every request passes, whatever its endpoint."""
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -166,19 +167,37 @@ class ThinkingEngine(AsyncLLM):
 
     async def _accounted(self, outputs: Outputs, running: RunningReply, *, cumulative: bool) -> Outputs:
         choices = running.reply.choices
+        early: asyncio.Task[None] | None = None
         with self._running.during(running):
-            async with aclosing(outputs):
-                async for output in outputs:
-                    ended = []
-                    for completion in output.outputs:
-                        choice = choices[completion.index]
-                        ids = completion.token_ids
-                        choice.take(ids[len(choice.ids) :] if cumulative else ids)
-                        if completion.finished():
-                            ended.append(choice)
-                    if ended:
-                        await self._settle(ended, running)
-                    yield output
+            try:
+                async with aclosing(outputs):
+                    async for output in outputs:
+                        ended = []
+                        for completion in output.outputs:
+                            choice = choices[completion.index]
+                            ids = completion.token_ids
+                            closed = choice.take(ids[len(choice.ids) :] if cumulative else ids)
+                            if completion.finished():
+                                ended.append(choice)
+                            elif closed and early is None and not running.steers:
+                                early = asyncio.create_task(self._settle_early(choice, running))
+                                early.add_done_callback(_told)
+                        if ended:
+                            if early is not None and not early.done():
+                                self._reports.hurry()
+                                await early
+                            await self._settle(ended, running)
+                        yield output
+            finally:
+                if early is not None:
+                    early.cancel()
+
+    async def _settle_early(self, choice: Choice, running: RunningReply) -> None:
+        """Ask what only the engine's workers know of thinking that has ended, so that the reply's end need not wait."""
+        reports = await self._reports.of(running.key, soon=True)
+        for other, report in assign(running.reply.choices, reports):
+            if other is choice and report is not None:
+                choice.settle(report.fires, report.steers, until=len(report.ids))
 
     async def _settle(self, ended: Sequence[Choice], running: RunningReply) -> None:
         """Make the reports of choices that ended final, with what only the engine's workers know."""
@@ -204,6 +223,12 @@ class ThinkingEngine(AsyncLLM):
             "collective_rpc", method, None, arguments, None
         )
         return [next(filter(None, workers), workers[0]) for workers in engines]
+
+
+def _told(task: "asyncio.Task[None]") -> None:
+    """What a task failed with has been told to somebody: what nobody asks for is no error of its own."""
+    if not task.cancelled():
+        task.exception()
 
 
 def with_budget(params: SamplingParams, budget: ThinkingBudget | None, key: str) -> SamplingParams:

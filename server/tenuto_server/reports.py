@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tenuto_decoding.steering import SequenceReport, Steer
@@ -23,6 +24,10 @@ async def read_reports(requests: Sequence[str], call: Call) -> list[list[Sequenc
     ]
 
 
+#: How long requests are gathered that nobody waits for yet, in seconds: a few steps of the engine.
+_PAUSE = 0.01
+
+
 class Reports:
     """Reads the reports of replies that end. One call is under way at a time, and asks for all that came meanwhile.
 
@@ -36,9 +41,16 @@ class Reports:
         self._call = call
         self._waiting: dict[str, asyncio.Future[list[SequenceReport]]] = {}
         self._asking: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
-    async def of(self, request: str) -> list[SequenceReport]:
-        """The reports of a request's sequences as they are now. Raises what the call raises."""
+    async def of(self, request: str, *, soon: bool = False) -> list[SequenceReport]:
+        """The reports of a request's sequences as they are now. Raises what the call raises.
+
+        Args:
+            soon: nobody waits for them yet, so they are asked for together with those that come within a moment.
+        """
+        if not soon:
+            self.hurry()
         if request not in self._waiting:
             self._waiting[request] = asyncio.get_running_loop().create_future()
         found = self._waiting[request]
@@ -46,8 +58,17 @@ class Reports:
             self._asking = asyncio.get_running_loop().create_task(self._ask())
         return await asyncio.shield(found)  # whoever gives up leaves the others theirs
 
+    def hurry(self) -> None:
+        """Somebody waits now for what was to be had soon."""
+        self._hurry.set()
+
     async def _ask(self) -> None:
         while self._waiting:
+            if not self._hurry.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PAUSE):
+                        await self._hurry.wait()
+            self._hurry.clear()
             asked, self._waiting = self._waiting, {}
             try:
                 reports = await read_reports(list(asked), self._call)

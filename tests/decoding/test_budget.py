@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenuto_decoding import FIELDS, InvalidBudget, ThinkingBudget, ThinkingError
-from tenuto_decoding.budget import MAX_TEXT_LENGTH, MAX_TOKENS, MAX_WAIT_TEXTS, MAX_WAITS, resembled_field
+from tenuto_decoding.budget import (
+    LONGEST_SLIP,
+    MAX_TEXT_LENGTH,
+    MAX_TOKENS,
+    MAX_WAIT_TEXTS,
+    MAX_WAITS,
+    _resembled,
+    resembled_field,
+)
 
 COUNTS = ("max_thinking_tokens", "min_thinking_tokens", "num_waits", "landing_tokens")
 
@@ -129,6 +137,12 @@ def test_a_misspelt_field_is_refused_with_the_right_name(name: str, meant: str) 
 )
 def test_other_peoples_fields_are_left_alone(name: str) -> None:
     assert resembled_field(name) is None
+
+
+def test_long_names_are_neither_compared_nor_remembered() -> None:
+    remembered = _resembled.cache_info().currsize
+    assert resembled_field("max_thinking_tokens" + "x" * LONGEST_SLIP) is None
+    assert _resembled.cache_info().currsize == remembered
 
 
 @given(

@@ -84,6 +84,37 @@ def test_a_stop_that_became_an_end_marker_is_told_from_the_models_own_end(chatml
         assert ended.report.ended_by == ended_by
 
 
+def test_what_an_ended_thinking_left_to_guess_can_be_asked_for_before_the_reply_ends(chatml: Any) -> None:
+    counted = choice(chatml, num_waits=1, max_thinking_tokens=90)
+    thinking = ids(chatml, "<|im_start|>think\nWaitabc\n")
+    assert not counted.take(thinking), "the thinking goes on"
+    asking = [counted.take([token]) for token in ids(chatml, "<|im_start|>answer\n")]
+    assert True in asking, "whether the model wrote the Wait, or a redirect did"
+    known = len(counted.ids)
+    counted.take(ids(chatml, "x"))
+    counted.settle([], until=known)
+    assert not counted.needs_redirects
+    assert counted.report.waits == 0
+    counted.take(ids(chatml, "y<|im_end|>"))
+    assert not counted.needs_redirects, "nothing behind the thinking can have been redirected"
+
+
+def test_what_is_not_known_yet_stays_a_guess(chatml: Any) -> None:
+    counted = choice(chatml, num_waits=1, max_thinking_tokens=90)
+    counted.take(ids(chatml, "<|im_start|>think\nabc"))
+    known = len(counted.ids)
+    counted.take(ids(chatml, "Waitabc\n<|im_start|>answer\n"))
+    counted.settle([], until=known)
+    assert counted.needs_redirects
+
+
+def test_thinking_that_left_nothing_to_guess_is_not_asked_for(chatml: Any) -> None:
+    counted = choice(chatml)
+    assert not counted.take(ids(chatml, "<|im_start|>think\nabc\n<|im_start|>answer\n"))
+    capped = choice(chatml, max_thinking_tokens=3)
+    assert not capped.take(ids(chatml, "<|im_start|>think\nabc\n<|im_start|>answer\n"))
+
+
 def test_a_cap_that_was_reached_needs_no_word_from_the_engine(chatml: Any) -> None:
     capped = choice(chatml, max_thinking_tokens=2)
     capped.take(ids(chatml, "<|im_start|>thinkab\n<|im_start|>answer\nFinal Answer:x<|im_end|>"))

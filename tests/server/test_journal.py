@@ -125,6 +125,7 @@ def total() -> float:
         ({"padding": "x" * 1000}, "invalid", 413),
         ({"stream": True, "error": 'data: {"error": {"message": "dead"}}\n\n'}, "error", 200),
         ({"stream": True, "error": 'event: error\ndata: {"type":"error"}\n\n'}, "error", 200),
+        ({"stream": True, "error": 'data: {"choices":[]}\n\ndata: {"error": {"message": "dead"}}\n\n'}, "error", 200),
         ({"stream": True, "error": 'data: {"text": "data: {error"}\n\n'}, "ok", 200),
     ],
     ids=str,

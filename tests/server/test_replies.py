@@ -16,6 +16,7 @@ from tenuto_decoding.plan import compile_plan
 from tenuto_server.accounting import Reply, collect_replies, hand_over
 from tenuto_server.replies import Account, open_account, tell_choices, tell_chunks
 from tenuto_server.service import Service
+from tenuto_server.streams import DONE
 
 THINKING = "<|im_start|>think"
 
@@ -105,6 +106,32 @@ async def test_a_stream_is_accounted_for_even_where_it_generates_later(chatml: A
     assert ended["choices"][0]["thinking"]["tokens"] == 2
     assert usage["usage"] == {"completion_tokens": 4, "completion_tokens_details": {"reasoning_tokens": 2}}
     assert told[2] == "data: [DONE]\n\n"
+
+
+async def test_what_follows_the_last_tokens_of_all_choices_comes_in_one_piece(chatml: Any) -> None:
+    def ended(index: int) -> str:
+        return f'data: {{"choices":[{{"index":{index},"text":"","finish_reason":"stop"}}]}}\n\n'
+
+    usage = 'data: {"choices":[],"usage":{"completion_tokens":4}}\n\n'
+    account = Account()
+    with collect_replies(account.replies):
+        replies = [generate(chatml, "x"), generate(chatml, "y")]
+
+    async def events() -> AsyncGenerator[str, None]:
+        for index, reply in enumerate(replies):
+            yield f'data: {{"choices":[{{"index":{index},"text":"x","finish_reason":null}}]}}\n\n'
+            reply.choices[0].is_finished = True
+            yield ended(index)
+        yield usage
+        yield DONE
+
+    *pieces, last = [event async for event in tell_chunks(events(), account)]
+    assert [piece.count("data: ") for piece in pieces] == [1, 1, 1]
+    assert last.count("data: ") == 3
+    assert last.endswith(DONE)
+    first, second = (json.loads(event) for event in last.removeprefix("data: ").split("\n\ndata: ")[:2])
+    assert first["choices"][0]["thinking"]["ended_by"] == "none"
+    assert second["usage"]["completion_tokens_details"] == {"reasoning_tokens": 0}
 
 
 async def test_usage_never_tells_of_more_thinking_than_tokens(chatml: Any) -> None:

@@ -51,6 +51,28 @@ async def test_those_who_come_while_a_call_is_under_way_share_the_next_one() -> 
     assert workers.asked == [["a"], ["b", "c", "a"]]
 
 
+async def test_those_who_can_wait_are_asked_for_together_and_with_the_first_who_cannot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers = Workers()
+    workers.may_answer.set()
+    reports = Reports(workers.call)
+    early = [asyncio.create_task(reports.of(name, soon=True)) for name in ("a", "b")]
+    assert await asyncio.gather(*early) == [report("a"), report("b")]
+    assert workers.asked == [["a", "b"]], "after a moment"
+    monkeypatch.setattr("tenuto_server.reports._PAUSE", 3600)
+    early = [asyncio.create_task(reports.of(name, soon=True)) for name in ("c", "d")]
+    await asyncio.sleep(0.01)
+    assert workers.asked == [["a", "b"]]
+    assert await reports.of("e") == report("e")
+    assert workers.asked[1:] == [["c", "d", "e"]]
+    assert await asyncio.gather(*early) == [report("c"), report("d")]
+    waited_for = asyncio.create_task(reports.of("f", soon=True))
+    await asyncio.sleep(0.01)
+    reports.hurry()
+    assert await waited_for == report("f")
+
+
 async def test_an_error_reaches_those_who_asked_and_nobody_else() -> None:
     workers = Workers(RuntimeError("no"))
     workers.may_answer.set()

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tenuto_server.journal import Journal, Record, current_record
-from tenuto_server.streams import OUTERMOST_SEND, EventStream
+from tenuto_server.streams import DONE, OUTERMOST_SEND, EventStream
 
 START = ("http.response.start", None)
 EVENTS = ["data: 1\n\n", "data: {}\n\n", "data: ü\n\n"]
@@ -58,6 +58,18 @@ def shown(messages: list[Message]) -> list[tuple[str, Any]]:
 
 
 WHOLE = [START, *(("http.response.body", event.encode()) for event in EVENTS), ("http.response.body", b"")]
+
+
+async def test_the_last_event_goes_out_with_the_end_of_the_response() -> None:
+    async def told() -> AsyncGenerator[str, None]:
+        yield EVENTS[0]
+        yield EVENTS[1] + DONE
+
+    sent = await ask(EventStream(told()))
+    assert [(message["body"], message["more_body"]) for message in sent[1:]] == [
+        (EVENTS[0].encode(), True),
+        ((EVENTS[1] + DONE).encode(), False),
+    ]
 
 
 @pytest.mark.parametrize("is_short_way", [True, False])
