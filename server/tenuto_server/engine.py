@@ -67,7 +67,7 @@ class ThinkingEngine(AsyncLLM):
         # What the workers know requests by: a random part once, for randomness is a system call.
         self._keys = map(f"{uuid.uuid4().hex}-{{}}".format, count())
         self._running = RunningReplies(Departures(self._call).add)
-        self._reports = Reports(self._call)
+        self._reports = Reports(self._call, self._running.__len__)
         super().__init__(**kwargs)
         self.output_processor = AnswerStopsProcessor(self.output_processor, self._plan_of)
 

@@ -24,8 +24,9 @@ async def read_reports(requests: Sequence[str], call: Call) -> list[list[Sequenc
     ]
 
 
-#: How long requests are gathered that nobody waits for yet, in seconds: a few steps of the engine.
-_PAUSE = 0.01
+#: How long requests are gathered that nobody waits for yet, in seconds for each reply that runs: all of these are held
+#: up by a call, so the more there are, the fewer calls there may be. And at most.
+_PAUSE, _LONGEST_PAUSE = 0.01, 1.0
 
 
 class Reports:
@@ -35,10 +36,11 @@ class Reports:
 
     Args:
         call: calls a method of the worker extension.
+        count_running: how many replies run.
     """
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    def __init__(self, call: Call, count_running: Callable[[], int]) -> None:
+        self._call, self._count_running = call, count_running
         self._waiting: dict[str, asyncio.Future[list[SequenceReport]]] = {}
         self._asking: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
@@ -66,7 +68,7 @@ class Reports:
         while self._waiting:
             if not self._hurry.is_set():
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_PAUSE):
+                    async with asyncio.timeout(min(_PAUSE * self._count_running(), _LONGEST_PAUSE)):
                         await self._hurry.wait()
             self._hurry.clear()
             asked, self._waiting = self._waiting, {}

@@ -41,8 +41,8 @@ class Accounting:
         self.asked_after: list[int] = []
         self.given = 0
         self.engine = ThinkingEngine.__new__(ThinkingEngine)
-        self.engine._reports = Reports(self.call)
         self.engine._running = RunningReplies(lambda key: None)
+        self.engine._reports = Reports(self.call, self.engine._running.__len__)
 
     async def call(self, method: str, *arguments: Any) -> list[Any]:
         assert method == "thinking_reports"
@@ -78,6 +78,7 @@ async def test_the_workers_are_asked_for_a_thinking_while_the_answer_is_being_wr
 async def test_a_reply_that_ends_sooner_does_not_wait_for_others_that_could_be_asked_for(
     chatml: Any, monkeypatch: Any
 ) -> None:
+    monkeypatch.setattr("tenuto_server.reports._LONGEST_PAUSE", 3600)
     monkeypatch.setattr("tenuto_server.reports._PAUSE", 3600)
     accounting = Accounting(chatml)
     whole = chatml.encode(f"{THINKING}x<|im_end|>")

@@ -40,7 +40,7 @@ async def test_what_all_engines_know_is_put_together() -> None:
 
 async def test_those_who_come_while_a_call_is_under_way_share_the_next_one() -> None:
     workers = Workers()
-    reports = Reports(workers.call)
+    reports = Reports(workers.call, lambda: 1)
     first = asyncio.create_task(reports.of("a"))
     await asyncio.sleep(0.01)
     others = [asyncio.create_task(reports.of(name)) for name in ("b", "c", "c", "a")]
@@ -56,17 +56,19 @@ async def test_those_who_can_wait_are_asked_for_together_and_with_the_first_who_
 ) -> None:
     workers = Workers()
     workers.may_answer.set()
-    reports = Reports(workers.call)
+    reports = Reports(workers.call, lambda: 1)
     early = [asyncio.create_task(reports.of(name, soon=True)) for name in ("a", "b")]
     assert await asyncio.gather(*early) == [report("a"), report("b")]
     assert workers.asked == [["a", "b"]], "after a moment"
-    monkeypatch.setattr("tenuto_server.reports._PAUSE", 3600)
+    monkeypatch.setattr("tenuto_server.reports._PAUSE", 1.0)
     early = [asyncio.create_task(reports.of(name, soon=True)) for name in ("c", "d")]
     await asyncio.sleep(0.01)
     assert workers.asked == [["a", "b"]]
     assert await reports.of("e") == report("e")
     assert workers.asked[1:] == [["c", "d", "e"]]
     assert await asyncio.gather(*early) == [report("c"), report("d")]
+    monkeypatch.setattr("tenuto_server.reports._LONGEST_PAUSE", 3600)
+    monkeypatch.setattr("tenuto_server.reports._PAUSE", 3600)
     waited_for = asyncio.create_task(reports.of("f", soon=True))
     await asyncio.sleep(0.01)
     reports.hurry()
@@ -76,7 +78,7 @@ async def test_those_who_can_wait_are_asked_for_together_and_with_the_first_who_
 async def test_an_error_reaches_those_who_asked_and_nobody_else() -> None:
     workers = Workers(RuntimeError("no"))
     workers.may_answer.set()
-    reports = Reports(workers.call)
+    reports = Reports(workers.call, lambda: 1)
     with pytest.raises(RuntimeError, match="no"):
         await reports.of("a")
     assert await reports.of("a") == report("a")
@@ -84,7 +86,7 @@ async def test_an_error_reaches_those_who_asked_and_nobody_else() -> None:
 
 async def test_who_gives_up_takes_nothing_from_the_others() -> None:
     workers = Workers()
-    reports = Reports(workers.call)
+    reports = Reports(workers.call, lambda: 1)
     one, other = (asyncio.create_task(reports.of("a")) for _ in range(2))
     await asyncio.sleep(0.01)
     one.cancel()
