@@ -156,7 +156,7 @@ def _scales(run: Run) -> list[Scale]:
         else {1: Load(2, 64), 8: Load(16, 40), 32: Load(32, 40), 64: Load(64, 40)},
         modes=[Mode(NO_BUDGET), *_budgeted(100, GUARD, REDIRECT, FORCE)],
         seldom=[Mode(AGAIN), *_budgeted(50, GUARD, REDIRECT, FORCE)],
-        seconds=0 if run.quick else 480,
+        seconds=0 if run.quick else 600,
     )
     if run.quick:
         return [wide]
@@ -168,7 +168,7 @@ def _scales(run: Run) -> list[Scale]:
         loads={1: Load(2, 192), 8: Load(8, 160), 32: Load(32, 128), 64: Load(64, 96)},
         modes=[Mode(AGAIN), Mode(NO_BUDGET), *_budgeted(100, GUARD, REDIRECT)],
         seldom=[],
-        seconds=360,
+        seconds=420,
     )
     return [wide, tiny]
 
