@@ -84,7 +84,7 @@ class BudgetFields(OpenAIBaseModel):
         "before it.",
     )
 
-    _asked: Asked = PrivateAttr()  # set below, whatever the request is made of
+    _asked: Asked = PrivateAttr()  # set below, for every request that is made of a body
 
     @model_validator(mode="wrap")
     @classmethod

@@ -60,15 +60,14 @@ async def test_those_who_can_wait_are_asked_for_together_and_with_the_first_who_
     early = [asyncio.create_task(reports.of(name, soon=True)) for name in ("a", "b")]
     assert await asyncio.gather(*early) == [report("a"), report("b")]
     assert workers.asked == [["a", "b"]], "after a moment"
-    monkeypatch.setattr("tenuto_server.reports._PAUSE", 1.0)
+    monkeypatch.setattr("tenuto_server.reports._LONGEST_PAUSE", 3600)
+    monkeypatch.setattr("tenuto_server.reports._PAUSE", 3600)
     early = [asyncio.create_task(reports.of(name, soon=True)) for name in ("c", "d")]
     await asyncio.sleep(0.01)
     assert workers.asked == [["a", "b"]]
     assert await reports.of("e") == report("e")
     assert workers.asked[1:] == [["c", "d", "e"]]
     assert await asyncio.gather(*early) == [report("c"), report("d")]
-    monkeypatch.setattr("tenuto_server.reports._LONGEST_PAUSE", 3600)
-    monkeypatch.setattr("tenuto_server.reports._PAUSE", 3600)
     waited_for = asyncio.create_task(reports.of("f", soon=True))
     await asyncio.sleep(0.01)
     reports.hurry()
