@@ -53,9 +53,6 @@ FREE = Free()
 #: More tokens than any reply has.
 _MANY = 1 << 62
 
-#: Tokens that are looked at together: few enough for a notable one to spoil the look at no more than these.
-_STRIDE = 64
-
 
 @dataclass(frozen=True, slots=True)
 class _Script:
@@ -227,13 +224,23 @@ class ThinkingAutomaton:
             fired: places among them of those for which `advance` is to be told that they were redirected; None where
                 nothing is known of any.
         """
-        for start in range(0, len(tokens), _STRIDE):
-            some = tokens[start : start + _STRIDE]
-            if len(some) <= self.plain_left and self.notable.isdisjoint(some):
-                self.pass_over(len(some), some[-1])
+        at = 0
+        while at < len(tokens):
+            stop = self._plain_until(tokens, at)
+            if stop > at:
+                self.pass_over(stop - at, tokens[stop - 1])
+                at = stop
             else:
-                for place, token in enumerate(some, start):
-                    self.advance(token, None if fired is None else place in fired)
+                self.advance(tokens[at], None if fired is None else at in fired)
+                at += 1
+
+    def _plain_until(self, tokens: Sequence[int], start: int) -> int:
+        """Where what may be passed over from `start` on ends."""
+        notable, stop = self.notable, min(len(tokens), start + self.plain_left)
+        for place in range(start, stop):
+            if tokens[place] in notable:
+                return place
+        return stop
 
     def steer(self, until: int | None) -> bool:
         """Change the bounds from the next token on.

@@ -151,6 +151,7 @@ class Server:
         state = self._app.state
         await init_app_state(engine, state, self._args, await engine.get_supported_tasks())
         adapt_serving(state)
+        envs.enable_envs_cache()  # vLLM does so in the engine's processes; here it reads one for every token
         freeze_gc_heap()
         gc.set_threshold(_YOUNG_OBJECTS)
         self.service.capacity = self._config.capacity(_can_run(engine))
