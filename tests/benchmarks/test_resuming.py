@@ -8,7 +8,7 @@ from benchmarks.benchmark import Section
 from benchmarks.resuming import section
 
 
-def repetition(ratio: float) -> dict[str, Any]:
+def repetition(ratio: float, sent: float) -> dict[str, Any]:
     def taken(seconds: float, sent: float) -> dict[str, Any]:
         return {
             "seconds": seconds,
@@ -18,15 +18,15 @@ def repetition(ratio: float) -> dict[str, Any]:
             "prefilled": sent / 2,
         }
 
-    return {"resuming": taken(2.0 * ratio, 400.0), "one pass": taken(2.0, 100.0), "replies": 2, "alike": 2}
+    return {"resuming": taken(2.0 * ratio, sent), "one pass": taken(2.0, 100.0), "replies": 2, "alike": 2}
 
 
-def made(ratios: dict[str, dict[str, list[float]]], long: float = 1.5) -> Section:
+def made(ratios: dict[str, dict[str, list[float]]], long: float = 1.5, for_each_wait: float = 50.0) -> Section:
+    def repetitions(waits: str, found: list[float]) -> list[dict[str, Any]]:
+        return [repetition(ratio, 100.0 + for_each_wait * int(waits)) for ratio in found]
+
     def cells(given: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
-        return {
-            size: {waits: [repetition(ratio) for ratio in found] for waits, found in row.items()}
-            for size, row in given.items()
-        }
+        return {size: {waits: repetitions(waits, found) for waits, found in row.items()} for size, row in given.items()}
 
     return section({"short": cells(ratios), "long": cells({"8": {"2": [long, long]}})})
 
@@ -36,8 +36,14 @@ GOOD = {"1": {"0": [1.0, 0.99], "6": [1.5, 1.6]}, "64": {"0": [1.1, 1.2], "6": [
 
 def test_what_is_reached() -> None:
     targets = made(GOOD).targets
-    assert [target.reached for target in targets] == [True, True, True]
+    assert [target.reached for target in targets] == [True, True, True, True]
     assert targets[0].found == "slower in 0 of 5 cells; the least ratio: 0.995 (short, 1 at once, 0 waits)"
+    assert targets[3].found == "1 at once: 1.0 to 4.0 times as much; 64 at once: 1.0 to 4.0 times as much"
+
+
+def test_prefill_that_does_not_grow_is_a_miss() -> None:
+    targets = made(GOOD, for_each_wait=0.0).targets
+    assert [target.reached for target in targets] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,7 @@ def test_what_is_reached() -> None:
 )
 def test_what_is_missed(worse: dict[str, dict[str, list[float]]], missed: int) -> None:
     targets = made({**GOOD, **worse}).targets
-    assert [target.reached for target in targets] == [number != missed for number in range(3)]
+    assert [target.reached for target in targets] == [number != missed for number in range(4)]
 
 
 def test_one_lucky_repetition_of_many_does_not_make_it_equal() -> None:
