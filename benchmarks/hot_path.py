@@ -39,10 +39,11 @@ IMPROVED: Sequence[str] = (
     "and a reply is recounted in the time that its unusual tokens take; before, every token was taken by itself then.",
     "In the API server: Python looks for reference cycles a seventh as often; each look goes through what running "
     "requests hold.",
-    "In the API server: what a request asks for is read in one pass, and most of that is spared where it asks for nothing; "
-    "the last chunk of a stream, its usage and its end are one write in place of four.",
-    "In the API server: vLLM's environment variables are read once; before, one of them was looked up for every token, "
-    "for its statistics. Where a reply has many redirects, it is followed from one token that matters to the next.",
+    "In the API server: what a request asks for is read in one pass, and most of that is spared where it asks for "
+    "nothing; the last chunk of a stream, its usage and its end are one write in place of four.",
+    "In the API server: vLLM's environment variables are read once; before, one of them was looked up for every "
+    "token, for its statistics. Where a reply has many redirects, it is followed from one token that matters to the "
+    "next.",
 )
 
 MODEL = "m"
