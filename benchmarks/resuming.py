@@ -24,7 +24,7 @@ Taken = Mapping[str, Any]
 
 WAITS = (0, 1, 2, 4, 6)
 #: Starts of the servers; a process that starts may be lucky, whatever it runs. With two, the growth with each wait was
-#: known to half a percent only, which is about what it is.
+#: known to half a percent only, as much as it had been found to be.
 ROUNDS = 6
 #: Sequences at once, and how often that is repeated after each start.
 SEQUENCES: Mapping[int, int] = {1: 28, 8: 10, 32: 4, 64: 3}
