@@ -1,4 +1,4 @@
-"""The device side of a budget: how plans are packed, and what the interpreter and GPU compilers say of the kernels."""
+"""The device side of a budget: how plans are packed, and what GPU compilers say of the kernels."""
 
 from typing import Any
 
@@ -23,8 +23,6 @@ from tenuto_decoding.packing import (
 )
 from tenuto_decoding.slots import COMPILED
 from tenuto_decoding.steering import MAX_STEERS
-
-from .interpreter import run_interpreted
 
 PLAN = ThinkingPlan(
     start=Marker(ids=(1, 2), gate=1),
@@ -76,11 +74,6 @@ FILL = {
     "unknown_ptr": "*i32",
     "unknown_count": "i32",
 }
-
-
-def test_equal_to_the_automaton_under_the_interpreter() -> None:
-    """At least 2,000 random requests, each row and state of which is compared; TENUTO_KERNEL_CASES asks for more."""
-    run_interpreted("equivalence.py")
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,11 @@
 """The adapter for vLLM's V2 model runner: vLLM's own loader takes it, and what it relies on is where it was.
 
-The runner itself runs here too, on the CPU, with vLLM's kernels and ours interpreted.
+The runner itself runs in `test_interpreted.py`.
 """
 
 import ast
 import inspect
-import json
-import os
-import subprocess
-import sys
 import textwrap
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,16 +25,8 @@ from vllm.v1.worker.gpu.sample.sampler import Sampler
 from vllm.v1.worker.gpu.spec_decode.rejection_sampler import RejectionSampler
 from vllm.v1.worker.gpu.states import RequestState
 
-from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, UnsupportedEngine, compile_plan
+from tenuto_decoding import UnsupportedEngine
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor, check_engine
-from tests.engine.cases import Case
-from tests.engine.comparison import is_tie
-from tests.engine.engines import Engine, in_this_process
-from tests.engine.random_model import save_small
-from tests.engine.reference import carry_out
-
-from .interpreter import ROOT, run_interpreted
-from .runner_cases import cases_of
 
 CLASS = "tenuto_decoding.vllm_v2:ThinkingLogitsProcessor"
 
@@ -129,70 +115,6 @@ def test_engines_that_cannot_enforce_budgets_are_refused(options: dict[str, Any]
     config = SimpleNamespace(**{"speculative_config": None, "model_config": None, **options})
     with pytest.raises(UnsupportedEngine, match=reason):
         check_engine(config)
-
-
-def test_in_the_real_runner() -> None:
-    """Reports, steering, siblings, grammars and slots, on the built-in model."""
-    run_interpreted("adapter.py")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_small(tmp_path_factory.mktemp("small"))
-
-
-@pytest.fixture(scope="module")
-def v1(model: Path) -> Iterator[Engine]:
-    """A plain engine on the V1 runner."""
-    with in_this_process() as engines:
-        yield engines.start(model, processor=None)
-
-
-@pytest.mark.parametrize("how", ["plain", "drafts"])
-def test_the_real_runner_gives_what_stop_append_resume_gives(how: str, model: Path, v1: Engine, tmp_path: Path) -> None:
-    """At temperature 0, token for token, for random cases of all families of markers.
-
-    `plain` with requests preempted in mid-thought, `drafts` with speculative decoding and asynchronous scheduling.
-    """
-    out = tmp_path / "replies.json"
-    script = [sys.executable, "-W", "ignore", "-m", "tests.decoding.interpreted.replies", how, str(model), str(out)]
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-5000:]
-    found = json.loads(out.read_text())
-
-    named = cases_of(how)
-    procedures = [case.procedure() for _, case in named]
-    carry_out(v1.llm, procedures)
-    ties = 0
-    for (name, case), procedure, ids in zip(named, procedures, found["replies"], strict=True):
-        if ids != procedure.text:
-            assert is_tie(v1, case.prompt, tuple(ids), tuple(procedure.text)), (name, case)
-            ties += 1
-            continue
-        assert account(v1, case, ids, *found["reports"][name]) == (procedure.count, procedure.waits, procedure.ended), (
-            name,
-            case,
-        )
-    assert ties <= 1
-    tokens = sum(map(len, found["replies"]))
-    if how == "plain":
-        assert found["restored"] >= 3
-    else:
-        assert found["drafts"] > 500
-        assert found["turns"] < tokens
-
-
-def account(engine: Engine, case: Case, ids: list[int], taken: list[int], fires: list[int]) -> tuple[int, int, str]:
-    """What following the reply comes to, knowing where redirects took effect."""
-    size = min(len(taken), len(ids))
-    assert taken[:size] == ids[:size]
-    assert size >= len(ids) - 4  # the tokens of the last step are not taken
-    plan = compile_plan(ThinkingBudget.from_mapping(case.asked), case.family.markers, engine.llm.get_tokenizer())
-    automaton = ThinkingAutomaton.after(plan, case.prompt)
-    for place, token in enumerate(ids):
-        automaton.advance(token, place in fires)
-    return automaton.tokens, automaton.waits, automaton.ended_by
 
 
 def attributes_of(kind: type) -> set[str]:

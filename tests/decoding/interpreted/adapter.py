@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +21,9 @@ from tenuto_decoding.slots import Rows
 from tenuto_decoding.steering import SequenceReport, Steer
 from tenuto_decoding.vllm_v1 import REQUEST_KEY
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
-from tests.decoding.interpreter import ROOT
 from tests.engine.engines import in_this_process
 
-BUILT_IN_MODEL = ROOT / "server" / "tenuto_server" / "s1_tiny"
+BUILT_IN_MODEL = Path(__file__).parents[3] / "server/tenuto_server/s1_tiny"
 EXTENSION = "tenuto_decoding.worker.ThinkingWorkerExtension"
 
 

@@ -1,4 +1,4 @@
-"""The kernels are the automaton: run with TRITON_INTERPRET=1, in a process of its own (see test_kernels.py).
+"""The kernels are the automaton: run with TRITON_INTERPRET=1, in a process of its own (see test_interpreted.py).
 
 TENUTO_KERNEL_CASES says how many requests live through the main test at least; the default is what the suite runs.
 """
