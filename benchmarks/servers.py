@@ -171,10 +171,12 @@ def _started(start: Start, log: Path) -> Iterator[RunningServer]:
         try:
             url = f"http://{HOST}:{port}"
             path = "/readyz" if start.command == TENUTO else "/health"
-            while not _answers(url + path):
-                if process.poll() is not None or time.monotonic() - began > START_SECONDS:
-                    raise RuntimeError(f"the server did not start: {' '.join(full)}\n{tail(log)}")
-                time.sleep(POLL_SECONDS)
+            # One client for all: each that is made loads certificates, and that often it would take the server's time.
+            with httpx.Client(timeout=5) as client:
+                while not _answers(client, url + path):
+                    if process.poll() is not None or time.monotonic() - began > START_SECONDS:
+                        raise RuntimeError(f"the server did not start: {' '.join(full)}\n{tail(log)}")
+                    time.sleep(POLL_SECONDS)
             if not _listens(process, port):
                 raise RuntimeError(f"another process answers at {url}, which was free before the server's start")
             yield RunningServer(url, process, time.monotonic() - began)
@@ -201,8 +203,8 @@ def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
     return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
 
-def _answers(url: str) -> bool:
+def _answers(client: httpx.Client, url: str) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code == 200
+        return client.get(url).status_code == 200
     except httpx.TransportError:
         return False
