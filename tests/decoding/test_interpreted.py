@@ -41,13 +41,16 @@ def v1(model: Path) -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def interpreted(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[Any]]]:
-    """All of them, two at a time: each takes a core for a minute or two."""
+    """All of them, two at a time: each takes a core for a minute or two. After an interrupt no other one starts."""
     folder = tmp_path_factory.mktemp("replies")
-    with ThreadPoolExecutor(2) as pool:
+    pool = ThreadPoolExecutor(2)
+    try:
         yield {
             **{module: pool.submit(run_tests, module) for module in ("equivalence.py", "adapter.py")},
             **{how: pool.submit(run_cases, how, model, folder / f"{how}.json") for how in ("drafts", "plain")},
         }
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def run_tests(module: str) -> None:
@@ -65,7 +68,7 @@ def run_cases(how: str, model: Path, out: Path) -> Any:
 def run_interpreted(*command: str) -> str:
     """What `python -m` printed with these arguments."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", *command],
+        [sys.executable, "-m", *command],
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
         cwd=ROOT,
         stdout=subprocess.PIPE,
