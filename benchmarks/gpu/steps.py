@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from tenuto_decoding import Marker, ThinkingPlan
-from tenuto_decoding.packing import InPhase, ScriptKind, State, mark_tokens
-from tenuto_decoding.slots import BudgetSlots, Rows
+from tenuto_decoding.gpu.layout import InPhase, ScriptKind, State, mark_tokens
+from tenuto_decoding.gpu.slots import BudgetSlots, Rows
 
 from .timing import Repetitions
 

@@ -32,9 +32,9 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProc
 
 from .budget import ThinkingBudget
 from .errors import InvalidBudget, UnsupportedEngine
-from .packing import MAX_ROWS, State, check_plan, mark_tokens
+from .gpu.layout import MAX_ROWS, State, check_plan, mark_tokens
+from .gpu.slots import BudgetSlots, Rows, Snapshot, to_host
 from .plan import compile_plan
-from .slots import BudgetSlots, Rows, Snapshot, to_host
 from .steering import SequenceReport, Steer
 from .vllm_v1 import REQUEST_KEY, markers_of, masks_thinking, plan_for
 from .vocabulary import Vocabulary

@@ -8,8 +8,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from tenuto_decoding import Marker, ThinkingPlan, UnsupportedEngine
-from tenuto_decoding.kernels import fill, step
-from tenuto_decoding.packing import (
+from tenuto_decoding.gpu.kernels import fill, step
+from tenuto_decoding.gpu.layout import (
     MAX_MARKER,
     MAX_SOURCES,
     SETTINGS_WIDTH,
@@ -21,7 +21,7 @@ from tenuto_decoding.packing import (
     mark_tokens,
     pack_plan,
 )
-from tenuto_decoding.slots import COMPILED
+from tenuto_decoding.gpu.slots import COMPILED
 from tenuto_decoding.steering import MAX_STEERS
 
 PLAN = ThinkingPlan(

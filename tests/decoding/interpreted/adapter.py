@@ -17,7 +17,7 @@ from vllm.sampling_params import StructuredOutputsParams
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcRequestState
 
 from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
-from tenuto_decoding.slots import Rows
+from tenuto_decoding.gpu.slots import Rows
 from tenuto_decoding.steering import SequenceReport, Steer
 from tenuto_decoding.vllm_v1 import REQUEST_KEY
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor

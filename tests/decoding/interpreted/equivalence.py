@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tenuto_decoding import Marker, Redirect, ThinkingAutomaton, ThinkingPlan, initial_phase
-from tenuto_decoding.packing import MAX_MARKER, InPhase, State, mark_tokens
-from tenuto_decoding.slots import BudgetSlots, Rows, Tiles
+from tenuto_decoding.gpu.layout import MAX_MARKER, InPhase, State, mark_tokens
+from tenuto_decoding.gpu.slots import BudgetSlots, Rows, Tiles
 
 from .faster import make_faster
 from .stories import BOUNDARIES, EOS, MARKS, OPEN, TURN, VOCABULARY, Story, draw_story

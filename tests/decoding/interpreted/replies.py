@@ -15,7 +15,7 @@ from . import v2_engine  # noqa: F401  it must come before vLLM
 from vllm import SamplingParams
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext
 
-from tenuto_decoding.slots import BudgetSlots, Snapshot
+from tenuto_decoding.gpu.slots import BudgetSlots, Snapshot
 from tenuto_decoding.vllm_v1 import REQUEST_KEY
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
 from tests.decoding.runner_cases import cases_of

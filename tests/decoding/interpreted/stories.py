@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from tenuto_decoding import Marker, ThinkingPlan
-from tenuto_decoding.packing import mark_tokens
+from tenuto_decoding.gpu.layout import mark_tokens
 
 VOCABULARY = 40
 EOS, EOT, NEWLINE, STOP, TOOL, TURN, OPEN, CLOSE, LEAD = range(9)

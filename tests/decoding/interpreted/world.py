@@ -15,8 +15,8 @@ import torch
 
 from tenuto_decoding import Force, Redirect, ThinkingAutomaton
 from tenuto_decoding.automaton import Action, Phase
-from tenuto_decoding.packing import Ended, InPhase, State
-from tenuto_decoding.slots import BudgetSlots, Rows, Snapshot, Tiles
+from tenuto_decoding.gpu.layout import Ended, InPhase, State
+from tenuto_decoding.gpu.slots import BudgetSlots, Rows, Snapshot, Tiles
 from tenuto_decoding.steering import MAX_STEERS
 
 from .stories import MARKS, TEXT, UNKNOWN, VOCABULARY, Story

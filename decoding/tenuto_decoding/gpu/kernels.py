@@ -13,7 +13,7 @@ With TRITON_INTERPRET=1, set before triton is first imported, the kernels work o
 import triton
 import triton.language as tl
 
-from .lanes import (
+from .device_automaton import (
     BEFORE,
     BY_CAP,
     BY_LOOP,
@@ -35,7 +35,7 @@ from .lanes import (
     marks_of,
     store_run,
 )
-from .packing import SETTINGS_WIDTH, STATE_WIDTH, Header, Setting, State
+from .layout import SETTINGS_WIDTH, STATE_WIDTH, Header, Setting, State
 
 _CAP, _FLOOR = tl.constexpr(int(Header.CAP)), tl.constexpr(int(Header.FLOOR))
 _S_PLAN, _S_OCCUPANT, _S_TEMPERATURE, _S_STRUCTURED, _S_STEERING, _S_UNTIL = (

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 import triton
 
+from ..loops import MAX_PATTERN
+from ..plan import ThinkingPlan
+from ..steering import MAX_STEERS
 from .kernels import fill, step
-from .loops import MAX_PATTERN
-from .packing import ANSWER_NOW, ENDLESS, SETTINGS_WIDTH, STATE_WIDTH, Mark, Setting, State, pack_plan
-from .plan import ThinkingPlan
-from .steering import MAX_STEERS
+from .layout import ANSWER_NOW, ENDLESS, SETTINGS_WIDTH, STATE_WIDTH, Mark, Setting, State, pack_plan
 
 #: Plans that stay on the device although no slot has them.
 _KEPT_PLANS = 256

@@ -6,9 +6,9 @@ Plain Python, as the plans are. All words on the device are 32-bit integers, but
 from collections.abc import Iterable
 from enum import IntEnum, IntFlag
 
-from .errors import UnsupportedEngine
-from .plan import Ids, ThinkingPlan
-from .steering import MAX_STEERS
+from ..errors import UnsupportedEngine
+from ..plan import Ids, ThinkingPlan
+from ..steering import MAX_STEERS
 
 #: Longest marker: the ids of one that the text ends in are a bit each of an int32.
 MAX_MARKER = 31

@@ -1,7 +1,7 @@
 """The automaton for many requests at once, as functions for Triton kernels.
 
 They follow `ThinkingAutomaton`; names and order are the same there. A lane is a request: vectors hold a value for each,
-and what would be a branch is a choice. Plans and state lie in memory as `packing` says.
+and what would be a branch is a choice. Plans and state lie in memory as `layout` says.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import triton
 import triton.language as tl
 
-from .loops import MIN_REPEATS
-from .packing import MAX_SOURCES, Ended, Header, InPhase, Mark, Opening, ScriptKind, State
+from ..loops import MIN_REPEATS
+from .layout import MAX_SOURCES, Ended, Header, InPhase, Mark, Opening, ScriptKind, State
 
 # Triton takes globals that are constexpr, and keeps compiled kernels by their values.
 _START, _START_SIZE, _START_GATE, _END, _END_SIZE, _END_GATE, _SOURCES, _STOPS, _SOURCE_COUNT = (
