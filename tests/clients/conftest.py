@@ -1,4 +1,4 @@
-"""A real uvicorn whose answers a test writes down, byte for byte: what the client has to cope with on the wire."""
+"""A real uvicorn server whose responses the tests script byte for byte."""
 
 import asyncio
 import contextlib
@@ -22,8 +22,8 @@ EVENT_STREAM = {"Content-Type": "text/event-stream"}
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One scripted answer. Each piece is a write of its own; `cut` drops the connection after them."""
+class ScriptedResponse:
+    """One scripted response. Each piece is written separately; `cut` then drops the connection."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -33,20 +33,22 @@ class Answer:
 
 
 @dataclass
-class Wire:
-    """The server's address, the answers it will give in turn, and the requests that came."""
+class ScriptedServer:
+    """The URL, the responses to send in turn, and the requests received."""
 
     url: str = ""
-    answers: deque[Answer] = field(default_factory=deque)
+    responses: deque[ScriptedResponse] = field(default_factory=deque)
     requests: list[tuple[str, Mapping[str, str], Any]] = field(default_factory=list)
-    abandoned: threading.Event = field(default_factory=threading.Event)
+    disconnected: threading.Event = field(default_factory=threading.Event)
 
-    def will_answer(self, *answers: Answer) -> None:
-        self.answers.extend(answers)
+    def will_respond(self, *responses: ScriptedResponse) -> None:
+        self.responses.extend(responses)
 
     def will_send_json(self, value: Any, status: int = 200, **headers: str) -> None:
         named = {name.replace("_", "-"): text for name, text in headers.items()}
-        self.will_answer(Answer(status, {"Content-Type": "application/json", **named}, [json.dumps(value).encode()]))
+        self.will_respond(
+            ScriptedResponse(status, {"Content-Type": "application/json", **named}, [json.dumps(value).encode()])
+        )
 
     @property
     def bodies(self) -> list[Any]:
@@ -55,51 +57,51 @@ class Wire:
     async def serve(self, request: Request) -> Response:
         content = await request.body()
         self.requests.append((request.url.path, dict(request.headers), json.loads(content) if content else None))
-        answer = self.answers.popleft()
-        return StreamingResponse(self.pieces(answer), answer.status, answer.headers)
+        response = self.responses.popleft()
+        return StreamingResponse(self.pieces(response), response.status, response.headers)
 
-    async def pieces(self, answer: Answer) -> AsyncIterator[bytes]:
-        for piece in answer.pieces:
+    async def pieces(self, response: ScriptedResponse) -> AsyncIterator[bytes]:
+        for piece in response.pieces:
             yield piece
             await asyncio.sleep(0)
-        if answer.cut:
-            raise ConnectionAbortedError("cut, as the test asked")
+        if response.cut:
+            raise ConnectionAbortedError("dropped by the test")
         try:
-            while answer.endless:
-                yield b": still there\n\n"
+            while response.endless:
+                yield b": keep-alive\n\n"
                 await asyncio.sleep(0.01)
         finally:
-            if answer.endless:
-                self.abandoned.set()
+            if response.endless:
+                self.disconnected.set()
 
 
 @pytest.fixture(scope="session")
-def running_wire() -> Iterator[Wire]:
-    wire = Wire()
-    routes = [Route("/{path:path}", wire.serve, methods=["GET", "POST"])]
+def running_scripted_server() -> Iterator[ScriptedServer]:
+    server = ScriptedServer()
+    routes = [Route("/{path:path}", server.serve, methods=["GET", "POST"])]
     config = uvicorn.Config(Starlette(routes=routes), port=0, log_level="critical", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    uvicorn_server = uvicorn.Server(config)
+    thread = threading.Thread(target=uvicorn_server.run)
     thread.start()
-    while not server.started:
+    while not uvicorn_server.started:
         threading.Event().wait(0.01)
-    wire.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    yield wire
-    server.should_exit = True
+    server.url = f"http://127.0.0.1:{uvicorn_server.servers[0].sockets[0].getsockname()[1]}"
+    yield server
+    uvicorn_server.should_exit = True
     thread.join()
 
 
 @pytest.fixture
-def wire(running_wire: Wire) -> Wire:
-    """The wire with nothing written on it."""
-    running_wire.answers.clear()
-    running_wire.requests.clear()
-    running_wire.abandoned.clear()
-    return running_wire
+def scripted(running_scripted_server: ScriptedServer) -> ScriptedServer:
+    """The server without scripted responses or recorded requests."""
+    running_scripted_server.responses.clear()
+    running_scripted_server.requests.clear()
+    running_scripted_server.disconnected.clear()
+    return running_scripted_server
 
 
-class Sync:
-    """`tenuto.Client`, one client for each call."""
+class SyncCaller:
+    """Calls `tenuto.Client`, with a new client for each call."""
 
     def __init__(self, url: str, **settings: Any) -> None:
         self.url, self.settings = url, settings
@@ -109,7 +111,7 @@ class Sync:
             return client.chat(*arguments, **fields)
 
     def stream(self, *arguments: Any, into: list[tenuto.Event], first: int | None = None, **fields: Any) -> None:
-        """Append events to `into`, closing the stream after the `first` ones."""
+        """Append events to `into`; close the stream after `first` events."""
         with (
             tenuto.Client(self.url, **self.settings) as client,
             contextlib.closing(client.stream(*arguments, **fields)) as events,
@@ -128,8 +130,8 @@ class Sync:
             return client.ready()
 
 
-class Async(Sync):
-    """`tenuto.AsyncClient`, behind the same blocking calls."""
+class AsyncCaller(SyncCaller):
+    """Calls `tenuto.AsyncClient` through the same blocking methods."""
 
     def chat(self, *arguments: Any, **fields: Any) -> tenuto.Reply:
         async def call() -> tenuto.Reply:
@@ -166,8 +168,8 @@ class Async(Sync):
         return asyncio.run(call())
 
 
-@pytest.fixture(params=[Sync, Async], ids=["sync", "async"])
-def make_client(request: pytest.FixtureRequest) -> type[Sync]:
-    """Every test that takes this runs once with each of the two clients."""
-    kind: type[Sync] = request.param
+@pytest.fixture(params=[SyncCaller, AsyncCaller], ids=["sync", "async"])
+def make_client(request: pytest.FixtureRequest) -> type[SyncCaller]:
+    """Every test that uses this runs with both clients."""
+    kind: type[SyncCaller] = request.param
     return kind

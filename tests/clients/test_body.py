@@ -7,7 +7,7 @@ import pytest
 from tenuto.body import chat_body
 
 
-def test_a_string_is_one_user_message_and_nothing_unasked_is_sent() -> None:
+def test_a_string_is_one_user_message_and_unset_fields_are_not_sent() -> None:
     assert chat_body("Why?") == {"messages": [{"role": "user", "content": "Why?"}]}
 
 
@@ -33,6 +33,6 @@ def test_every_field_is_sent_under_its_own_name() -> None:
     assert chat_body(messages, "some-model", **fields) == {"messages": messages, "model": "some-model", **fields}
 
 
-def test_stream_is_a_method_and_not_a_field() -> None:
+def test_stream_is_not_a_parameter() -> None:
     with pytest.raises(TypeError, match="stream\\(\\)"):
         chat_body("Why?", stream=True)

@@ -1,4 +1,4 @@
-"""The dispatcher, with real entry points: a distribution made for the test is put on the path."""
+"""The `tenuto` command with real entry points: the tests put a distribution of their own on the path."""
 
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"tenuto {__version__}\n"
 
 
-def test_a_command_gets_its_arguments_and_gives_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_gets_its_arguments_and_returns_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["greet", "a", "--b"]) == 3
     assert capsys.readouterr().out == "hello a --b\n"
 
@@ -66,7 +66,7 @@ def test_an_unknown_command_is_an_error_that_names_the_known_ones(capsys: pytest
 
 
 @pytest.mark.parametrize("name", ["wants_engine", "wants_it_late"])
-def test_a_missing_module_is_reported_with_the_extra_that_brings_it(
+def test_a_missing_module_is_reported_with_the_extra_that_installs_it(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([name]) == 1
@@ -82,7 +82,7 @@ def test_broken_commands_are_listed_with_the_reason(capsys: pytest.CaptureFixtur
     assert "not available: RuntimeError: half installed" in lines["explodes"]
 
 
-def test_a_missing_module_of_ours_is_a_defect_and_not_hidden() -> None:
+def test_a_missing_module_of_our_own_is_a_bug_and_not_hidden() -> None:
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         main(["defective"])
 

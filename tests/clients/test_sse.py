@@ -1,4 +1,4 @@
-"""The decoder gives the same events however the bytes are cut."""
+"""The decoder returns the same events wherever the bytes are split."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenuto.sse import Decoder, ServerSentEvent
+from tenuto.sse import ServerSentEvent, SSEDecoder
 
 STREAM = (
     ": keep-alive\n\n"
@@ -25,16 +25,16 @@ EVENTS = [
 
 
 def decode(*chunks: bytes) -> list[ServerSentEvent]:
-    decoder = Decoder()
+    decoder = SSEDecoder()
     return [event for chunk in chunks for event in decoder.feed(chunk)]
 
 
-def test_one_piece() -> None:
+def test_one_chunk() -> None:
     assert decode(STREAM) == EVENTS
 
 
 @pytest.mark.parametrize("cut", range(len(STREAM) + 1))
-def test_cut_in_two_at_every_byte(cut: int) -> None:
+def test_split_in_two_at_every_byte(cut: int) -> None:
     assert decode(STREAM[:cut], STREAM[cut:]) == EVENTS
 
 
@@ -43,7 +43,7 @@ def test_one_byte_at_a_time() -> None:
 
 
 @given(st.lists(st.integers(0, len(STREAM))))
-def test_cut_anywhere(cuts: list[int]) -> None:
+def test_split_anywhere(cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(STREAM)]
     assert decode(*(STREAM[a:b] for a, b in itertools.pairwise(bounds))) == EVENTS
 
@@ -53,7 +53,7 @@ def test_cut_anywhere(cuts: list[int]) -> None:
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.data(),
 )
-def test_what_was_encoded_is_decoded(events: list[list[str]], newline: str, data: st.DataObject) -> None:
+def test_encoded_events_are_decoded(events: list[list[str]], newline: str, data: st.DataObject) -> None:
     lines = [[*(f"data: {line}" for line in event), ""] for event in events]
     encoded = "".join(f"{line}{newline}" for event in lines for line in event).encode(errors="replace")
     cuts = data.draw(st.lists(st.integers(0, len(encoded))))
@@ -63,9 +63,9 @@ def test_what_was_encoded_is_decoded(events: list[list[str]], newline: str, data
     assert [event.data for event in decoded] == expected
 
 
-def test_an_event_without_data_is_none() -> None:
+def test_an_event_without_data_is_dropped() -> None:
     assert decode(b"event: error\n\ndata: x\n\n") == [ServerSentEvent("message", "x")]
 
 
-def test_bytes_that_are_not_utf8_do_not_stop_the_stream() -> None:
+def test_invalid_utf8_does_not_stop_the_stream() -> None:
     assert decode(b"data: a\xffb\n\n") == [ServerSentEvent("message", "a\ufffdb")]

@@ -1,4 +1,4 @@
-"""What a reply looks like, on a terminal and elsewhere."""
+"""How a reply is shown, on a terminal and elsewhere."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ class Screen(io.StringIO):
 
 
 def shown(stream: io.StringIO, environment: Mapping[str, str] | None = None, hide_thinking: bool = False) -> str:
-    Terminal(stream, environment or {}, hide_thinking).speak(EVENTS, [])
+    Terminal(stream, environment or {}, hide_thinking).show_reply(EVENTS, [])
     return stream.getvalue()
 
 
@@ -38,7 +38,7 @@ def test_a_terminal_shows_thinking_dimmed() -> None:
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_styles_can_be_refused(environment: dict[str, str]) -> None:
+def test_styles_can_be_switched_off(environment: dict[str, str]) -> None:
     assert shown(Screen(), environment) == f"17 + 25\n\n42\n{LINE}\n"
 
 
@@ -50,24 +50,24 @@ def test_thinking_can_be_hidden() -> None:
     assert shown(io.StringIO(), hide_thinking=True) == f"42\n{LINE}\n"
 
 
-def test_a_stream_that_breaks_leaves_the_terminal_plain_and_what_was_said_known() -> None:
-    def breaking() -> Iterator[Event]:
+def test_a_failed_stream_resets_the_style_and_ends_the_line() -> None:
+    def failing() -> Iterator[Event]:
         yield ReasoningDelta(0, "Hm")
         raise StreamError("cut")
 
     screen = Screen()
     with pytest.raises(StreamError):
-        Terminal(screen, {}).speak(breaking(), [])
+        Terminal(screen, {}).show_reply(failing(), [])
     assert screen.getvalue() == "\x1b[2mHm\x1b[0m\n"
 
 
-def test_the_pieces_of_the_answer_are_kept_as_they_came() -> None:
-    spoken: list[str] = []
-    Terminal(io.StringIO(), {}).speak(EVENTS, spoken)
-    assert spoken == ["\n4", "2"]
+def test_the_pieces_of_the_answer_are_collected_unchanged() -> None:
+    answer: list[str] = []
+    Terminal(io.StringIO(), {}).show_reply(EVENTS, answer)
+    assert answer == ["\n4", "2"]
 
 
-def test_a_model_cannot_drive_the_terminal() -> None:
+def test_control_characters_of_the_model_are_removed() -> None:
     screen = Screen()
     Terminal(screen, {}).write("a\x1b[31m\x07\x9b1mb\tc\n")
     assert screen.getvalue() == "a[31m1mb\tc\n"

@@ -1,4 +1,4 @@
-"""Client of a Tenuto server: ask a reasoning model, and say how long it may and must think.
+"""Python client of a Tenuto server: chat with a reasoning model and set a budget for its thinking.
 
 with tenuto.Client() as client:
     reply = client.chat("What is 17 + 25?", max_thinking_tokens=64, num_waits=1)
@@ -19,7 +19,7 @@ from tenuto.errors import (
     TenutoError,
     Unauthorized,
 )
-from tenuto.protocol import Retries
+from tenuto.flows import Retries
 from tenuto.replies import (
     Choice,
     ChoiceFinished,

@@ -1,4 +1,4 @@
-"""`python -m tenuto` is the `tenuto` command."""
+"""`python -m tenuto` runs the `tenuto` command."""
 
 import sys
 

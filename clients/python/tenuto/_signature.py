@@ -1,4 +1,4 @@
-"""One signature for several methods."""
+"""Give several methods the signature of one function."""
 
 import inspect
 from collections.abc import Callable
@@ -14,7 +14,10 @@ R = TypeVar("R")
 def with_arguments_of(
     build: Callable[P, B],
 ) -> Callable[[Callable[[S, B], R]], Callable[Concatenate[S, P], R]]:
-    """Give a method that takes a body the signature of the function that builds it, so that it is written down once."""
+    """Decorate a method that takes what `build` returns, so that it takes the arguments of `build` instead.
+
+    The parameters are then written in one place only, and type checkers and `help()` show them for each method.
+    """
 
     def decorate(method: Callable[[S, B], R]) -> Callable[Concatenate[S, P], R]:
         @wraps(method)

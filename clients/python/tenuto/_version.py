@@ -1,4 +1,4 @@
-"""The installed version, read from the package's metadata so that it is written down once."""
+"""The installed version, read from the package metadata."""
 
 from importlib.metadata import version
 

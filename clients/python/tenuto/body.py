@@ -1,4 +1,4 @@
-"""What a chat request says: the one place where its fields are written down."""
+"""The JSON body of a chat request. Its fields are listed only here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -27,9 +27,9 @@ def chat_body(
     seed: int | None = None,
     **extra: Any,
 ) -> Body:
-    """The JSON body of a chat completion. What is None is left out, so that the server's default holds.
+    """Build the JSON body of a chat completion. Arguments that are None are not sent: the server's defaults apply.
 
-    `messages` as a plain string is one user message. `extra` takes every other field that the server knows
+    A plain string as `messages` is one user message. `extra` takes every other field that the server accepts
     (`top_p`, `stop`, `tools`, `response_format`, ...).
     """
     if "stream" in extra:

@@ -1,16 +1,16 @@
 """
-Everything that this package raises about a server:
+The exceptions that the client raises:
 
 * TenutoError
-  + APIError            the server answered and refused: status, message, type, param, code
-    - BadRequest        400, 413, 422: the request is wrong; `param` names the field
+  + APIError            the server returned an error: status, message, type, param, code
+    - BadRequest        400, 413, 422: the request is invalid; `param` names the field
     - Unauthorized      401, 403: the API key is missing or wrong
-    - NotFound          404: no such model, or not a Tenuto server
-    - Overloaded        429, 503: not now; `retry_after` seconds when the server said so
+    - NotFound          404: no such model or running reply, or not a Tenuto server
+    - Overloaded        429, 503: the server cannot take the request now; `retry_after` in seconds if it said so
     - ServerError       any other 5xx
-  + ConnectionFailed    no answer: refused, cut or timed out
-  + InvalidReply        an answer that is not what the API promises (a proxy's page, another kind of server)
-  + StreamError         a stream that broke off after it had begun: an error event inside it, a cut, or no proper end
+  + ConnectionFailed    no response: the connection was refused, dropped or timed out
+  + InvalidReply        the response does not match the API (a proxy's error page, another kind of server)
+  + StreamError         a stream failed after it had started: an error event, a dropped connection, no final event
 """
 
 
@@ -19,14 +19,14 @@ class TenutoError(Exception):
 
 
 class APIError(TenutoError):
-    """The server refused. `type`, `param` and `code` are those of the OpenAI error object, None where it had none."""
+    """The server returned an error. `type`, `param` and `code` come from OpenAI's error object; None if absent."""
 
     def __init__(
         self,
         message: str,
         *,
         status: int,
-        type: str | None = None,  # noqa: A002 - the wire's own name
+        type: str | None = None,  # noqa: A002 - the name in OpenAI's error object
         param: str | None = None,
         code: str | int | None = None,
         retry_after: float | None = None,
@@ -41,7 +41,7 @@ class APIError(TenutoError):
 
 
 class BadRequest(APIError):
-    """The request is wrong; `param` names the field."""
+    """The request is invalid; `param` names the field."""
 
 
 class Unauthorized(APIError):
@@ -49,11 +49,11 @@ class Unauthorized(APIError):
 
 
 class NotFound(APIError):
-    """No such model or route."""
+    """No such model, running reply or route."""
 
 
 class Overloaded(APIError):
-    """The server takes no more requests just now."""
+    """The server cannot take the request now: it is full, loading or shutting down."""
 
 
 class ServerError(APIError):
@@ -61,15 +61,15 @@ class ServerError(APIError):
 
 
 class ConnectionFailed(TenutoError):
-    """No answer came: refused, cut or timed out."""
+    """No response: the connection was refused, dropped or timed out."""
 
 
 class InvalidReply(TenutoError):
-    """An answer that is not what the API promises."""
+    """The response does not match the API."""
 
 
 class StreamError(TenutoError):
-    """A stream broke off. `type` and `code` are those of the server's error event, None where it sent none."""
+    """A stream failed after it had started. `type` and `code` come from the server's error event; None without one."""
 
     def __init__(self, message: str, *, type: str | None = None, code: str | int | None = None) -> None:  # noqa: A002
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""From the server's JSON to the values of `replies`. A shape that does not fit is an `InvalidReply`."""
+"""Parse the server's JSON into the types of `replies`. JSON of another shape raises `InvalidReply`."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -25,79 +25,79 @@ from tenuto.replies import (
 T = TypeVar("T")
 
 
-def load(text: str | bytes) -> Json:
-    """A JSON object."""
+def load_object(text: str | bytes) -> Json:
+    """Parse a JSON object."""
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise InvalidReply(f"the server's answer is not JSON: {text[:200]!r}") from error
+        raise InvalidReply(f"the response is not JSON: {text[:200]!r}") from error
     if not isinstance(value, dict):
-        raise InvalidReply(f"the server's answer is not a JSON object: {text[:200]!r}")
+        raise InvalidReply(f"the response is not a JSON object: {text[:200]!r}")
     return value
 
 
-def read(parse: Callable[[Json], T], value: Json) -> T:
-    """`parse(value)`, with a missing or ill-typed field reported as an `InvalidReply`."""
+def checked(parse: Callable[[Json], T], value: Json) -> T:
+    """Return `parse(value)`; raise `InvalidReply` if a field is missing or has the wrong type."""
     try:
         return parse(value)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         problem = f"{type(error).__name__}: {error}"
-        raise InvalidReply(f"the server's answer is not what the API promises ({problem}): {value}") from error
+        raise InvalidReply(f"the response does not match the API ({problem}): {value}") from error
 
 
-def models(value: Json) -> tuple[Model, ...]:
+def parse_models(value: Json) -> tuple[Model, ...]:
     return tuple(Model(item["id"], item.get("max_model_len")) for item in value["data"])
 
 
-def reply(value: Json) -> Reply:
-    choices = tuple(choice(item) for item in value["choices"])
-    return Reply(value["id"], value["model"], choices, usage(value["usage"]), value)
+def parse_reply(value: Json) -> Reply:
+    choices = tuple(parse_choice(item) for item in value["choices"])
+    return Reply(value["id"], value["model"], choices, parse_usage(value["usage"]), value)
 
 
-def choice(value: Json) -> Choice:
+def parse_choice(value: Json) -> Choice:
     message = value["message"]
     return Choice(
         index=value["index"],
-        reasoning=reasoning(message),
+        reasoning=parse_reasoning(message),
         content=message.get("content") or "",
         finish_reason=value["finish_reason"],
-        thinking=thinking(value),
+        thinking=parse_thinking(value),
         tool_calls=tuple(message.get("tool_calls") or ()),
     )
 
 
-def steering(value: Json) -> Steering:
+def parse_steering(value: Json) -> Steering:
     choices = (
         SteeredChoice(item["index"], item["applied"], item["phase"], item["tokens"]) for item in value["choices"]
     )
     return Steering(value["id"], tuple(choices))
 
 
-def events(value: Json) -> list[Event]:
-    """The events of one stream chunk."""
-    found = [event for item in value["choices"] for event in choice_events(item)]
-    return [*found, UsageReported(usage(value["usage"]))] if value.get("usage") else found
+def parse_events(value: Json) -> list[Event]:
+    """Return the events of one stream chunk."""
+    found = [event for item in value["choices"] for event in parse_choice_events(item)]
+    return [*found, UsageReported(parse_usage(value["usage"]))] if value.get("usage") else found
 
 
-def choice_events(value: Json) -> Iterator[Event]:
+def parse_choice_events(value: Json) -> Iterator[Event]:
     index, delta = value["index"], value["delta"]
-    if text := reasoning(delta):
+    if text := parse_reasoning(delta):
         yield ReasoningDelta(index, text)
     if text := delta.get("content"):
         yield ContentDelta(index, text)
     if calls := delta.get("tool_calls"):
         yield ToolCallsDelta(index, tuple(calls))
     if reason := value.get("finish_reason"):
-        yield ChoiceFinished(index, reason, thinking(value))
+        yield ChoiceFinished(index, reason, parse_thinking(value))
 
 
-def reasoning(message: Json) -> str:
-    """Servers agree on the text but not on its name; one that sends both sends the same twice."""
+def parse_reasoning(message: Json) -> str:
+    """Servers name this field differently; one that sends both names sends the same text in each."""
     text: str = message.get("reasoning") or message.get("reasoning_content") or ""
     return text
 
 
-def thinking(value: Json) -> ThinkingReport | None:
+def parse_thinking(value: Json) -> ThinkingReport | None:
     report = value.get("thinking")
     if report is None:
         return None
@@ -112,7 +112,7 @@ def thinking(value: Json) -> ThinkingReport | None:
     )
 
 
-def usage(value: Json) -> Usage:
+def parse_usage(value: Json) -> Usage:
     details = value.get("completion_tokens_details") or {}
     return Usage(
         prompt_tokens=int(value["prompt_tokens"]),

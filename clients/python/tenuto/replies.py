@@ -1,4 +1,4 @@
-"""What a server answers, as immutable values. Fields that have no name here are kept in `Reply.raw`."""
+"""The server's responses as immutable values. `Reply.raw` keeps the fields that have no attribute here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,13 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ThinkingReport:
-    """What the server enforced on one choice, and how its thinking went.
+    """What the server enforced on one choice.
 
-    `ended_by` says what closed the thinking: "model", "cap", "stop_token" (an end of reply that was turned into an end
-    of thinking), "loop" (it went in circles), "length" (the token limit came first) or "none" (there was no thinking).
-    A bound that was not asked for is None. `set_by` says for each field of the budget what set it: "request", another
-    server's name for the cap, "reasoning_effort", "default" or "steering", which happened `steered` times.
+    `ended_by` is what ended the thinking: "model", "cap", "stop_token" (the model tried to end the reply, which ended
+    the thinking instead), "loop" (the thinking repeated itself), "length" (the token limit was reached first) or "none"
+    (the model did not think). `max_thinking_tokens` and `min_thinking_tokens` are the cap and floor in force, None if
+    not set. `set_by` says where each field of the budget came from: "request", another name for the cap,
+    "reasoning_effort", "default" or "steering". `steered` counts the steering requests that changed the budget.
     """
 
     tokens: int
@@ -28,7 +29,7 @@ class ThinkingReport:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts over all choices. `reasoning_tokens` is None where the server does not count them."""
+    """Token counts over all choices. `reasoning_tokens` is None if the server does not count them."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -38,7 +39,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer. Texts that are absent are empty; `thinking` is None from a server that knows no budgets."""
+    """One choice of a reply. Absent texts are empty; `thinking` is None if the server sent no report."""
 
     index: int
     reasoning: str
@@ -50,7 +51,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply; `raw` is the JSON object as the server sent it."""
+    """A complete reply; `raw` is the JSON object that the server sent."""
 
     id: str
     model: str
@@ -76,7 +77,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that the server offers; `max_model_len` is prompt and reply together, None where the server is silent."""
+    """A model that the server offers. `max_model_len` limits prompt and reply together; None if not reported."""
 
     id: str
     max_model_len: int | None
@@ -84,11 +85,11 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class SteeredChoice:
-    """What steering came to for choice `index`.
+    """The result of a steering request for choice `index`.
 
-    `applied` is None while the choice waits for its turn. `phase` is where it stood: "waiting", "before" (it has not
-    begun to think), "thinking", "closing" (the end of its thinking is being written), "answer" or "finished"; `tokens`
-    are its thinking tokens by then.
+    `applied` says whether the budget changed; None if the choice was still queued. `phase` is the state of the choice
+    at that moment: "waiting" (queued), "before" (before thinking), "thinking", "closing" (the end of thinking is being
+    written), "answer" or "finished". `tokens` is its number of thinking tokens at that moment.
     """
 
     index: int
@@ -99,7 +100,7 @@ class SteeredChoice:
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """What steering a running reply came to."""
+    """The result of a steering request."""
 
     id: str
     choices: tuple[SteeredChoice, ...]
@@ -107,14 +108,14 @@ class Steering:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The first event of a stream: by this `id` the reply can be steered while it runs."""
+    """The first event of a stream. `id` identifies the running reply in steering requests."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """A piece of the thinking of choice `index`."""
+    """The next piece of the thinking of choice `index`."""
 
     index: int
     text: str
@@ -122,7 +123,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class ContentDelta:
-    """A piece of the answer of choice `index`."""
+    """The next piece of the answer of choice `index`."""
 
     index: int
     text: str
@@ -130,7 +131,7 @@ class ContentDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallsDelta:
-    """Pieces of tool calls of choice `index`, as the server sent them."""
+    """The next pieces of the tool calls of choice `index`, as the server sent them."""
 
     index: int
     tool_calls: tuple[Json, ...]
@@ -147,7 +148,7 @@ class ChoiceFinished:
 
 @dataclass(frozen=True, slots=True)
 class UsageReported:
-    """Token counts over all choices, once, after the last choice has finished."""
+    """Token counts over all choices. Sent once, after the last choice has finished."""
 
     usage: Usage
 

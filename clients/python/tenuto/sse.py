@@ -1,4 +1,4 @@
-"""Server-sent events from bytes that arrive in pieces of any size (the WHATWG rules for `text/event-stream`)."""
+"""Decode server-sent events from chunks of any size (the WHATWG rules for `text/event-stream`)."""
 
 import re
 from collections.abc import Iterator
@@ -9,16 +9,16 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event: its name (`message` where the server gave none) and its data lines joined by newlines."""
+    """One event: its name (`message` by default) and its data lines joined by newlines."""
 
     event: str
     data: str
 
 
-class Decoder:
-    """Feed it bytes, get the events they complete. An event that no blank line has ended is never given out.
+class SSEDecoder:
+    """Takes bytes and returns the events that they complete. An event without a blank line after it is never returned.
 
-    Comments and the fields `id` and `retry` are dropped: there is no reconnecting to a half-spoken reply.
+    Comments and the fields `id` and `retry` are dropped: a client cannot reconnect to a reply in progress.
     """
 
     def __init__(self) -> None:
@@ -28,13 +28,13 @@ class Decoder:
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that this chunk completes, in order."""
-        return [event for line in self._lines(chunk) if (event := self._take(line))]
+        """Return the events that this chunk completes, in order."""
+        return [event for line in self._lines(chunk) if (event := self._process(line))]
 
     def _lines(self, chunk: bytes) -> Iterator[str]:
         if not chunk:
             return
-        if self._after_cr:  # the "\n" of a "\r\n" that was cut in two
+        if self._after_cr:  # the previous chunk may have ended between "\r" and "\n"
             chunk = chunk.removeprefix(b"\n")
         self._after_cr = chunk.endswith(b"\r")
         *ended, rest = _LINE_END.split(chunk)
@@ -43,7 +43,7 @@ class Decoder:
             self._line = b""
         self._line += rest
 
-    def _take(self, line: str) -> ServerSentEvent | None:
+    def _process(self, line: str) -> ServerSentEvent | None:
         if not line:
             return self._dispatch()
         name, _, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""How a reply looks on a terminal: thinking dimmed, the answer plain, then one line with the report."""
+"""Show a reply on a terminal: thinking dimmed, the answer plain, then the report on one line."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 
 @dataclass
 class Terminal:
-    """Writes to `stream`. Styles are only used where it is a terminal that wants them (https://no-color.org)."""
+    """Writes to `stream`. Uses styles only on a terminal, and not with NO_COLOR (https://no-color.org)."""
 
     stream: TextIO
     environment: Mapping[str, str]
@@ -20,43 +20,43 @@ class Terminal:
 
     @property
     def styled(self) -> bool:
-        unwanted = self.environment.get("NO_COLOR") or self.environment.get("TERM") == "dumb"
-        return self.stream.isatty() and not unwanted
+        plain = self.environment.get("NO_COLOR") or self.environment.get("TERM") == "dumb"
+        return self.stream.isatty() and not plain
 
     def write(self, text: str) -> None:
-        """The text, without the control characters that could drive a terminal: a model may write anything."""
+        """Write the text without control characters: a model could use them to control the terminal."""
         self.stream.write("".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc"))
         self.stream.flush()
 
     def note(self, text: str) -> None:
-        """A line of ours, dimmed."""
+        """Write a dimmed line that is not part of a reply."""
         self._style(DIM)
         self.write(text)
         self._style(PLAIN)
         self.write("\n")
 
-    def speak(self, events: Iterable[Event], spoken: list[str]) -> None:
-        """Show the first choice of a stream as it arrives; the pieces of the answer are added to `spoken`.
+    def show_reply(self, events: Iterable[Event], answer: list[str]) -> None:
+        """Show the first choice of a stream as it arrives, and append the pieces of its answer to `answer`.
 
-        However the stream ends, the line is ended and the style is plain again.
+        The line is ended and the style reset even if the stream fails.
         """
         report: ThinkingReport | None = None
-        thought = False
+        thinking_shown = False
         try:
             for event in events:
                 match event:
                     case ReasoningDelta(index=0, text=text) if not self.hide_thinking:
-                        if not thought:
+                        if not thinking_shown:
                             self._style(DIM)
-                            thought = True
+                            thinking_shown = True
                         self.write(text)
                     case ContentDelta(index=0, text=text):
-                        if thought and not spoken:
+                        if thinking_shown and not answer:
                             self._style(PLAIN)
                             self.write("\n\n")
-                        # Answers begin with the line break that ends their marker.
-                        self.write(text if spoken else text.lstrip("\n"))
-                        spoken.append(text)
+                        # Answers begin with the line break after the marker.
+                        self.write(text if answer else text.lstrip("\n"))
+                        answer.append(text)
                     case ChoiceFinished(index=0, thinking=thinking):
                         report = thinking
         finally:
@@ -75,6 +75,6 @@ def report_line(report: ThinkingReport) -> str:
         f"at least {report.min_thinking_tokens}" if report.min_thinking_tokens else "",
         f"at most {report.max_thinking_tokens}" if report.max_thinking_tokens is not None else "",
     ]
-    asked = ", ".join(filter(None, bounds))
-    tokens = f"{report.tokens} tokens" + (f" ({asked})" if asked else "")
+    in_force = ", ".join(filter(None, bounds))
+    tokens = f"{report.tokens} tokens" + (f" ({in_force})" if in_force else "")
     return f"[thinking: {tokens}, waits: {report.waits}, ended by: {report.ended_by}]"

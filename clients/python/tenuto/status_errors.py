@@ -1,4 +1,4 @@
-"""From a response that is no success to the error that says so."""
+"""Turn a response whose status is not 2xx into an `APIError`."""
 
 import time
 from email.utils import parsedate_to_datetime
@@ -9,16 +9,29 @@ from tenuto import parsing
 from tenuto.errors import APIError, BadRequest, InvalidReply, NotFound, Overloaded, ServerError, Unauthorized
 from tenuto.replies import Json
 
+CLASSES: dict[int, type[APIError]] = {
+    400: BadRequest,
+    401: Unauthorized,
+    403: Unauthorized,
+    404: NotFound,
+    413: BadRequest,
+    422: BadRequest,
+    429: Overloaded,
+    503: Overloaded,
+}
 
-def refusal(response: httpx.Response) -> APIError:
-    """The error of a response that has been read; bodies that are not OpenAI's error object are quoted."""
+
+def status_error(response: httpx.Response) -> APIError:
+    """Return the error for a response whose body was read; a body without OpenAI's error object is quoted."""
     try:
-        details = error_object(parsing.load(response.content))
+        details = error_object(parsing.load_object(response.content))
     except InvalidReply:
         details = {}
-    return error_class(response.status_code)(
+    status = response.status_code
+    error_class = CLASSES.get(status, ServerError if status >= 500 else APIError)
+    return error_class(
         details.get("message") or response.text[:200] or response.reason_phrase,
-        status=response.status_code,
+        status=status,
         type=details.get("type"),
         param=details.get("param"),
         code=details.get("code"),
@@ -26,14 +39,8 @@ def refusal(response: httpx.Response) -> APIError:
     )
 
 
-def error_class(status: int) -> type[APIError]:
-    known = {400: BadRequest, 413: BadRequest, 422: BadRequest, 401: Unauthorized, 403: Unauthorized}
-    known |= {404: NotFound, 429: Overloaded, 503: Overloaded}
-    return known.get(status, ServerError if status >= 500 else APIError)
-
-
 def error_object(value: Json) -> Json:
-    """The `error` member, empty if there is none; vLLM answers a bad key with a plain string there."""
+    """Return the `error` member, or an empty object. vLLM sends a plain string there for a wrong API key."""
     error = value.get("error")
     if isinstance(error, str):
         return {"message": error}
@@ -41,7 +48,7 @@ def error_object(value: Json) -> Json:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Seconds from now: HTTP allows a number and a date. What is neither counts as absent."""
+    """Return the seconds from now. HTTP allows a number or a date; anything else counts as absent."""
     try:
         return max(0.0, float(header or ""))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which error a refused request raises, and when it may be sent again."""
+"""The exception for each status, and Retry-After."""
 
 import datetime
 from email.utils import format_datetime
@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 import tenuto
-from tenuto.refusals import refusal, retry_after
+from tenuto.status_errors import retry_after, status_error
 
 
 def test_retry_after_may_be_a_date() -> None:
@@ -19,7 +19,7 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "soon"])
-def test_a_retry_after_that_says_nothing_counts_as_absent(header: str | None) -> None:
+def test_an_invalid_retry_after_counts_as_absent(header: str | None) -> None:
     assert retry_after(header) is None
 
 
@@ -39,8 +39,8 @@ def test_a_retry_after_that_says_nothing_counts_as_absent(header: str | None) ->
         (503, tenuto.Overloaded),
     ],
 )
-def test_every_status_has_its_error(status: int, kind: type[tenuto.APIError]) -> None:
-    error = refusal(httpx.Response(status, json={"error": {"message": "no", "param": "num_waits", "code": 7}}))
+def test_each_status_has_its_exception(status: int, kind: type[tenuto.APIError]) -> None:
+    error = status_error(httpx.Response(status, json={"error": {"message": "no", "param": "num_waits", "code": 7}}))
     assert type(error) is kind
     assert (error.status, error.message, error.param, error.code) == (status, "no", "num_waits", 7)
 
@@ -54,5 +54,5 @@ def test_every_status_has_its_error(status: int, kind: type[tenuto.APIError]) ->
         (b"", "Bad Gateway"),
     ],
 )
-def test_a_refusal_of_another_shape_is_quoted(content: bytes, message: str) -> None:
-    assert refusal(httpx.Response(502, content=content)).message == message
+def test_an_error_of_another_shape_is_quoted(content: bytes, message: str) -> None:
+    assert status_error(httpx.Response(502, content=content)).message == message
