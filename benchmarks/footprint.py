@@ -15,7 +15,8 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.sample.logits_processor import BatchUpdate
 
 from tenuto_decoding import ThinkingBudget, compile_plan
-from tenuto_decoding.vllm_v1 import REQUEST_KEY, ThinkingLogitsProcessor, markers_of
+from tenuto_decoding.vllm_requests import REQUEST_KEY, markers_of
+from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
 from tenuto_server.accounting import Reply
 from tenuto_server.running import RunningReplies, RunningReply
 

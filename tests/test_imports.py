@@ -24,7 +24,19 @@ MAY_IMPORT = {
 }
 # What a package must never import, so that it loads where the engine is not installed.
 ENGINE = {"vllm", "torch", "transformers", "triton"}
-PURE = {"errors", "budget", "markers", "vocabulary", "plan", "automaton"}
+PURE = {
+    "actions",
+    "automaton",
+    "budget",
+    "errors",
+    "gpu.layout",
+    "loops",
+    "markers",
+    "plan",
+    "prompt",
+    "vocabulary",
+    "worker_messages",
+}
 
 
 def modules(package: str) -> Iterator[tuple[str, ast.Module]]:

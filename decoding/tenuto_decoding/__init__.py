@@ -4,11 +4,13 @@ Importing this package needs no engine. The adapters are modules of their own: `
 `huggingface` for `transformers`' `generate()`, `worker` for what the server asks of vLLM's workers.
 """
 
-from .automaton import Action, EndedBy, Force, Free, Phase, Redirect, ThinkingAutomaton, initial_phase
+from .actions import Action, Force, Free, Redirect
+from .automaton import EndedBy, ThinkingAutomaton
 from .budget import FIELDS, Scope, ThinkingBudget
 from .errors import InvalidBudget, ThinkingError, UnknownMarkers, UnsupportedEngine
 from .markers import FAMILIES, ThinkingMarkers, detect_markers, resolve_markers
 from .plan import Marker, ThinkingPlan, compile_plan
+from .prompt import Phase, initial_phase
 from .vocabulary import Vocabulary
 
 __all__ = [

@@ -6,49 +6,14 @@ redirect and of how the sequence was steered before it; nothing else. So it can 
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Literal, Self
 
+from .actions import FREE, Action, Force, Redirect
 from .loops import LoopWatch
 from .plan import Ids, ThinkingPlan
+from .prompt import Phase, initial_phase
 
-
-class Phase(Enum):
-    """Where in the reply the next token stands."""
-
-    BEFORE = "before"
-    THINKING = "thinking"
-    ANSWER = "answer"
-
-
-@dataclass(frozen=True, slots=True)
-class Free:
-    """Leave the logits alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Force:
-    """Every other logit becomes minus infinity."""
-
-    token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """The probability of the sources moves to the target, or is taken away where there is none.
-
-    With temperature T, sources s and target t: l'[t] = T * logaddexp(l[t] / T, logsumexp(l[s] / T)), l'[s] = -inf; the
-    limit for T = 0 is the maximum. So the target is drawn exactly as often as a source would have been.
-    """
-
-    sources: Ids
-    target: int | None
-
-
-Action = Free | Force | Redirect
 EndedBy = Literal["model", "cap", "loop", "stop_token", "length", "none"]
-
-FREE = Free()
 
 #: More tokens than any reply has.
 _MANY = 1 << 62
@@ -423,28 +388,3 @@ class ThinkingAutomaton:
 
     def _force(self, script: _Script, at: int = 0) -> None:
         self._script, self._at = script, at
-
-
-def initial_phase(plan: ThinkingPlan, prompt: Sequence[int]) -> Phase:
-    """The phase in which a reply to the prompt begins.
-
-    The last marker decides, unless a control token that is no part of it follows: then it belongs to an earlier turn,
-    or to a text that somebody wrote, and the reply has not begun to think.
-    """
-    start, end, landmarks = plan.start.ids, plan.end.ids, plan.landmarks
-    for stop in range(len(prompt), 0, -1):
-        if prompt[stop - 1] not in landmarks:  # as nearly every token of a long text
-            continue
-        if _stands(start, prompt, stop):
-            return Phase.THINKING
-        if _stands(end, prompt, stop):
-            return Phase.ANSWER
-        if prompt[stop - 1] in plan.boundaries:
-            break
-    return Phase.BEFORE
-
-
-def _stands(marker: Ids, prompt: Sequence[int], stop: int) -> bool:
-    """Whether the marker is what the first `stop` tokens of the prompt end in."""
-    size = len(marker)
-    return size <= stop and prompt[stop - 1] == marker[-1] and tuple(prompt[stop - size : stop]) == marker

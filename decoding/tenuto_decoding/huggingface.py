@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor
 
-from .automaton import EndedBy, Free, Phase, ThinkingAutomaton
+from .actions import Free
+from .automaton import EndedBy, ThinkingAutomaton
 from .budget import ThinkingBudget
 from .errors import UnsupportedEngine
 from .logits import Edit, Sampling, apply_edits
 from .markers import ThinkingMarkers, detect_markers
 from .plan import compile_plan
+from .prompt import Phase
 from .vocabulary import Vocabulary
 
 

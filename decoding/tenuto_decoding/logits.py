@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .automaton import Action, Force, Redirect
+from .actions import Action, Force, Redirect
 from .plan import Ids
 
 #: Temperatures below this are greedy, as in vLLM's sampler.

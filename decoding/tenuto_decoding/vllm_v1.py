@@ -29,21 +29,14 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from .automaton import FREE, Action, Force, Free, Redirect, ThinkingAutomaton
+from .actions import FREE, Action, Force, Free, Redirect
+from .automaton import ThinkingAutomaton
 from .budget import ThinkingBudget
-from .errors import InvalidBudget, UnsupportedEngine
+from .errors import UnsupportedEngine
 from .logits import Edit, Edits, Sampling
-from .markers import ThinkingMarkers, Tokenizer, resolve_markers
-from .plan import ThinkingPlan, compile_plan
-from .steering import SequenceReport, Steer
+from .vllm_requests import REQUEST_KEY, check_request, markers_of, masks_thinking, plan_for
 from .vocabulary import Vocabulary
-
-#: Key of `SamplingParams.extra_args` under which a server names the request that it will ask a report for.
-REQUEST_KEY = "thinking_request"
-#: Key of `VllmConfig.additional_config` for the markers.
-CONFIG_KEY = "thinking"
-#: Name of the reasoning parser that sees thinking end where the automaton does; `tenuto_server.reasoning` has it.
-PARSER = "tenuto"
+from .worker_messages import SequenceReport, Steer
 
 
 def check_engine(config: VllmConfig) -> None:
@@ -57,56 +50,6 @@ def check_engine(config: VllmConfig) -> None:
             "--speculative-config: vLLM's V1 model runner takes no logits processors together with speculative "
             "decoding, so budgets could not be enforced; leave it out, or use the V2 model runner"
         )
-
-
-def check_request(params: SamplingParams) -> None:
-    """Refuse a wrong budget, and one beside vLLM's own, which would count and force differently.
-
-    Raises:
-        InvalidBudget: naming the field.
-    """
-    budget = ThinkingBudget.from_mapping(params.extra_args or {})
-    if budget is not None and params.thinking_token_budget is not None:
-        raise InvalidBudget(
-            "thinking_token_budget",
-            f"{params.thinking_token_budget} is vLLM's own budget, which would run after this one and override it; "
-            "give one of the two",
-        )
-
-
-def markers_of(config: VllmConfig) -> ThinkingMarkers:
-    """The markers of the engine's model: configured ones, else those that its tokenizer and chat template show.
-
-    Raises:
-        UnknownMarkers: when neither gives any.
-    """
-    tokenizer = cached_tokenizer_from_config(config.model_config)
-    given: dict[str, str | None] = {}
-    if isinstance(config.additional_config, dict):
-        given = config.additional_config.get(CONFIG_KEY) or {}
-    template = getattr(tokenizer, "chat_template", None)
-    return resolve_markers(tokenizer, template if isinstance(template, str) else str(template or ""), **given)
-
-
-def plan_for(
-    params: SamplingParams, budget: ThinkingBudget | None, markers: ThinkingMarkers, tokenizer: Tokenizer
-) -> ThinkingPlan:
-    """The plan of a budget among the other parameters of its request, once vLLM has put the model's stop ids in.
-
-    Raises:
-        InvalidBudget, UnknownMarkers: as `compile_plan`.
-    """
-    grammar = params.structured_outputs is not None
-    return compile_plan(budget, markers, tokenizer, stop_ids=params.all_stop_token_ids, grammar=grammar)
-
-
-def masks_thinking(config: VllmConfig) -> bool:
-    """Whether a grammar may be at work while the model thinks, so that what is masked must stay so.
-
-    With our parser it begins behind the thinking: what is masked before was not masked by it.
-    """
-    settings = config.structured_outputs_config
-    return bool(settings.reasoning_parser != PARSER or settings.enable_in_reasoning)
 
 
 class _Row:

@@ -31,13 +31,13 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcessor, LogitsProcRequestState
 
 from .budget import ThinkingBudget
-from .errors import InvalidBudget, UnsupportedEngine
+from .errors import UnsupportedEngine
 from .gpu.layout import MAX_ROWS, State, check_plan, mark_tokens
 from .gpu.slots import BudgetSlots, Rows, Snapshot, to_host
 from .plan import compile_plan
-from .steering import SequenceReport, Steer
-from .vllm_v1 import REQUEST_KEY, markers_of, masks_thinking, plan_for
+from .vllm_requests import REQUEST_KEY, check_request, markers_of, masks_thinking, plan_for
 from .vocabulary import Vocabulary
+from .worker_messages import SequenceReport, Steer
 
 
 def check_engine(config: VllmConfig) -> None:
@@ -117,13 +117,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
         """Refuse a wrong budget when the request arrives. Raises InvalidBudget."""
-        budget = ThinkingBudget.from_mapping(sampling_params.extra_args or {})
-        if budget is not None and sampling_params.thinking_token_budget is not None:
-            raise InvalidBudget(
-                "thinking_token_budget",
-                f"{sampling_params.thinking_token_budget} is vLLM's own budget, which would run after this one and "
-                "override it; give one of the two",
-            )
+        check_request(sampling_params)
 
     def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:
         check_engine(vllm_config)

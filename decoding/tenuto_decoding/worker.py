@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from .steering import SequenceReport
+from .worker_messages import SequenceReport
 
 
 @runtime_checkable

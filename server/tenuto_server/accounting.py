@@ -6,10 +6,11 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
-from tenuto_decoding.automaton import EndedBy, Phase, ThinkingAutomaton
+from tenuto_decoding.automaton import EndedBy, ThinkingAutomaton
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.plan import ThinkingPlan
-from tenuto_decoding.steering import Steer
+from tenuto_decoding.prompt import Phase
+from tenuto_decoding.worker_messages import Steer
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from vllm.sampling_params import SamplingParams
 
-from tenuto_decoding.automaton import Phase, initial_phase
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.gpu.layout import MAX_SOURCES
 from tenuto_decoding.markers import Tokenizer
 from tenuto_decoding.plan import Ids, ThinkingPlan
+from tenuto_decoding.prompt import Phase, initial_phase
 
 
 def check_combination(

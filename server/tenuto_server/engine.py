@@ -20,7 +20,7 @@ from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import ThinkingPlan
-from tenuto_decoding.vllm_v1 import REQUEST_KEY, masks_thinking, plan_for
+from tenuto_decoding.vllm_requests import REQUEST_KEY, masks_thinking, plan_for
 
 from .accounting import Choice, Reply, hand_over
 from .asked import OWN_KEYS, Asked

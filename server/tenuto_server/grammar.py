@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from tenuto_decoding.automaton import Phase, initial_phase
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
 from tenuto_decoding.plan import ThinkingPlan
+from tenuto_decoding.prompt import Phase, initial_phase
 
 
 def supervised(

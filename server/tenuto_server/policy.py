@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenuto_decoding.automaton import Phase, initial_phase
 from tenuto_decoding.budget import MAX_TOKENS, ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget, UnknownMarkers
 from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
+from tenuto_decoding.prompt import Phase, initial_phase
 
 from .asked import AUTO, CAP, EFFORT, RESERVE, UNLIMITED, Asked
 from .defaults import Defaults, is_bounded

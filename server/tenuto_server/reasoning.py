@@ -15,10 +15,10 @@ from vllm.entrypoints.generate.base.protocol import DeltaMessage
 from vllm.parser.abstract_parser import Parser
 from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
-from tenuto_decoding.automaton import Phase, initial_phase
 from tenuto_decoding.markers import ThinkingMarkers, detect_markers
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
-from tenuto_decoding.vllm_v1 import PARSER
+from tenuto_decoding.prompt import Phase, initial_phase
+from tenuto_decoding.vllm_requests import PARSER
 from tenuto_decoding.vocabulary import Vocabulary
 
 from .splitting import Markup, TextSplitter

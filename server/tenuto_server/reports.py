@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from tenuto_decoding.steering import SequenceReport, Steer
+from tenuto_decoding.worker_messages import SequenceReport, Steer
 
 #: Calls a method of the worker extension; gives one result for each engine: the longest or largest of its workers'.
 Call = Callable[..., Awaitable[list[Any]]]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tenuto_decoding.budget import ThinkingBudget
-from tenuto_decoding.steering import MAX_STEERS
+from tenuto_decoding.worker_messages import MAX_STEERS
 
 from .accounting import Reply
 from .errors import NotRunning, SteeringError

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from tenuto_decoding.automaton import Phase
+from tenuto_decoding.prompt import Phase
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from vllm.v1.executor import Executor
 from tenuto_decoding.errors import ThinkingError, UnknownMarkers
 from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import compile_plan
-from tenuto_decoding.vllm_v1 import CONFIG_KEY, markers_of
+from tenuto_decoding.vllm_requests import CONFIG_KEY, markers_of
 from tenuto_decoding.vocabulary import Vocabulary
 
 from . import reasoning

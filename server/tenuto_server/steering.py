@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tenuto_decoding.automaton import Phase, ThinkingAutomaton
-from tenuto_decoding.steering import SequenceReport
+from tenuto_decoding.automaton import ThinkingAutomaton
+from tenuto_decoding.prompt import Phase
+from tenuto_decoding.worker_messages import SequenceReport
 
 from .accounting import Choice
 from .reports import Call, read_reports

@@ -12,9 +12,11 @@ from vllm.v1.engine import EngineCoreRequest
 from vllm.v1.engine.detokenizer import BaseIncrementalDetokenizer, IncrementalDetokenizer
 from vllm.v1.engine.output_processor import OutputProcessor
 
-from tenuto_decoding.automaton import Force, Phase, ThinkingAutomaton
+from tenuto_decoding.actions import Force
+from tenuto_decoding.automaton import ThinkingAutomaton
 from tenuto_decoding.plan import ThinkingPlan
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.prompt import Phase
+from tenuto_decoding.vllm_requests import REQUEST_KEY
 
 #: The plan of a request, as far as this module needs it: from its parameters as they were sent to the engine.
 PlanOf = Callable[[SamplingParams], ThinkingPlan | None]

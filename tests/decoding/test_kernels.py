@@ -22,7 +22,7 @@ from tenuto_decoding.gpu.layout import (
     pack_plan,
 )
 from tenuto_decoding.gpu.slots import COMPILED
-from tenuto_decoding.steering import MAX_STEERS
+from tenuto_decoding.worker_messages import MAX_STEERS
 
 PLAN = ThinkingPlan(
     start=Marker(ids=(1, 2), gate=1),

@@ -28,8 +28,9 @@ from tenuto_decoding import (
     detect_markers,
 )
 from tenuto_decoding.logits import Edit, Sampling, apply_edits
-from tenuto_decoding.steering import Steer
-from tenuto_decoding.vllm_v1 import REQUEST_KEY, ThinkingLogitsProcessor, check_engine, markers_of
+from tenuto_decoding.vllm_requests import REQUEST_KEY, markers_of
+from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor, check_engine
+from tenuto_decoding.worker_messages import Steer
 
 from .conftest import make_tokenizer
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vllm import SamplingParams
 
 from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_requests import REQUEST_KEY
 
 from .cases import Case, Family
 from .engines import Engine

@@ -9,7 +9,7 @@ import pytest
 from vllm import SamplingParams
 
 from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_requests import REQUEST_KEY
 
 from .cases import Case, Family, draw_cases, families
 from .comparison import is_tie

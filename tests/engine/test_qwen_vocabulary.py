@@ -9,7 +9,7 @@ import pytest
 from vllm import SamplingParams
 
 from tenuto_decoding import FAMILIES, ThinkingBudget, Vocabulary, compile_plan, detect_markers
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_requests import REQUEST_KEY
 
 from .comparison import is_tie
 from .engines import Engine, Engines

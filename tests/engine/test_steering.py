@@ -9,8 +9,8 @@ import pytest
 from vllm import SamplingParams
 
 from tenuto_decoding import Force, Redirect, ThinkingAutomaton, ThinkingBudget, compile_plan
-from tenuto_decoding.steering import SequenceReport
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_requests import REQUEST_KEY
+from tenuto_decoding.worker_messages import SequenceReport
 
 from .cases import Case, draw_cases, families
 from .engines import Engine, Engines

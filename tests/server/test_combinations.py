@@ -8,7 +8,7 @@ from vllm.sampling_params import SamplingParams
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import FAMILIES, ThinkingMarkers
-from tenuto_decoding.vllm_v1 import plan_for
+from tenuto_decoding.vllm_requests import plan_for
 from tenuto_server.combinations import check_combination
 
 PROMPTS = {"s1": "<|im_start|>assistant\n", "think": "<|im_start|>assistant\n<think>\n"}

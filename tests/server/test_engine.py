@@ -10,7 +10,7 @@ from vllm.sampling_params import SamplingParams
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.markers import FAMILIES
 from tenuto_decoding.plan import compile_plan
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_server.accounting import Reply
 from tenuto_server.engine import ThinkingEngine, with_budget
 from tenuto_server.reports import Reports

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tenuto_decoding.steering import SequenceReport, Steer
+from tenuto_decoding.worker_messages import SequenceReport, Steer
 from tenuto_server.reports import Reports, read_reports
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenuto_decoding.automaton import Phase
+from tenuto_decoding.prompt import Phase
 from tenuto_server.splitting import Markup, TextSplitter
 
 S1 = Markup(

@@ -9,7 +9,7 @@ from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import FAMILIES
 from tenuto_decoding.plan import compile_plan
-from tenuto_decoding.steering import MAX_STEERS, SequenceReport, Steer
+from tenuto_decoding.worker_messages import MAX_STEERS, SequenceReport, Steer
 from tenuto_server import steering
 from tenuto_server.accounting import Reply
 from tenuto_server.errors import NotRunning, SteeringError

@@ -8,7 +8,7 @@ from enum import IntEnum, IntFlag
 
 from ..errors import UnsupportedEngine
 from ..plan import Ids, ThinkingPlan
-from ..steering import MAX_STEERS
+from ..worker_messages import MAX_STEERS
 
 #: Longest marker: the ids of one that the text ends in are a bit each of an int32.
 MAX_MARKER = 31

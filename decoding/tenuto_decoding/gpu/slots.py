@@ -12,7 +12,7 @@ import triton
 
 from ..loops import MAX_PATTERN
 from ..plan import ThinkingPlan
-from ..steering import MAX_STEERS
+from ..worker_messages import MAX_STEERS
 from .kernels import fill, step
 from .layout import ANSWER_NOW, ENDLESS, SETTINGS_WIDTH, STATE_WIDTH, Mark, Setting, State, pack_plan
 

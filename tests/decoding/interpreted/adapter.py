@@ -18,9 +18,9 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProc
 
 from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
 from tenuto_decoding.gpu.slots import Rows
-from tenuto_decoding.steering import SequenceReport, Steer
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
+from tenuto_decoding.worker_messages import SequenceReport, Steer
 from tests.engine.engines import in_this_process
 
 BUILT_IN_MODEL = Path(__file__).parents[3] / "server/tenuto_server/s1_tiny"

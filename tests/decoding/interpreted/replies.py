@@ -16,7 +16,7 @@ from vllm import SamplingParams
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext
 
 from tenuto_decoding.gpu.slots import BudgetSlots, Snapshot
-from tenuto_decoding.vllm_v1 import REQUEST_KEY
+from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
 from tests.decoding.runner_cases import cases_of
 from tests.engine.cases import families

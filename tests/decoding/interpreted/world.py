@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import torch
 
 from tenuto_decoding import Force, Redirect, ThinkingAutomaton
-from tenuto_decoding.automaton import Action, Phase
+from tenuto_decoding.actions import Action
 from tenuto_decoding.gpu.layout import Ended, InPhase, State
 from tenuto_decoding.gpu.slots import BudgetSlots, Rows, Snapshot, Tiles
-from tenuto_decoding.steering import MAX_STEERS
+from tenuto_decoding.prompt import Phase
+from tenuto_decoding.worker_messages import MAX_STEERS
 
 from .stories import MARKS, TEXT, UNKNOWN, VOCABULARY, Story
 
