@@ -17,8 +17,8 @@ from vllm.v1.sample.logits_processor import BatchUpdate
 from tenuto_decoding import ThinkingBudget, compile_plan
 from tenuto_decoding.vllm_requests import REQUEST_KEY, markers_of
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
-from tenuto_server.accounting import Reply
-from tenuto_server.running import RunningReplies, RunningReply
+from tenuto_server.engine.accounting import Reply
+from tenuto_server.engine.registry import RunningReplies, RunningReply
 
 from .benchmark import Results, Run, Section, Table
 from .in_process import engines_here

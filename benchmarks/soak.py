@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tenuto_server.config import BUILT_IN_MODEL, BUILT_IN_NAME
+from tenuto_server.config.command_line import BUILT_IN_MODEL, BUILT_IN_NAME
 from tests.integration.by_hand import ByHand
 from tests.integration.random_requests import RandomRequests, outcomes
 

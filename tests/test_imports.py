@@ -22,6 +22,25 @@ MAY_IMPORT = {
     "tenuto_training": {"tenuto_decoding"},
     "tenuto_evaluation": {"tenuto"},
 }
+# What each sub-package and root module of the server may import of the others. `app` puts everything together.
+BASE = {"errors", "paths", "metrics", "context", "state", "error_response"}
+ROOMS: dict[str, set[str]] = {
+    "launcher": {"api", "app", "budgets", "config", "engine", "middleware", "reasoning", *BASE},
+    "app": {"api", "middleware", "config", *BASE},
+    "api": {"budgets", "engine", "reasoning", *BASE},
+    "middleware": {"engine", "config", *BASE},
+    "engine": {"budgets", "context", "errors"},
+    "config": {"budgets", "paths", "errors"},
+    "budgets": {"errors"},
+    "reasoning": set(),
+    "state": {"errors", "metrics"},
+    "error_response": {"errors", "paths"},
+    "paths": set(),
+    "context": set(),
+    "errors": set(),
+    "metrics": set(),
+    "cli": set(),
+}
 # What a package must never import, so that it loads where the engine is not installed.
 ENGINE = {"vllm", "torch", "transformers", "triton"}
 PURE = {
@@ -79,6 +98,24 @@ def test_no_module_takes_part_in_a_cycle() -> None:
     for name, targets in graph.items():
         targets -= {parent for parent in targets if name.startswith(f"{parent}.")}
     list(TopologicalSorter(graph).static_order())
+
+
+def room_of(name: str) -> str:
+    """The sub-package or root module of the server that a dotted name belongs to; empty for others."""
+    package, _, rest = name.partition(".")
+    return rest.partition(".")[0] if package == "tenuto_server" else ""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_the_server_import_only_what_their_table_allows(room: str) -> None:
+    for name, targets in ALL.items():
+        if room_of(name) == room:
+            rooms = {room_of(target) for target in targets} & ROOMS.keys() - {room}
+            assert rooms <= ROOMS[room], f"{name} imports {sorted(rooms - ROOMS[room])}"
+
+
+def test_every_room_of_the_server_is_in_the_table() -> None:
+    assert {room_of(name) for name in ALL} - {"", "vllm_compat"} == ROOMS.keys()
 
 
 @pytest.mark.parametrize("module", sorted(PURE))

@@ -3,20 +3,21 @@
 from argparse import Namespace
 
 from fastapi import FastAPI
-from vllm import envs
 from vllm.entrypoints.openai.models.api_router import router as models_router
 from vllm.entrypoints.serve.instrumentator.metrics import attach_router as attach_metrics
 from vllm.entrypoints.serve.middleware.register import init_entrypoints_middleware
 
-from .journal import Journal
-from .options import OperatingOptions
-from .responses import install_error_handlers
-from .routes import chat, completions, messages, probes, responses, steering, tokenization
-from .security import DOCS, METRICS, PROBES, KeyRing, Keys
-from .service import Gate, Service
+from .api.error_handlers import install_error_handlers
+from .api.routes import chat, completions, messages, probes, responses, steering, tokenization
+from .config.options import OperatingOptions
+from .middleware.admission import AdmissionControl
+from .middleware.api_keys import ApiKeys, KeyRing
+from .middleware.request_log import RequestLog
+from .paths import DOCS, METRICS, PROBES
+from .state import ServerState
 
 
-def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service: Service) -> FastAPI:
+def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service: ServerState) -> FastAPI:
     """The application before the model is loaded; the serving objects join its state when they exist."""
     documented = not args.disable_fastapi_docs
     app = FastAPI(
@@ -36,16 +37,16 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, service
     app.include_router(models_router)
     install_error_handlers(app)
     # From the innermost to the outermost.
-    app.add_middleware(Gate, service=service, limits=options.limits(fetches_media=bool(args.allowed_media_domains)))
-    app.add_middleware(Keys, ring=keys, public=_public_paths(options))
+    app.add_middleware(
+        AdmissionControl, service=service, limits=options.limits(fetches_media=bool(args.allowed_media_domains))
+    )
+    app.add_middleware(ApiKeys, ring=keys, public=_public_paths(options))
     attach_metrics(app)
     _add_middleware_of_vllm(app, args)
     app.add_middleware(
-        Journal,
+        RequestLog,
         shows_texts=options.log_texts,
         in_words=options.log_format == "text",
-        # What else is put between may have to see every chunk.
-        is_short_way=not args.middleware and not envs.VLLM_DEBUG_LOG_API_SERVER_RESPONSE,
     )
     return app
 
@@ -60,5 +61,5 @@ def _add_middleware_of_vllm(app: FastAPI, args: Namespace) -> None:
     """CORS, which answers a browser's preflight requests, and what `--middleware` names; the keys are ours to check."""
     args = Namespace(**vars(args))
     args.api_key = [""]  # no key, and the environment is not asked for one either
-    args.enable_request_id_headers = False  # every response has one, by `Journal`
+    args.enable_request_id_headers = False  # every response has one, by `RequestLog`
     init_entrypoints_middleware(args, app, ("generate",))

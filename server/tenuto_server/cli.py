@@ -9,4 +9,4 @@ from typing import Never
 def command(argv: Sequence[str]) -> Never:
     """Serve a model over HTTP, with thinking budgets; without a model, the built-in small one."""
     # -P: a folder called `vllm` in the working directory must not be taken for the engine.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "tenuto_server.process", *argv])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "tenuto_server.launcher.process", *argv])

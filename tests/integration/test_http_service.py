@@ -9,7 +9,7 @@ import pytest
 from openai import OpenAI
 
 from tenuto_decoding.budget import FIELDS
-from tenuto_server import limits
+from tenuto_server import paths
 from tests.integration.running_server import MODEL, RunningServer
 
 LONG: dict[str, Any] = {
@@ -55,7 +55,7 @@ GENERATING = {
 
 def test_the_api_document_describes_budget_fields_streams_and_errors(server: RunningServer) -> None:
     document = server.get("/openapi.json").json()
-    assert GENERATING.keys() == limits.GENERATING
+    assert GENERATING.keys() == paths.GENERATING
     for path, (request, streams) in GENERATING.items():
         operation = document["paths"][path]["post"]
         body = operation["requestBody"]["content"]["application/json"]["schema"]

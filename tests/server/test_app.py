@@ -6,16 +6,15 @@ import httpx
 import pytest
 
 from tenuto_server.app import build_app
-from tenuto_server.config import parse_command_line
-from tenuto_server.journal import Journal
-from tenuto_server.security import KeyRing
-from tenuto_server.service import Service
+from tenuto_server.config.command_line import parse_command_line
+from tenuto_server.middleware.api_keys import KeyRing
+from tenuto_server.state import ServerState
 
 
 @pytest.fixture(scope="module")
 def app() -> httpx.ASGITransport:
     config, args = parse_command_line(["some/model"])
-    return httpx.ASGITransport(build_app(args, config, KeyRing(()), Service()))
+    return httpx.ASGITransport(build_app(args, config, KeyRing(()), ServerState()))
 
 
 async def test_no_redirect_is_made_from_the_host_header(app: httpx.ASGITransport) -> None:
@@ -35,16 +34,11 @@ async def test_every_endpoint_says_that_a_body_may_be_too_slow(app: httpx.ASGITr
 
 
 class Layer:
-    """A middleware that somebody puts in between with `--middleware`."""
+    """A middleware that an operator adds with `--middleware`."""
 
 
-@pytest.mark.parametrize(("flags", "is_short_way"), [([], True), (["--middleware", f"{__name__}.Layer"], False)])
-def test_streams_take_the_short_way_unless_somebody_may_have_to_see_every_chunk(
-    flags: list[str], is_short_way: bool
-) -> None:
+@pytest.mark.parametrize(("flags", "present"), [([], False), (["--middleware", f"{__name__}.Layer"], True)])
+def test_middleware_named_on_the_command_line_is_added(flags: list[str], present: bool) -> None:
     config, args = parse_command_line(["some/model", *flags])
-    layers: dict[Any, Any] = {
-        layer.cls: layer.kwargs for layer in build_app(args, config, KeyRing(()), Service()).user_middleware
-    }
-    assert (Layer in layers) is not is_short_way
-    assert layers[Journal]["is_short_way"] is is_short_way
+    layers: list[Any] = [layer.cls for layer in build_app(args, config, KeyRing(()), ServerState()).user_middleware]
+    assert (Layer in layers) is present

@@ -1,0 +1,91 @@
+"""`POST /v1/requests/{id}/thinking`: changes how long a running reply thinks."""
+
+from typing import Any, Literal, Self
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from vllm.entrypoints.serve.utils.api_utils import validate_json_request
+
+from tenuto_decoding.budget import MAX_TOKENS, ThinkingBudget, check_names
+from tenuto_decoding.errors import InvalidBudget
+
+from ..error_handlers import ERRORS
+
+router = APIRouter(tags=["steering"])
+
+_FLOOR = "min_thinking_tokens"
+
+
+class SteeringRequest(BaseModel):
+    """Body of `POST /v1/requests/{id}/thinking`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["answer_now", "think_until"] = Field(
+        description="`answer_now`: the thinking is closed at the next token, as at a cap but without the cap text. "
+        "`think_until`: `min_thinking_tokens` becomes the floor; a lower cap is raised to it."
+    )
+    min_thinking_tokens: int | None = Field(
+        default=None, ge=0, le=MAX_TOKENS, description="The new floor, for `think_until`; 0 lifts it."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_floor(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            check_names(name for name in data if name not in cls.model_fields)
+            if data.get(_FLOOR) is not None:
+                ThinkingBudget(min_thinking_tokens=data[_FLOOR])
+        return data
+
+    @model_validator(mode="after")
+    def check_action(self) -> Self:
+        if self.action == "think_until" and self.min_thinking_tokens is None:
+            raise InvalidBudget(_FLOOR, "is needed for think_until: the number of tokens to think on until")
+        if self.action == "answer_now" and self.min_thinking_tokens is not None:
+            raise InvalidBudget(_FLOOR, f"{self.min_thinking_tokens} makes no sense with answer_now; leave it out")
+        return self
+
+
+class SteeredChoice(BaseModel):
+    """What steering came to for one choice of the reply."""
+
+    index: int = Field(description="Of the choice.")
+    applied: bool | None = Field(
+        description="Whether its bounds have changed. null: it waits for its next step, and it will be decided there."
+    )
+    phase: Literal["waiting", "before", "thinking", "closing", "answer", "finished"] = Field(
+        description="Where the choice stood. `waiting`: not being worked on just now. `before`: it has not begun to "
+        "think. `closing`: the end of its thinking is being written. Only what is not closed yet can be steered."
+    )
+    tokens: int = Field(description="Thinking tokens by then.")
+
+
+class SteeringResponse(BaseModel):
+    """What steering came to."""
+
+    id: str
+    object: Literal["thinking.steering"] = "thinking.steering"
+    action: Literal["answer_now", "think_until"]
+    min_thinking_tokens: int | None
+    choices: list[SteeredChoice]
+
+
+@router.post(
+    "/v1/requests/{reply_id:path}/thinking",
+    dependencies=[Depends(validate_json_request)],
+    responses=ERRORS | {409: ERRORS[400]},
+)
+async def steer_thinking(
+    body: SteeringRequest,
+    raw_request: Request,
+    reply_id: str = Path(description="`id` of the response, as its first chunk says; of a stream or not."),
+) -> SteeringResponse:
+    """Tell a running reply, by the id of its response, to answer now or to think on until a number of tokens."""
+    outcomes = await raw_request.app.state.engine_client.steer(reply_id, body.min_thinking_tokens)
+    return SteeringResponse(
+        id=reply_id,
+        action=body.action,
+        min_thinking_tokens=body.min_thinking_tokens,
+        choices=[SteeredChoice.model_validate(outcome.to_dict()) for outcome in outcomes],
+    )

@@ -1,0 +1,143 @@
+"""Steering of running replies: what the engine's workers are told, and what came of it for every choice."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tenuto_decoding.automaton import ThinkingAutomaton
+from tenuto_decoding.prompt import Phase
+from tenuto_decoding.worker_messages import SequenceReport
+
+from .accounting import Choice
+from .registry import RunningReply
+from .worker_calls import Call, read_reports
+
+#: A choice and what the workers know of it.
+Followed = tuple[Choice, SequenceReport | None]
+
+#: How long is waited for the next step of all choices, in seconds. It takes milliseconds, unless one has to queue.
+_PATIENCE = 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class SteeringResult:
+    """What steering came to for one choice.
+
+    Attributes:
+        index: of the choice.
+        applied: whether its bounds have changed; None while it waits for its next step, which will tell.
+        phase: where it stood: `waiting` for its first step, `before` thinking, `thinking`, `closing` (the end of
+            thinking is being written), `answer`, `finished`.
+        tokens: thinking tokens by then.
+    """
+
+    index: int
+    applied: bool | None
+    phase: str
+    tokens: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+async def steer(replies: Sequence[RunningReply], until: int | None, call: Call) -> list[SteeringResult]:
+    """Steer all choices of all parts of a response, and wait until that has come into force.
+
+    An error says that nothing was steered: numbers are given, and orders sent, when all parts have been checked.
+
+    Args:
+        until: the new floor; None for "answer now".
+
+    Raises:
+        SteeringError, InvalidBudget: as `RunningReply.check`.
+    """
+    for running in replies:
+        running.check(until)
+    numbers = [running.next_number() for running in replies]
+    parts = zip(replies, numbers, strict=True)
+    outcomes = await asyncio.gather(*(_steer(running, number, until, call) for running, number in parts))
+    return sorted((outcome for each in outcomes for outcome in each), key=lambda outcome: outcome.index)
+
+
+async def _steer(running: RunningReply, number: int, until: int | None, call: Call) -> list[SteeringResult]:
+    followed = await _carried_out(running, number, until, call)
+    return [_outcome(running, choice, report, number) for choice, report in followed]
+
+
+def report_of(ids: Sequence[int], reports: Sequence[SequenceReport]) -> SequenceReport | None:
+    """The report of the choice with these ids, or None where none is the choice's.
+
+    A worker's automaton is a little behind the reply, or ahead of it where more was sampled than was kept; so the ids
+    are compared as far as both go, and among several sequences the one with the longest agreement is the choice's.
+    """
+    shared = ((min(len(ids), len(report.ids)), report) for report in reports)
+    own = [(size, report) for size, report in shared if list(ids[:size]) == list(report.ids[:size])]
+    return max(own, key=lambda each: each[0])[1] if own else None
+
+
+def assign(choices: Sequence[Choice], reports: Sequence[SequenceReport]) -> list[Followed]:
+    """A report of its own for every choice; those that have come furthest choose first.
+
+    Choices that are alike so far take theirs in the order in which their sequences came to the workers, which is theirs
+    too: what was done to them may differ, as when one was steered a token later.
+    """
+    left, found = list(reports), dict[int, SequenceReport | None]()
+    for choice in sorted(choices, key=lambda choice: -len(choice.ids)):
+        report = report_of(choice.ids, left)
+        found[id(choice)] = report
+        left = [other for other in left if other is not report]
+    return [(choice, found[id(choice)]) for choice in choices]
+
+
+async def _carried_out(running: RunningReply, number: int, until: int | None, call: Call) -> list[Followed]:
+    """The choices as soon as all that go on have been steered, or patience ends: some may wait for their turn."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    pause = _FIRST_PAUSE
+    while True:
+        # Looked at before the workers are asked: what they say of a choice that ends meanwhile is out of date.
+        going_on = [choice for choice in running.reply.choices if not (choice.is_finished or running.is_over)]
+        await call("thinking_steer", running.key, number, until)  # those who know the number are left alone
+        (reports,) = await read_reports([running.key], call)
+        followed = assign(running.reply.choices, reports)
+        waits = any(choice in going_on and _position(report, number) is None for choice, report in followed)
+        if not waits or asyncio.get_running_loop().time() > deadline:
+            return followed
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _position(report: SequenceReport | None, number: int) -> int | None:
+    return next((steer.position for steer in report.steers if steer.number == number), None) if report else None
+
+
+def _outcome(running: RunningReply, choice: Choice, report: SequenceReport | None, number: int) -> SteeringResult:
+    index = running.first_index + running.reply.choices.index(choice)
+    is_over = choice.is_finished or running.is_over
+    if report is None or all(steer.number != number for steer in report.steers):
+        return SteeringResult(index, False, "finished" if is_over else "waiting", choice.report.tokens)
+    if not choice.is_finished:
+        choice.settle(report.fires, report.steers)
+    automaton, fired = choice.begin(), frozenset(report.fires)
+    for position in range(len(report.ids) + 1):
+        for steer in report.steers:
+            if steer.position == position:
+                phase, tokens = phase_of(automaton), automaton.tokens
+                applied = automaton.steer(steer.until)
+                if steer.number == number:
+                    ended = choice.is_finished and position >= len(choice.ids)
+                    return SteeringResult(index, applied and not ended, "finished" if ended else phase, tokens)
+        if position < len(report.ids):
+            automaton.advance(report.ids[position], position in fired)
+    return (
+        SteeringResult(index, False, "finished", automaton.tokens)
+        if is_over
+        else SteeringResult(index, None, "waiting", automaton.tokens)
+    )
+
+
+def phase_of(automaton: ThinkingAutomaton) -> str:
+    """The automaton's phase, with a name of its own for an end that is being written."""
+    closing = automaton.phase is Phase.THINKING and not automaton.is_steerable
+    return "closing" if closing else automaton.phase.value

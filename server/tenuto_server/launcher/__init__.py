@@ -1,0 +1,4 @@
+"""Starts and ends the server: its processes, its HTTP listener and its engine.
+
+May import every other sub-package.
+"""

@@ -1,0 +1,105 @@
+"""Starts the engine: configuration, markers, checks, and only then the model."""
+
+import logging
+from argparse import Namespace
+from importlib import import_module
+
+from vllm.config import VllmConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.tokenizers import cached_tokenizer_from_config
+from vllm.usage.usage_lib import UsageContext
+from vllm.v1.executor import Executor
+
+from tenuto_decoding.errors import ThinkingError, UnknownMarkers
+from tenuto_decoding.markers import ThinkingMarkers
+from tenuto_decoding.plan import compile_plan
+from tenuto_decoding.vllm_requests import CONFIG_KEY, markers_of
+from tenuto_decoding.vocabulary import Vocabulary
+
+from ..budgets.defaults import Defaults
+from ..budgets.resolution import ThinkingPolicy
+from ..config.command_line import ServeConfig
+from ..engine.thinking_engine import ThinkingEngine
+from ..errors import StartupError
+from ..reasoning import parser as reasoning
+
+logger = logging.getLogger("vllm.tenuto")
+
+WORKER_EXTENSION = "tenuto_decoding.worker.ThinkingWorkerExtension"
+
+#: Families whose text has more structure than two markers: vLLM's parser knows it.
+_VLLM_PARSERS = {"gpt-oss": "openai_gptoss", "cohere": "cohere_command3", "magistral": "mistral"}
+
+
+def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
+    """Load the model. Blocks until the engine is up, which takes from half a minute to many.
+
+    Raises:
+        StartupError: before anything is loaded, for what cannot work.
+    """
+    engine_args = AsyncEngineArgs.from_cli_args(args)
+    context = UsageContext.OPENAI_API_SERVER
+    vllm_config = engine_args.create_engine_config(usage_context=context)
+    defaults = config.read_defaults()
+    policy = ThinkingPolicy(_prepare(vllm_config, config, defaults), defaults, config.answer_reserve_tokens)
+    if policy.markers is not None:
+        _choose_reasoning_parser(vllm_config, args, policy.markers)
+    return ThinkingEngine(
+        policy=policy,
+        vllm_config=vllm_config,
+        executor_class=Executor.get_class(vllm_config),
+        usage_context=context,
+        log_requests=engine_args.enable_log_requests,
+        log_stats=not engine_args.disable_log_stats,
+        aggregate_engine_logging=engine_args.aggregate_engine_logging,
+    )
+
+
+def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -> ThinkingMarkers | None:
+    """Put the budget's machinery into the engine's configuration; the markers, if they are known."""
+    named = {
+        "family": config.thinking_family,
+        "start": config.thinking_start_marker,
+        "end": config.thinking_end_marker,
+    }
+    vllm_config.additional_config = {**vllm_config.additional_config, CONFIG_KEY: named}
+    try:
+        markers = markers_of(vllm_config)
+        _check_budgets(vllm_config, markers, defaults)
+    except UnknownMarkers as error:
+        if defaults.bounds_thinking or any(named.values()):
+            raise StartupError(str(error)) from error
+        logger.warning("No thinking budgets for this model: %s", error)
+        return None
+    except ThinkingError as error:
+        raise StartupError(str(error)) from error
+    # vLLM's two model runners take processors of two kinds; the one for GPUs needs Triton, so it is not always there.
+    adapter = import_module(f"tenuto_decoding.vllm_{'v2' if vllm_config.use_v2_model_runner else 'v1'}")
+    try:
+        adapter.check_engine(vllm_config)
+    except ThinkingError as error:
+        raise StartupError(str(error)) from error
+    processors = vllm_config.model_config.logits_processors or []
+    vllm_config.model_config.logits_processors = [*processors, f"{adapter.__name__}:ThinkingLogitsProcessor"]
+    vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
+    return markers
+
+
+def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: Defaults) -> None:
+    """Compile once what requests will use: what cannot be encoded is found now, and the first one need not wait."""
+    tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
+    Vocabulary.of(tokenizer).prepare(vllm_config.model_config.get_vocab_size())
+    for budget in (None, *defaults.budgets()):
+        compile_plan(budget, markers, tokenizer)
+
+
+def _choose_reasoning_parser(vllm_config: VllmConfig, args: Namespace, markers: ThinkingMarkers) -> None:
+    """Unless the user chose one: the parser that splits where the budget counts."""
+    reasoning.use_markers(markers)
+    if vllm_config.structured_outputs_config.reasoning_parser:
+        return
+    chosen = _VLLM_PARSERS.get(markers.family, reasoning.NAME)
+    for settings in (vllm_config.structured_outputs_config, args.structured_outputs_config):
+        settings.reasoning_parser = chosen
+        if chosen == reasoning.NAME:
+            settings.reasoning_parser_plugin = reasoning.__name__

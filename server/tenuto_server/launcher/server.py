@@ -1,0 +1,282 @@
+"""A server's life: it listens, loads the model, serves, lets running replies finish, and ends with all it started."""
+
+import asyncio
+import gc
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from argparse import Namespace
+from collections.abc import Callable, Coroutine
+from typing import Any, Never
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+from vllm import envs
+from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+from vllm.entrypoints.launchers.launcher import NoSignalServer, setup_server
+from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
+from vllm.logger import configure_logging_from_args
+from vllm.utils.gc_utils import freeze_gc_heap
+
+from .. import metrics
+from ..api.serving import adapt_serving
+from ..app import build_app
+from ..config.command_line import BUILT_IN_NAME, ServeConfig
+from ..engine.thinking_engine import ThinkingEngine
+from ..errors import StartupError
+from ..middleware.api_keys import KEY_VARIABLES, KeyRing, read_keys
+from ..state import ServerStage, ServerState
+from .engine_startup import start_engine
+from .http_protocol import BoundedHeadProtocol
+
+logger = logging.getLogger("vllm.tenuto")
+
+_WATCH_SECONDS = 1.0
+_CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and for connections to close
+_STOP_SECONDS = 15.0  # for the engine's processes to end in order
+OK, FAILED = 0, 1
+
+#: New objects after which Python looks for cycles among them, and so goes through what running requests hold. With its
+#: own 700, a busy server does that many times in the life of each.
+_YOUNG_OBJECTS = 5_000
+
+
+def serve(config: ServeConfig, args: Namespace) -> Never:
+    """Serve until a signal or the engine's death ends it, and the process with it.
+
+    Raises:
+        StartupError: for options that cannot work and for a port that is taken.
+    """
+    configure_logging_from_args(args)
+    keys = _take_keys(config, args)
+    try:
+        address, listener = setup_server(args, reuse_port=False)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {args.host}:{args.port}: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise StartupError(str(error)) from error
+    if not keys and not _is_loopback(args.host):
+        logger.warning("No API key is set: whoever reaches %s may use this server", address)
+    _leave(uvloop.run(Server(config, args, keys, address, listener).run()))
+
+
+def _take_keys(config: ServeConfig, args: Namespace) -> KeyRing:
+    """The keys, of which neither the options nor the environment of processes to come keep a copy."""
+    keys = read_keys(args.api_key or (), config.api_key_file, os.environ)
+    args.api_key = None
+    for name in KEY_VARIABLES:
+        os.environ.pop(name, None)
+    return keys
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(host or "0.0.0.0").is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Server:
+    """One server: its HTTP side, and the engine once that is loaded.
+
+    Raises:
+        StartupError: for TLS certificates that cannot be used.
+    """
+
+    def __init__(
+        self, config: ServeConfig, args: Namespace, keys: KeyRing, address: str, listener: socket.socket
+    ) -> None:
+        self._config, self._args, self._address, self._listener = config, args, address, listener
+        self.service = ServerState(has_default_budget=config.read_defaults().bounds_thinking)
+        self._app = build_app(args, config, keys, self.service)
+        self._http = NoSignalServer(_uvicorn_config(args, self._app))
+        self._app.state.server = self._http
+        self._signals = 0
+        self._signalled = asyncio.Event()
+        self._insisted = asyncio.Event()
+
+    async def run(self) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self.on_signal)
+        http = asyncio.create_task(self._http.serve(sockets=[self._listener]))
+        engine = await self._load(http)
+        status = await self.work(engine, http)
+        await self._unless_insisted(asyncio.to_thread(engine.shutdown, _STOP_SECONDS))
+        self._http.should_exit = True
+        await asyncio.wait((http,))
+        return status
+
+    async def work(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:
+        """Serve until something ends it, and let running replies finish; the status to exit with."""
+        status = await self._until_end(engine, http)
+        await self._drain(engine)
+        return FAILED if engine.errored else status  # it may have died meanwhile
+
+    def on_signal(self) -> None:
+        """The first one ends the server in order, a second one at once."""
+        self._signals += 1
+        self._signalled.set()
+        if self._signals > 1:
+            self._insisted.set()
+
+    async def _load(self, http: asyncio.Task[None]) -> ThinkingEngine:
+        """Load the model in a thread, while the probes are answered. Does not return if that is cut short."""
+        loading = _in_thread(lambda: start_engine(self._config, self._args))
+        signalled = asyncio.create_task(self._signalled.wait())
+        await asyncio.wait((loading, signalled, http), return_when=asyncio.FIRST_COMPLETED)
+        if http.done():
+            _tell_end(http)
+            _leave(FAILED)
+        if not loading.done():
+            _leave(OK)
+        signalled.cancel()
+        try:
+            engine = await loading
+        except StartupError as error:
+            sys.stderr.write(f"tenuto serve: {error}\n")
+            _leave(FAILED)
+        except Exception:
+            logger.exception("The model could not be loaded")
+            _leave(FAILED)
+        await self._join(engine)
+        return engine
+
+    async def _join(self, engine: ThinkingEngine) -> None:
+        state = self._app.state
+        await init_app_state(engine, state, self._args, await engine.get_supported_tasks())
+        adapt_serving(state)
+        envs.enable_envs_cache()  # vLLM does so in the engine's processes; here it reads one for every token
+        freeze_gc_heap()
+        gc.set_threshold(_YOUNG_OBJECTS)
+        self.service.capacity = self._config.capacity(_can_run(engine))
+        metrics.CAPACITY.set(float("inf") if self.service.capacity is None else self.service.capacity)
+        self.service.watch(lambda: engine.errored)
+        self.service.stage = ServerStage.READY
+        _announce(
+            f"Tenuto is ready. Try: {_example(self._address, self._args)}", as_log=self._config.log_format == "json"
+        )
+
+    async def _until_end(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:
+        """Wait for a signal, or the end of the engine or of the HTTP server; log the engine's figures now and then."""
+        since_log = 0.0
+        while not self._signalled.is_set():
+            try:
+                await asyncio.wait_for(self._signalled.wait(), _WATCH_SECONDS)
+            except TimeoutError:
+                since_log += _WATCH_SECONDS
+            if engine.errored:
+                logger.error("The engine has died; the server ends with it")
+                return FAILED
+            if http.done():
+                _tell_end(http)
+                return FAILED
+            if since_log >= envs.VLLM_LOG_STATS_INTERVAL and not self._args.disable_log_stats:
+                since_log = 0.0
+                await engine.do_log_stats()
+        return OK
+
+    async def _drain(self, engine: ThinkingEngine) -> None:
+        """Take no more work; let what runs finish, or cut it after the time for that, or at a second signal."""
+        self.service.stage = ServerStage.DRAINING
+        if engine.errored:
+            await self.service.idle(_CUT_SECONDS)  # streams are told of the error
+            return
+        if self.service.running:
+            logger.info("Shutting down after %d running request(s)", self.service.running)
+        await self._unless_insisted(self.service.idle(self._config.drain_timeout))
+        if self.service.running:
+            self.service.cutting = True
+            await engine.pause_generation(mode="abort", clear_cache=False)
+            await self.service.idle(_CUT_SECONDS)
+
+    async def _unless_insisted(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Wait for the work, but no longer than until a second signal."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._insisted.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+def _tell_end(http: asyncio.Task[None]) -> None:
+    logger.error("The HTTP server has ended, and all ends with it", exc_info=http.exception())
+
+
+def _announce(text: str, *, as_log: bool) -> None:
+    if as_log:
+        logger.info(text)
+    else:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+def _can_run(engine: ThinkingEngine) -> int:
+    """How many sequences the engine runs at once."""
+    config = engine.vllm_config
+    return int(config.scheduler_config.max_num_seqs * config.parallel_config.data_parallel_size)
+
+
+def _in_thread(work: Callable[[], ThinkingEngine]) -> "asyncio.Future[ThinkingEngine]":
+    """Run it in a daemon thread: unlike an executor's, it does not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[ThinkingEngine] = loop.create_future()
+
+    def run() -> None:
+        try:
+            value = work()
+        except BaseException as error:
+            loop.call_soon_threadsafe(result.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(result.set_result, value)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return result
+
+
+def _leave(status: int) -> Never:
+    """End the process now, without the heavy libraries' teardown. What it has started ends with it, by its lifeline."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
+    log_config = get_uvicorn_log_config(args)
+    config = uvicorn.Config(
+        app,
+        http=BoundedHeadProtocol,
+        log_level=args.uvicorn_log_level,
+        access_log=not args.disable_uvicorn_access_log,
+        timeout_keep_alive=envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE,
+        timeout_graceful_shutdown=int(_CUT_SECONDS),
+        ssl_keyfile=args.ssl_keyfile,
+        ssl_certfile=args.ssl_certfile,
+        ssl_ca_certs=args.ssl_ca_certs,
+        ssl_cert_reqs=args.ssl_cert_reqs,
+        **({"ssl_ciphers": args.ssl_ciphers} if args.ssl_ciphers else {}),
+        **({"log_config": log_config} if log_config is not None else {}),
+    )
+    # Where `BoundedHeadProtocol` reads them.
+    config.h11_max_incomplete_event_size = args.h11_max_incomplete_event_size
+    config.h11_max_header_count = args.h11_max_header_count  # type: ignore[attr-defined]
+    try:
+        config.load()
+    except (OSError, ValueError) as error:  # ssl's errors are OSErrors
+        raise StartupError(f"--ssl-certfile, --ssl-keyfile, --ssl-ca-certs or --ssl-ciphers: {error}") from error
+    return config
+
+
+def _example(address: str, args: Namespace) -> str:
+    """A command to try first."""
+    if args.served_model_name == [BUILT_IN_NAME]:
+        question = "Add up this bill: soup 9, fish 4, juice 4, beans 9, plums 9"
+        wish: dict[str, Any] = {"num_waits": 2, "temperature": 0}
+    else:
+        question, wish = "How many r are in raspberry?", {"max_thinking_tokens": 64}
+    body = json.dumps({"messages": [{"role": "user", "content": question}], **wish})
+    return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"

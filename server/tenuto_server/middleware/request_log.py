@@ -1,0 +1,274 @@
+"""What becomes of every request: its id, exactly one outcome, and one line in the log when it has ended."""
+
+import logging
+import time
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .. import metrics
+from ..context import using_path
+from ..engine.accounting import Choice, Reply, collect_replies
+from ..paths import GENERATING, QUIET, REQUEST_ID, path_of
+
+logger = logging.getLogger("vllm.tenuto.requests")
+
+HEADER, RETRY_AFTER = b"x-request-id", b"retry-after"
+
+#: Characters of what a client wrote that are worth logging.
+_LONGEST = 200
+
+#: How an error begins in the midst of a stream: OpenAI's, Anthropic's, that of the Responses API.
+_STREAMED_ERRORS = (b'data: {"error":', b"event: error", b"event: response.failed")
+
+
+class RequestOutcome(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    INVALID = "invalid"  # 4xx: the request is wrong
+    UNAUTHORIZED = "unauthorized"  # 401
+    REJECTED = "rejected"  # 503: not now
+    CANCELLED = "cancelled"  # the client went away
+    CUT = "cut"  # by the end of the server
+    ERROR = "error"  # 5xx, or an error in the midst of a stream
+
+
+class RequestPhase(StrEnum):
+    """What a request was at when its client went away."""
+
+    BODY = "body"
+    WHOLE = "whole"  # not streamed: its tokens come all at once, when it is done
+    WAITING = "waiting"  # no token yet: in the engine's queue, or its prompt is being read
+    THINKING = "thinking"
+    ANSWER = "answer"
+
+
+@dataclass(slots=True, eq=False)
+class RequestRecord:
+    """What is known of a request so far.
+
+    Attributes:
+        id: the client's `X-Request-Id` or `request_id`, or one of ours; the response says it in `X-Request-Id`.
+        id_is_given: whether the client chose it.
+        sequences: what it asks of the engine.
+        replies: the accounts of what the engine generates for it.
+        has_body: whether its body has come.
+        is_complete: whether the last byte of the response was handed over.
+        was_left: whether the client went away before.
+        was_cut: whether the server's end came before.
+        has_failed: whether it ended in an error of the server.
+    """
+
+    id: str
+    method: str = ""
+    path: str = ""
+    id_is_given: bool = False
+    model: str | None = None
+    is_stream: bool = False
+    sequences: int = 0
+    replies: list[Reply] = field(default_factory=list)
+    status: int | None = None
+    has_body: bool = False
+    is_complete: bool = False
+    was_left: bool = False
+    was_cut: bool = False
+    has_failed: bool = False
+    started: float = field(default_factory=time.monotonic)
+    first_byte: float | None = None
+
+    def note(self, body: Any, scope: Scope) -> None:
+        """Take over what the body says, and make the request's id the one that the engine's ids are made of."""
+        if isinstance(body, dict):
+            self.model = body["model"] if isinstance(body.get("model"), str) else None
+            self.is_stream = body.get("stream") is True
+            own = body.get("request_id")
+            if isinstance(own, str) and REQUEST_ID.fullmatch(own) and not self.id_is_given:
+                self.id = own
+        scope["headers"] = [*without_id(scope["headers"]), (HEADER, self.id.encode())]
+
+    @property
+    def choices(self) -> list[Choice]:
+        return [choice for reply in self.replies for choice in reply.choices]
+
+    @property
+    def outcome(self) -> RequestOutcome:
+        if self.was_cut:
+            return RequestOutcome.CUT
+        if self.was_left:
+            return RequestOutcome.CANCELLED
+        if self.status == 503:
+            return RequestOutcome.REJECTED
+        if self.has_failed or self.status is None or self.status >= 500:
+            return RequestOutcome.ERROR
+        if self.status == 401:
+            return RequestOutcome.UNAUTHORIZED
+        return RequestOutcome.INVALID if self.status >= 400 else RequestOutcome.OK
+
+    @property
+    def phase(self) -> RequestPhase:
+        if not self.has_body:
+            return RequestPhase.BODY
+        if not self.is_stream:
+            return RequestPhase.WHOLE
+        begun = [choice for choice in self.choices if choice.ids]
+        if not begun and self.first_byte is None:
+            return RequestPhase.WAITING
+        return (
+            RequestPhase.THINKING
+            if any(choice.report.ended_by == "length" for choice in begun)
+            else RequestPhase.ANSWER
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the line in the log; seconds since the request came."""
+        fields: dict[str, Any] = {
+            "request_id": self.id,
+            "method": self.method,
+            "path": self.path[:_LONGEST],
+            "status": self.status,
+            "outcome": self.outcome.value,
+            "phase": self.phase.value if self.outcome is RequestOutcome.CANCELLED else None,
+            "model": self.model[:_LONGEST] if self.model else None,
+            "stream": self.is_stream or None,
+            "sequences": self.sequences or None,
+            "seconds": round(time.monotonic() - self.started, 4),
+            "first_byte_seconds": round(self.first_byte - self.started, 4) if self.first_byte is not None else None,
+        }
+        if self.choices:
+            fields["prompt_tokens"] = sum(len(reply.prompt) for reply in self.replies)
+            fields["output_tokens"] = sum(len(choice.ids) for choice in self.choices)
+            fields["thinking"] = [choice.report.to_dict() for choice in self.choices]
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+_current: ContextVar[RequestRecord | None] = ContextVar("request", default=None)
+
+
+def current_record() -> RequestRecord:
+    """The record of the request that this context works for; outside of any, one that nobody reads."""
+    return _current.get() or RequestRecord(id=uuid.uuid4().hex)
+
+
+class RequestLog:
+    """ASGI middleware, the outermost one: keeps a record of each request, and says and counts how it ended.
+
+    Args:
+        shows_texts: log prompts and replies too.
+        in_words: put all fields into the message; a log of objects has them beside it.
+    """
+
+    def __init__(self, app: ASGIApp, *, shows_texts: bool = False, in_words: bool = True) -> None:
+        self._app, self._shows_texts, self._in_words = app, shows_texts, in_words
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record = _begin(scope)
+        send = _watching(record, send)
+        token = _current.set(record)
+        try:
+            with collect_replies(record.replies), using_path(record.path):
+                await self._app(scope, _watched(record, receive), send)
+        except Exception:
+            record.status = record.status or 500
+            record.has_failed = True
+            raise
+        finally:
+            _current.reset(token)
+            # Nothing was said to the end, and no error raised: there was nobody left to say it to.
+            record.was_left |= not record.is_complete and not record.has_failed
+            if record.path not in QUIET:
+                self._write_down(record, scope)
+
+    def _write_down(self, record: RequestRecord, scope: Scope) -> None:
+        endpoint = record.path if record.path in GENERATING else "other"
+        metrics.REQUESTS.labels(endpoint, record.outcome.value).inc()
+        if record.outcome is RequestOutcome.CANCELLED:
+            metrics.CANCELLED.labels(record.phase.value).inc()
+        fields = record.to_dict()
+        if self._shows_texts and "thinking" in fields:
+            fields |= _texts(record, scope["app"].state.engine_client.get_tokenizer())
+        level = logging.ERROR if record.outcome is RequestOutcome.ERROR else logging.INFO
+        logger.log(level, "%s", _sentence(fields, complete=self._in_words), extra=fields)
+
+
+def without_id(headers: Any) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in headers if name != HEADER]
+
+
+def _begin(scope: Scope) -> RequestRecord:
+    given = [value.decode("latin-1") for name, value in scope["headers"] if name == HEADER]
+    is_given = len(given) == 1 and REQUEST_ID.fullmatch(given[0]) is not None
+    if not is_given:
+        scope["headers"] = without_id(scope["headers"])
+    return RequestRecord(
+        given[0] if is_given else uuid.uuid4().hex, method=scope["method"], path=path_of(scope), id_is_given=is_given
+    )
+
+
+def _watched(record: RequestRecord, receive: Receive) -> Receive:
+    async def watched() -> Message:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            record.was_left |= not record.is_complete
+        else:
+            record.has_body |= not message.get("more_body", False)
+        return message
+
+    return watched
+
+
+def _watching(record: RequestRecord, send: Send) -> Send:
+    async def watching(message: Message) -> None:
+        if message["type"] == "http.response.body":  # first, for there is one for every chunk of a stream
+            body = message.get("body", b"")
+            if record.first_byte is None and not record.was_left:
+                record.first_byte = time.monotonic()
+            if body.startswith(_STREAMED_ERRORS):
+                record.has_failed = True
+            if not message.get("more_body", False):
+                record.is_complete = True
+        elif message["type"] == "http.response.start":
+            record.status = message["status"] if not record.was_left else None
+            message["headers"] = [*without_id(message.get("headers", ())), (HEADER, record.id.encode())]
+            if message["status"] == 503 and not any(name == RETRY_AFTER for name, _ in message["headers"]):
+                message["headers"].append((RETRY_AFTER, b"5"))  # vLLM refuses without
+        await send(message)
+
+    return watching
+
+
+def _texts(record: RequestRecord, tokenizer: Any) -> dict[str, Any]:
+    return {
+        "prompts": [tokenizer.decode(list(reply.prompt)) for reply in record.replies],
+        "texts": [tokenizer.decode(choice.ids) for choice in record.choices],
+    }
+
+
+def _sentence(fields: dict[str, Any], *, complete: bool) -> str:
+    """The fields for people to read: what happened, and then the rest by name."""
+    words = [_plain(fields[name]) for name in _LEADING if name in fields]
+    if not complete:
+        return " ".join(words)
+    rest = {name: value for name, value in fields.items() if name not in _LEADING}
+    thinking = rest.pop("thinking", [])
+    for name in _OF_THINKING if thinking else ():
+        values = [report[name] for report in thinking]
+        rest[f"thinking_{name}" if name in ("tokens", "waits") else name] = ",".join(map(str, values))
+    return " ".join([*words, *(f"{name}={_plain(value)}" for name, value in rest.items())])
+
+
+_LEADING = ("method", "path", "status", "outcome")
+_OF_THINKING = ("tokens", "waits", "ended_by", "max_thinking_tokens", "min_thinking_tokens")
+
+
+def _plain(value: Any) -> str:
+    """A value as one word, whatever a client put into it."""
+    text = str(value)
+    return text if text.isprintable() and " " not in text else repr(text)

@@ -1,0 +1,87 @@
+"""From a message to our chat request, and from a chat that fails to what a message says of it."""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from vllm.entrypoints.anthropic.protocol import AnthropicMessagesRequest
+
+from tenuto_server.api.anthropic import CountTokensRequest, MessagesRequest, ThinkingMessages, tell_events
+from tenuto_server.api.protocol import ChatCompletionRequest
+from tenuto_server.api.thinking_reports import Account
+
+BODY: dict[str, Any] = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "x"}]}
+
+
+def extra_args(**more: Any) -> dict[str, Any] | None:
+    """What reaches the engine of what a message asks for."""
+    chat = ThinkingMessages.to_chat_completion_request(MessagesRequest(**BODY, **more))
+    assert isinstance(chat, ChatCompletionRequest)
+    params = chat.to_sampling_params(50, {})
+    assert params.thinking_token_budget is None
+    found: dict[str, Any] | None = params.extra_args
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_chat"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 7}}, {"thinking": {"type": "enabled", "budget_tokens": 7}}),
+        ({"thinking": {"type": "disabled"}}, {"thinking": {"type": "disabled"}}),
+        ({"num_waits": 2, "wait_text": "Hm"}, {"num_waits": 2, "wait_text": "Hm"}),
+        ({"output_config": {"effort": "low"}}, {"reasoning_effort": "low"}),
+        ({"nvext": {"max_thinking_tokens": 4}}, {"max_thinking_tokens": 4}),
+        ({"vllm_xargs": {"else": 1}, "min_thinking_tokens": 3}, {"vllm_xargs": {"else": 1}, "min_thinking_tokens": 3}),
+    ],
+    ids=str,
+)
+def test_a_message_asks_the_engine_for_what_chat_would_ask(asked: dict[str, Any], in_chat: dict[str, Any]) -> None:
+    chat = ChatCompletionRequest(model="m", messages=BODY["messages"], **in_chat).to_sampling_params(50, {})
+    ours, theirs = (
+        {k: v for k, v in (args or {}).items() if k != "thinking_cap_name"}
+        for args in (extra_args(**asked), chat.extra_args)
+    )
+    assert ours == theirs
+
+
+def test_what_vllm_makes_of_a_message_stays_as_it_is() -> None:
+    tool = {"name": "add", "input_schema": {"type": "object"}}
+    rest: dict[str, Any] = {"system": "s", "stop_sequences": ["a"], "top_k": 3, "tools": [tool], "stream": True}
+    ours = ThinkingMessages.to_chat_completion_request(MessagesRequest(**BODY, **rest))
+    theirs = ThinkingMessages.to_chat_completion_request(AnthropicMessagesRequest(**BODY, **rest))
+    names = theirs.model_fields_set - {"reasoning_effort"}
+    assert {name: value for name, value in ours if name in names} == {
+        name: value for name, value in theirs if name in names
+    }
+
+
+def test_templates_are_told_that_thinking_is_disabled() -> None:
+    request = MessagesRequest(**BODY, thinking={"type": "disabled"})
+    assert ThinkingMessages.to_chat_completion_request(request).reasoning_effort == "none"
+
+
+def test_tokens_are_counted_whatever_the_budget_is() -> None:
+    body = {name: value for name, value in BODY.items() if name != "max_tokens"}
+    assert CountTokensRequest(**body, thinking={"type": "enabled", "budget_tokens": 5}).thinking is not None
+    with pytest.raises(ValidationError):
+        CountTokensRequest(**body, thinking={"type": "sometimes"})
+
+
+async def test_a_chat_that_fails_under_way_ends_the_message_with_an_error_event() -> None:
+    """vLLM takes the error for a chunk, and its event says what pydantic thinks of that."""
+
+    async def chunks() -> AsyncGenerator[str, None]:
+        yield 'data: {"error": {"message": "the engine has died", "type": "InternalServerError", "code": 500}}\n\n'
+        yield "data: [DONE]\n\n"
+
+    serving = ThinkingMessages.__new__(ThinkingMessages)
+    events = [event async for event in tell_events(serving.message_stream_converter(chunks()), Account())]
+    assert len(events) == 1
+    kind, data = events[0].strip().split("\n")
+    assert kind == "event: error"
+    assert json.loads(data.removeprefix("data: ")) == {
+        "type": "error",
+        "error": {"type": "api_error", "message": "the engine has died"},
+    }

@@ -1,0 +1,95 @@
+"""The fields of a budget on their way from the body of a request into sampling parameters."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tenuto_server.api.protocol import (
+    BatchChatCompletionRequest,
+    BudgetFields,
+    ChatCompletionRequest,
+    CompletionRequest,
+)
+from tenuto_server.api.responses import ResponsesRequest
+from tenuto_server.budgets.request_fields import CAP, BudgetRequest
+
+MESSAGES = [{"role": "user", "content": "x"}]
+
+
+def request(**fields: Any) -> ChatCompletionRequest:
+    return ChatCompletionRequest(messages=MESSAGES, **fields)
+
+
+BODIES: dict[type[BudgetFields], dict[str, Any]] = {
+    ChatCompletionRequest: {"messages": MESSAGES},
+    CompletionRequest: {"prompt": "x"},
+    ResponsesRequest: {"input": "x"},
+}
+
+
+@pytest.mark.parametrize(("kind", "body"), BODIES.items())
+def test_given_fields_reach_the_engine_beside_what_others_put_there(
+    kind: type[BudgetFields], body: dict[str, Any]
+) -> None:
+    given = {"max_thinking_tokens": 9, "wait_text": ["a", "b"], "scope": "block"}
+    params = kind(**body, **given, vllm_xargs={"else": 1}).to_sampling_params(10, {})
+    assert params.extra_args == {**given, "else": 1}
+
+
+@pytest.mark.parametrize(("kind", "body"), list(BODIES.items())[:2])
+def test_beam_search_takes_no_budget(kind: type[BudgetFields], body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="beam search"):
+        kind(**body, use_beam_search=True, num_waits=1)
+
+
+def test_zero_is_given_and_null_is_not() -> None:
+    assert request(max_thinking_tokens=0, num_waits=None).asked.fields == {"max_thinking_tokens": 0}
+
+
+def test_without_fields_the_parameters_are_vllms() -> None:
+    assert request().to_sampling_params(10, {}).extra_args is None
+
+
+def test_the_names_that_vllm_knows_are_not_taken_for_slips() -> None:
+    """Any field of vLLM's own request may be sent, however much its name looks like one of ours."""
+    BudgetRequest.of_body(dict.fromkeys(ChatCompletionRequest.model_fields))
+
+
+def test_vllms_own_cap_is_lifted_and_never_reaches_its_machinery() -> None:
+    asked = request(thinking_token_budget=5)
+    params = asked.to_sampling_params(10, {})
+    assert (asked.thinking_token_budget, params.thinking_token_budget) == (None, None)
+    assert BudgetRequest.of_extra_args(params.extra_args or {}) == BudgetRequest({CAP: 5}, "thinking_token_budget")
+
+
+def test_the_caller_decides_whether_control_tokens_are_shown_whatever_the_parser_needs() -> None:
+    asked = request()
+    asked.skip_special_tokens = False  # what our reasoning parser does for markers that are control tokens
+    assert not asked.shows_special_tokens
+    assert request(skip_special_tokens=False).shows_special_tokens
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"max_thinking_tokens": 5},
+        {"reasoning_effort": "low"},
+        {"answer_reserve_tokens": 5},
+        {"vllm_xargs": {"num_waits": 1}},
+        {"enable_thinking": False},
+    ],
+    ids=str,
+)
+def test_beam_search_takes_no_wish(wish: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="beam search"):
+        request(use_beam_search=True, n=2, **wish)
+
+
+def test_a_batch_hands_on_what_is_known_and_no_more() -> None:
+    """Whatever else a body holds would be read again for each of its conversations."""
+    unknown = {f"unknown {number}": number for number in range(200)}
+    batch = BatchChatCompletionRequest(messages=[MESSAGES, MESSAGES], thinking_budget=5, **unknown)
+    single = batch.to_chat_completion_request(MESSAGES)
+    assert single.asked == BudgetRequest({CAP: 5}, "thinking_budget")
+    assert unknown.keys().isdisjoint(single.model_extra or {})

@@ -1,0 +1,168 @@
+"""What one request may ask for, and what none may say."""
+
+import inspect
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from transformers import PythonBackend
+
+from tenuto_server.api.routes import tokenization
+from tenuto_server.config.limits import Limits
+from tenuto_server.errors import InvalidRequest
+from tenuto_server.middleware.body_checks import MAX_DEPTH, TEMPLATE_ARGUMENTS, check_body, count_places
+from tenuto_server.paths import GENERATING, TOKENIZING
+
+LIMITS = Limits(n=4, num_waits=10, output_tokens=100)
+CHAT, TEXT, BATCH = "/v1/chat/completions", "/v1/completions", "/v1/chat/completions/batch"
+
+
+def nested(levels: int) -> Any:
+    value: Any = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+def part(kind: str, url: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": kind, kind: url}]}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "message"),
+    [
+        ({"n": 5}, "n", "5 is above 4, the most that this server takes (--max-n)"),
+        ({"n": "5"}, "n", "'5' is not a whole number"),
+        ({"n": 5.0}, "n", "5.0 is not a whole number"),
+        ({"n": True}, "n", "True is not a whole number"),
+        ({"n": [5]}, "n", "[5] is not a whole number"),
+        ({"n": 10**100}, "n", "... is above 4"),
+        ({"best_of": 2}, "best_of", "ask for n"),
+        ({"num_waits": 11}, "num_waits", "11 is above 10, the most that this server takes (--max-num-waits)"),
+        ({"vllm_xargs": {"num_waits": 11}}, "num_waits", "11 is above 10"),
+        ({"max_tokens": 101}, "max_tokens", "101 is above 100, the most that this server takes (--max-output-tokens)"),
+        ({"max_tokens": "101"}, "max_tokens", "not a whole number"),
+        ({"max_completion_tokens": 101}, "max_completion_tokens", "101 is above 100"),
+        ({"max_output_tokens": 101}, "max_output_tokens", "101 is above 100"),
+        ({"chat_template": "{{ messages }}"}, "chat_template", "a template is code"),
+        ({"chat_template": ""}, "chat_template", "a template is code"),
+        ({"prompt_embeds": "AAAA"}, "prompt_embeds", "send text or token ids"),
+        ({"logits_processors": ["os.system"]}, "logits_processors", "code is not taken"),
+        ({"custom_logit_processor": "x"}, "custom_logit_processor", "code is not taken"),
+        ({"mm_processor_kwargs": {"a": 1}}, "mm_processor_kwargs", "for the server to say"),
+        ({"media_io_kwargs": {"a": {}}}, "media_io_kwargs", "for the server to say"),
+        ({"kv_transfer_params": {"do_remote_decode": True}}, "kv_transfer_params", "client's word"),
+        ({"ec_transfer_params": {}}, "ec_transfer_params", "client's word"),
+        ({"vllm_xargs": {"kv_transfer_params": "x"}}, "vllm_xargs", "'kv_transfer_params' is not for requests"),
+        ({"vllm_xargs": {"thinking_request": "x"}}, "vllm_xargs", "'thinking_request' is not for requests"),
+        ({"background": True}, "background", "ends with the request"),
+        ({"request_id": "x" * 129}, "request_id", "... is not 1 to 128 letters, digits and ._:-"),
+        ({"request_id": "two\nlines"}, "request_id", r"'two\nlines' is not"),
+        ({"request_id": "line\n"}, "request_id", r"'line\n' is not"),
+        ({"request_id": ""}, "request_id", "'' is not"),
+        ({"background": "yes"}, "background", "ends with the request"),
+        ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs", "'tokenize' is an argument of"),
+        ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs", "'messages' is an argument of"),
+        (part("image_url", {"url": "http://10.0.0.1/"}), "image_url", "fetches no media (--allowed-media-domains)"),
+        (part("image_url", "https://example.org/a.png"), "image_url", "fetches no media"),
+        (part("image_url", {"url": " FILE:///etc/passwd"}), "image_url", "file scheme"),
+        (part("audio_url", {"url": "/etc/passwd"}), "audio_url", "no scheme"),
+        (part("video_url", {"url": "http://[broken"}), "video_url", "no scheme"),
+        ({"input": [{"content": [{"type": "input_file", "file_url": "http://a"}]}]}, "file_url", "fetches no media"),
+        ({"messages": [{"content": [{"source": {"type": "url", "url": "http://a"}}]}]}, "source", "fetches no media"),
+        ({"messages": [[{"content": [{"image_url": "http://a"}]}]]}, "image_url", "fetches no media"),
+        ({"system": [{"content": [{"image_url": "http://a"}]}]}, "image_url", "fetches no media"),
+        (nested(MAX_DEPTH + 1), "body", f"nested more than {MAX_DEPTH} levels deep"),
+        ({"a": nested(MAX_DEPTH)}, "body", f"nested more than {MAX_DEPTH} levels deep"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_what_is_refused_names_the_field_the_value_and_the_bound(body: Any, param: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        check_body(body, LIMITS)
+    assert refusal.value.param == param
+    assert str(refusal.value).startswith(f"{param}: ")
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "text",
+        7,
+        {},
+        {"n": 4, "num_waits": 10, "max_tokens": 100},
+        {"request_id": "resp_my-id.7:" + "x" * 115},
+        {"request_id": None},
+        {"request_id": 7},
+        {"n": None, "max_tokens": None, "chat_template": None, "best_of": 1, "background": False},
+        {"num_waits": "many", "vllm_xargs": 3, "chat_template_kwargs": "x"},
+        {"chat_template_kwargs": {"enable_thinking": False, "thinking_budget": 3, "reasoning_effort": "low"}},
+        part("image_url", {"url": "data:image/png;base64,AAAA"}),
+        part("image_url", {"url": None}),
+        part("image_url", 3),
+        {"tools": [{"parameters": {"properties": {"image_url": {"type": "string"}, "url": {"type": "string"}}}}]},
+        {"tools": [{"parameters": {"properties": {"a": {"default": {"image_url": "https://x"}, "type": "url"}}}}]},
+        {"response_format": {"json_schema": {"schema": {"enum": [{"type": "url", "url": "http://a"}]}}}},
+        {"messages": [{"content": [{"type": "tool_use", "input": {"image_url": "https://x"}}]}]},
+        {"input": [{"annotations": [{"type": "url_citation", "url": "http://a"}]}]},
+        nested(MAX_DEPTH),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_what_is_left_to_the_schemas(body: Any) -> None:
+    check_body(body, LIMITS)
+
+
+def test_media_are_fetched_where_domains_are_allowed_but_no_file_is_ever_read() -> None:
+    limits = Limits(fetches_media=True)
+    check_body(part("image_url", {"url": "https://example.org/a.png"}), limits)
+    with pytest.raises(InvalidRequest, match="file scheme"):
+        check_body(part("image_url", {"url": "file:///a.png"}), limits)
+
+
+def test_tokens_are_bounded_only_where_an_option_says_so() -> None:
+    check_body({"max_tokens": 10**9}, Limits())
+
+
+def test_a_templates_variables_are_none_of_the_engines_arguments() -> None:
+    assert inspect.signature(PythonBackend.apply_chat_template).parameters.keys() <= TEMPLATE_ARGUMENTS
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "places"),
+    [
+        (CHAT, {}, 1),
+        (CHAT, {"n": 3}, 3),
+        (CHAT, {"n": None}, 1),
+        (CHAT, {"n": 0}, 1),
+        (CHAT, {"n": -5}, 1),
+        (CHAT, {"n": "x"}, 1),
+        (CHAT, None, 1),
+        (CHAT, [1, 2], 1),
+        (TEXT, {"prompt": "a"}, 1),
+        (TEXT, {"prompt": [1, 2, 3], "n": 2}, 2),
+        (TEXT, {"prompt": ["a", "b"], "n": 2}, 4),
+        (TEXT, {"prompt": [[1], [2], [3]]}, 3),
+        (TEXT, {"prompt": []}, 1),
+        (BATCH, {"messages": [[{}], [{}]], "n": 1}, 2),
+        (BATCH, {"messages": "x"}, 1),
+        ("/v1/messages", {"n": None}, 1),
+        ("/v1/responses", {}, 1),
+        ("/v1/messages/count_tokens", {"n": 3}, 1),
+        ("/tokenize", {"prompt": ["a"]}, 1),
+        ("/v1/detokenize", {"tokens": [1, 2]}, 1),
+        ("/v1/requests/id/thinking", {}, 0),
+        ("/v1/models", None, 0),
+    ],
+)
+def test_places_are_counted_as_the_engine_will_run_sequences(path: str, body: Any, places: int) -> None:
+    assert count_places(path, body) == places
+    assert (path in GENERATING | TOKENIZING) == (places > 0)
+
+
+def test_every_route_that_tokenizes_takes_a_place() -> None:
+    paths = {route.path for route in tokenization.router.routes if isinstance(route, APIRoute)}
+    assert paths | {"/v1/messages/count_tokens"} == TOKENIZING

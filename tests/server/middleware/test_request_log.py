@@ -1,0 +1,349 @@
+"""What becomes of requests: one outcome each, counted and written down, whatever happens to them."""
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from prometheus_client import REGISTRY
+from vllm.entrypoints.serve.utils.api_utils import with_cancellation
+
+from tenuto_decoding.budget import ThinkingBudget
+from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.plan import compile_plan
+from tenuto_server.config.limits import Limits
+from tenuto_server.engine.accounting import Reply, hand_over
+from tenuto_server.middleware.admission import AdmissionControl
+from tenuto_server.middleware.request_log import RequestLog, RequestOutcome, RequestPhase, RequestRecord, current_record
+from tenuto_server.state import ServerStage, ServerState
+
+CHAT = "/v1/chat/completions"
+
+
+class Lines(logging.Handler):
+    """What the journal has written so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[Any] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def lines() -> Iterator[Callable[[], list[Any]]]:
+    logger, handler = logging.getLogger("vllm.tenuto.requests"), Lines()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield lambda: handler.records
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+@pytest.fixture
+def service() -> ServerState:
+    service = ServerState()
+    service.stage = ServerStage.READY
+    return service
+
+
+@pytest.fixture
+def app(service: ServerState) -> FastAPI:
+    app = FastAPI()
+
+    @app.post(CHAT)
+    @with_cancellation
+    async def answer(body: dict[str, Any], raw_request: Request) -> Any:
+        status = body.get("status", 200)
+        if status == "raise":
+            raise RuntimeError
+        if status == "wait":
+            await asyncio.Event().wait()
+        if body.get("stream"):
+            return StreamingResponse(pieces(body.get("error")))
+        return JSONResponse({"id": current_record().id, "header": raw_request.headers.get("x-request-id")}, status)
+
+    async def pieces(error: str | None) -> AsyncIterator[str]:
+        yield "data: {}\n\n"
+        if error:
+            yield error
+
+    @app.get("/readyz")
+    async def ready() -> None:
+        pass
+
+    app.add_middleware(AdmissionControl, service=service, limits=Limits(body_bytes=1000))
+    app.add_middleware(RequestLog)
+    return app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+        yield http
+
+
+def count(outcome: str, endpoint: str = CHAT) -> float:
+    return REGISTRY.get_sample_value("tenuto_requests_total", {"endpoint": endpoint, "outcome": outcome}) or 0.0
+
+
+def cancelled(phase: str) -> float:
+    return REGISTRY.get_sample_value("tenuto_cancelled_requests_total", {"phase": phase}) or 0.0
+
+
+def total() -> float:
+    return sum(
+        sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+        if sample.name == "tenuto_requests_total"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome", "status"),
+    [
+        ({}, "ok", 200),
+        ({"stream": True}, "ok", 200),
+        ({"status": 400}, "invalid", 400),
+        ({"status": 404}, "invalid", 404),
+        ({"status": 401}, "unauthorized", 401),
+        ({"status": 503}, "rejected", 503),
+        ({"status": 500}, "error", 500),
+        ({"status": "raise"}, "error", 500),
+        ({"n": 9}, "invalid", 400),
+        ({"padding": "x" * 1000}, "invalid", 413),
+        ({"stream": True, "error": 'data: {"error": {"message": "dead"}}\n\n'}, "error", 200),
+        ({"stream": True, "error": 'event: error\ndata: {"type":"error"}\n\n'}, "error", 200),
+        ({"stream": True, "error": 'data: {"text": "data: {error"}\n\n'}, "ok", 200),
+    ],
+    ids=str,
+)
+async def test_each_request_ends_once(
+    client: httpx.AsyncClient, lines: Callable[[], list[Any]], body: dict[str, Any], outcome: str, status: int
+) -> None:
+    before, all_before = count(outcome), total()
+    response = await client.post(CHAT, json=body)
+    assert response.status_code == status
+    assert (count(outcome), total()) == (before + 1, all_before + 1)
+    [line] = lines()
+    assert (line.outcome, line.status, line.path, line.method) == (outcome, status, CHAT, "POST")
+    assert line.getMessage().startswith(f"POST {CHAT} {status} {outcome} ")
+    assert line.levelno == (logging.ERROR if outcome == "error" else logging.INFO)
+    assert line.seconds >= 0
+    assert ("retry-after" in response.headers) == (status == 503)
+
+
+async def test_probes_are_not_worth_a_line(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
+    before = total()
+    assert (await client.get("/readyz")).status_code == 200
+    assert lines() == []
+    assert total() == before
+
+
+async def test_other_paths_share_one_label(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
+    before = count("invalid", "other")
+    for place in range(3):
+        await client.get(f"/v1/nowhere/{place}")
+    assert count("invalid", "other") == before + 3
+    assert len(lines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ({"X-Request-Id": "my-id.7"}, {}, "my-id.7"),
+        ({"X-Request-Id": "mine"}, {"request_id": "other"}, "mine"),
+        ({}, {"request_id": "of-the-body"}, "of-the-body"),
+        ({}, {}, None),
+        ({"X-Request-Id": "two words"}, {}, None),
+        ({"X-Request-Id": "x" * 129}, {}, None),
+        ({"X-Request-Id": ""}, {}, None),
+        ({}, {"request_id": 7}, None),
+    ],
+)
+async def test_a_request_has_one_id_everywhere(
+    client: httpx.AsyncClient,
+    lines: Callable[[], list[Any]],
+    headers: dict[str, str],
+    body: dict[str, Any],
+    expected: str | None,
+) -> None:
+    """The client's, if it can be one, or ours: in the response, in the log, in the code, and for the engine."""
+    response = await client.post(CHAT, json=body, headers=headers)
+    name = response.headers["x-request-id"]
+    assert name == expected or (expected is None and len(name) == 32)
+    assert response.json()["id"] == lines()[0].request_id == name
+    assert response.json()["header"] == name  # which counts before the body's own
+
+
+async def test_an_id_that_can_be_none_reaches_no_endpoint(
+    client: httpx.AsyncClient, lines: Callable[[], list[Any]]
+) -> None:
+    """vLLM would make the reply's id of it, and send that with every chunk."""
+    for headers in ({}, {"X-Request-Id": "mine"}):
+        response = await client.post(CHAT, json={"request_id": "x" * 500 + "\n"}, headers=headers)
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "request_id")
+        assert lines()[-1].request_id == response.headers["x-request-id"]
+        assert len(response.headers["x-request-id"]) <= 32
+
+
+async def test_what_a_client_writes_stays_on_one_line(
+    client: httpx.AsyncClient, lines: Callable[[], list[Any]]
+) -> None:
+    await client.post(CHAT, json={"model": "a\nINFO forged line"})
+    await client.get("/v1/%0aINFO%20forged")
+    await client.get("/v1/" + "x" * 5000)
+    assert all("\n" not in line.getMessage() for line in lines())
+    assert len(lines()[2].getMessage()) < 400
+
+
+async def test_two_requests_at_once_know_which_they_are(client: httpx.AsyncClient) -> None:
+    names = [f"request-{place}" for place in range(20)]
+    responses = await asyncio.gather(*(client.post(CHAT, json={}, headers={"X-Request-Id": name}) for name in names))
+    assert [response.json()["id"] for response in responses] == names
+    assert current_record().id not in names
+
+
+async def leave_after(app: FastAPI, message: dict[str, Any]) -> None:
+    """Send this and go away."""
+    queue = [message]
+
+    async def receive() -> dict[str, Any]:
+        if queue:
+            return queue.pop(0)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": headers, "query_string": b""}
+    await app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("message", "phase"),
+    [
+        ({"type": "http.request", "body": b"{", "more_body": True}, "body"),
+        ({"type": "http.request", "body": b'{"status": "wait"}', "more_body": False}, "whole"),
+        ({"type": "http.request", "body": b'{"status": "wait", "stream": true}', "more_body": False}, "waiting"),
+    ],
+)
+async def test_a_client_that_goes_away_is_counted_by_what_it_missed(
+    app: FastAPI, service: ServerState, lines: Callable[[], list[Any]], message: dict[str, Any], phase: str
+) -> None:
+    before, phase_before, all_before = count("cancelled"), cancelled(phase), total()
+    await leave_after(app, message)
+    assert (count("cancelled"), cancelled(phase), total()) == (before + 1, phase_before + 1, all_before + 1)
+    assert (lines()[0].outcome, lines()[0].phase) == ("cancelled", phase)
+    assert service.running == service.sequences == 0
+
+
+async def test_what_the_servers_end_cuts_is_no_cancellation(
+    app: FastAPI, service: ServerState, lines: Callable[[], list[Any]]
+) -> None:
+    service.cutting = True
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
+        await http.post(CHAT, json={"stream": True})
+    assert lines()[0].outcome == "cut"
+
+
+async def run(journal: RequestLog) -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        pass
+
+    await journal({"type": "http", "method": "POST", "path": CHAT, "headers": []}, receive, send)
+
+
+async def test_the_budget_and_the_account_stand_in_the_line(chatml: Any, lines: Callable[[], list[Any]]) -> None:
+    budget = ThinkingBudget(max_thinking_tokens=50, min_thinking_tokens=3)
+    plan = compile_plan(budget, FAMILIES["s1"], chatml)
+    prompt = chatml.encode("hello there")
+
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        reply = Reply(plan, budget, prompt, 2)
+        hand_over(reply)
+        current_record().sequences = 2
+        for choice in reply.choices:
+            choice.take([*plan.start.ids, 7, 8, 9, *plan.end.ids, 10])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    await run(RequestLog(endpoint))
+    await run(RequestLog(endpoint, in_words=False))
+    line, other = lines()
+    assert other.getMessage() == f"POST {CHAT} 200 ok"
+    assert other.thinking == line.thinking
+    assert [report["tokens"] for report in line.thinking] == [3, 3]
+    assert (line.prompt_tokens, line.output_tokens) == (len(prompt), 2 * (4 + len(plan.start.ids) + len(plan.end.ids)))
+    assert "thinking_tokens=3,3 thinking_waits=0,0 ended_by=model,model max_thinking_tokens=50,50" in line.getMessage()
+    assert "hello" not in line.getMessage()
+    assert not hasattr(line, "texts")
+
+
+@pytest.mark.parametrize(
+    ("ids", "phase"),
+    [((), RequestPhase.WAITING), ((7, 8), RequestPhase.THINKING), ((7, "end", 9), RequestPhase.ANSWER)],
+)
+async def test_the_phase_is_read_off_the_account(chatml: Any, ids: tuple[Any, ...], phase: RequestPhase) -> None:
+    plan = compile_plan(None, FAMILIES["s1"], chatml)
+    reply = Reply(plan, None, list(plan.start.ids), 1)
+    reply.choices[0].take([token for item in ids for token in (plan.end.ids if item == "end" else (item,))])
+    record = RequestRecord("id", has_body=True, was_left=True, is_stream=True)
+    record.replies.append(reply)
+    assert (record.outcome, record.phase) == (RequestOutcome.CANCELLED, phase)
+
+
+async def test_texts_are_logged_only_if_asked_for(chatml: Any, lines: Callable[[], list[Any]]) -> None:
+    plan = compile_plan(None, FAMILIES["s1"], chatml)
+
+    async def endpoint(scope: Any, receive: Any, send: Any) -> None:
+        app = FastAPI()
+        app.state.engine_client = type("Engine", (), {"get_tokenizer": lambda self: chatml})()
+        scope["app"] = app
+        reply = Reply(plan, None, chatml.encode("a secret"), 1)
+        hand_over(reply)
+        current_record().sequences = 1
+        reply.choices[0].take(chatml.encode("an answer"))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    await run(RequestLog(endpoint))
+    await run(RequestLog(endpoint, shows_texts=True))
+    without, with_texts = lines()
+    assert not any("secret" in str(value) or "answer" in str(value) for value in vars(without).values())
+    assert "a secret" in with_texts.prompts[0]
+    assert "an answer" in with_texts.texts[0]
+
+
+def test_several_processes_figures_come_together(tmp_path: Path) -> None:
+    """With the library's mode for several processes, as vLLM sets it up."""
+    script = (
+        "from tenuto_server import metrics\n"
+        "from prometheus_client import generate_latest\n"
+        "from vllm.v1.metrics.prometheus import get_prometheus_registry\n"
+        "metrics.REQUESTS.labels('other', 'ok').inc(); metrics.SEQUENCES.inc(3); metrics.CAPACITY.set(5)\n"
+        "print(generate_latest(get_prometheus_registry()).decode())\n"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for times in (1, 2):
+        run = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        assert f'tenuto_requests_total{{endpoint="other",outcome="ok"}} {times}.0' in run.stdout
+        assert "tenuto_sequences_capacity 5.0" in run.stdout

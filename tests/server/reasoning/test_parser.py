@@ -1,0 +1,162 @@
+"""The reasoning parser as vLLM uses it: whole texts, pieces, token ids, and together with a tool parser."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from vllm.parser.abstract_parser import Parser
+from vllm.parser.parser_manager import ParserManager
+from vllm.tool_parsers import ToolParserManager
+from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
+
+from tenuto_decoding.markers import FAMILIES
+from tenuto_server.api.protocol import ChatCompletionRequest
+from tenuto_server.reasoning import parser as reasoning
+
+OPEN = "<|im_start|>assistant\n"
+
+
+@pytest.fixture(params=["s1", "think"])
+def family(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("TENUTO_THINKING_MARKERS", "")  # restored afterwards
+    reasoning.use_markers(FAMILIES[request.param])
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def tokenizer(family: str, chatml: Any, thinker: Any) -> Any:
+    return chatml if family == "s1" else thinker
+
+
+def parser_of(tokenizer: Any, **names: Any) -> Parser:
+    chosen = ParserManager.get_parser(reasoning_parser_name=reasoning.NAME, tokenizer=tokenizer, **names)
+    assert chosen is not None
+    return reasoning.with_reasoning_content(chosen)(tokenizer, None)
+
+
+def asked(**fields: Any) -> ChatCompletionRequest:
+    return ChatCompletionRequest(messages=[{"role": "user", "content": "x"}], **fields)
+
+
+def reply(family: str, thinking: str, answer: str) -> str:
+    markers = FAMILIES[family]
+    return f"{markers.start}{thinking}{markers.end}{answer}"
+
+
+def streamed(parser: Parser, tokenizer: Any, ids: Sequence[int], prompt: str, **fields: Any) -> tuple[str, str]:
+    """(reasoning, content) of a stream with one token in each piece."""
+    reasoning_text = content = ""
+    for index, token in enumerate(ids):
+        delta = parser.parse_delta(
+            tokenizer.decode([token]),
+            [token],
+            asked(**fields),
+            tokenizer.encode(prompt) if index == 0 else None,
+            finished=index == len(ids) - 1,
+        )
+        if delta is not None:
+            assert getattr(delta, "reasoning_content", None) == delta.reasoning
+            reasoning_text += delta.reasoning or ""
+            content += delta.content or ""
+    return reasoning_text, content
+
+
+CASES = [
+    (OPEN, "\nab\n", "\nc"),
+    (OPEN, "", "c"),
+    (OPEN, "ab", ""),
+]
+
+
+@pytest.mark.parametrize(("prompt", "thinking", "answer"), CASES)
+def test_the_whole_and_the_stream_are_split_alike(
+    family: str, tokenizer: Any, prompt: str, thinking: str, answer: str
+) -> None:
+    text = reply(family, thinking, answer)
+    whole = parser_of(tokenizer)
+    whole.set_prompt_token_ids(tokenizer.encode(prompt))
+    told, content, _ = whole.parse(text, asked())
+    assert (told or "", content or "") == (thinking, answer)
+    assert streamed(parser_of(tokenizer), tokenizer, tokenizer.encode(text), prompt) == (thinking, answer)
+
+
+def test_thinking_that_the_prompt_opened_is_reasoning(family: str, tokenizer: Any) -> None:
+    prompt, text = f"{OPEN}{FAMILIES[family].start}\nso", f" ab{FAMILIES[family].end}c"
+    whole = parser_of(tokenizer)
+    whole.set_prompt_token_ids(tokenizer.encode(prompt))
+    assert whole.parse(text, asked())[:2] == (" ab", "c")
+    assert parser_of(tokenizer).parse(text, asked())[:2] == (" ab", "c"), "also where the prompt is not told"
+    assert streamed(parser_of(tokenizer), tokenizer, tokenizer.encode(text), prompt) == (" ab", "c")
+
+
+def test_a_reply_to_a_prompt_that_ends_in_the_answer_is_content(family: str, tokenizer: Any) -> None:
+    prompt = f"{OPEN}{reply(family, 'a', 'b')}"
+    assert streamed(parser_of(tokenizer), tokenizer, tokenizer.encode("cd<|im_end|>"), prompt) == ("", "cd")
+
+
+def test_control_tokens_are_shown_on_request_only(family: str, tokenizer: Any) -> None:
+    ids = tokenizer.encode(reply(family, "a", "b<|im_end|>"))
+    assert streamed(parser_of(tokenizer), tokenizer, ids, OPEN) == ("a", "b")
+    assert streamed(parser_of(tokenizer), tokenizer, ids, OPEN, skip_special_tokens=False) == ("a", "b<|im_end|>")
+
+
+def test_markers_that_are_control_tokens_are_decoded(family: str, tokenizer: Any) -> None:
+    request = asked()
+    parser_of(tokenizer).adjust_request(request)
+    assert request.skip_special_tokens == (family != "s1")
+
+
+def test_the_grammar_of_an_answer_begins_after_the_thinking(family: str, tokenizer: Any) -> None:
+    """vLLM's engine asks with token ids, at the prompt and at each step."""
+    parser = reasoning.MarkerReasoningParser(tokenizer)
+    prompt, text = tokenizer.encode(OPEN), tokenizer.encode(reply(family, "ab", "c"))
+    assert not parser.is_reasoning_end(prompt)
+    ended = [
+        size
+        for size in range(1, len(text) + 1)
+        if parser.is_reasoning_end_streaming(prompt + text[:size], [text[size - 1]])
+    ]
+    end = tokenizer.encode(FAMILIES[family].end)
+    assert len(ended) == 1
+    assert text[ended[0] - len(end) : ended[0]] == end
+    assert parser.is_reasoning_end_streaming(prompt + text, text)
+    assert parser.extract_content_ids(text) == text[ended[0] :]
+    assert parser.is_reasoning_end(prompt + text)
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["end marker", "call"])
+def test_a_tool_parser_takes_over_where_the_thinking_ends(
+    thinker: Any, monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    """The end marker ends the thinking, and so does the opener of a tool call."""
+    monkeypatch.setenv("TENUTO_THINKING_MARKERS", "")
+    reasoning.use_markers(FAMILIES["think"])
+    monkeypatch.setitem(ToolParserManager.tool_parsers, "plain-hermes", Hermes2ProToolParser)
+    tool = {"type": "function", "function": {"name": "add", "parameters": {}}}
+    call = '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'
+    chosen = ParserManager.get_parser(
+        tool_parser_name="plain-hermes", reasoning_parser_name=reasoning.NAME, enable_auto_tools=True, tokenizer=thinker
+    )
+    assert chosen is not None
+    text = f"<think>ab{'</think>' if closed else ''}{call}"
+    request = asked(tools=[tool], tool_choice="auto")
+
+    parser = reasoning.with_reasoning_content(chosen)(thinker, None)
+    told, _, calls = parser.parse(text, request, enable_auto_tools=True)
+    assert told == "ab"
+    assert [(one.name, one.arguments) for one in calls or []] == [("add", '{"a": 1}')]
+
+    parser = reasoning.with_reasoning_content(chosen)(thinker, None)
+    reasoning_text, name, arguments = "", "", ""
+    ids = thinker.encode(text)
+    for index, token in enumerate(ids):
+        prompt = thinker.encode(OPEN) if index == 0 else None
+        delta = parser.parse_delta(thinker.decode([token]), [token], request, prompt, finished=index == len(ids) - 1)
+        if delta is not None:
+            assert not delta.content
+            reasoning_text += delta.reasoning or ""
+            for called in delta.tool_calls:
+                name += called.function.name or ""
+                arguments += called.function.arguments or ""
+    assert (reasoning_text, name, arguments) == ("ab", "add", '{"a": 1}')
