@@ -1,1 +1,1 @@
-"""Test-time scaling measured over HTTP: tasks, methods, a runner, the paper's metrics, tables and plots."""
+"""Measures test-time scaling over HTTP: problems, methods, a runner, the paper's metrics, tables and plots."""

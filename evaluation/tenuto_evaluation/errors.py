@@ -1,7 +1,7 @@
 """
-* EvaluationError      something that the caller can mend; the message says what
-  + InvalidProblems    the problems file is missing or a line of it is not a problem
-  + ServerFailed       the server did not come up, or answered no request of a run
+* EvaluationError      the caller can fix it; the message says how
+  + InvalidProblems    the problems file is missing, or a line of it is not a problem
+  + ServerFailed       the server did not start, or every request of a run failed
 """
 
 
@@ -10,8 +10,8 @@ class EvaluationError(Exception):
 
 
 class InvalidProblems(EvaluationError):
-    """The problems file is missing or a line of it is not a problem."""
+    """The problems file is missing, or a line of it is not a problem."""
 
 
 class ServerFailed(EvaluationError):
-    """The server did not come up, or answered no request of a run."""
+    """The server did not start, or every request of a run failed."""

@@ -1,12 +1,12 @@
-"""Methods: the budget that all requests of one run carry; sweeps: the runs that one table and one plot show."""
+"""A method is the budget of all requests of one run; a sweep is the runs of one table and one plot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 
-class Budget(TypedDict, total=False):
-    """The budget fields of a request; those that are absent are not sent."""
+class MethodBudget(TypedDict, total=False):
+    """The budget fields of a request; absent fields are not sent."""
 
     max_thinking_tokens: int
     num_waits: int
@@ -14,16 +14,16 @@ class Budget(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Method:
-    """One run. `limit` is the thinking that it should stay within, None for any."""
+    """The budget of one run. `limit`: thinking tokens that the run should not exceed, or None."""
 
     label: str
-    budget: Budget
+    budget: MethodBudget
     limit: int | None = None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Several runs. `name` is its file name; `column` says what a label counts."""
+    """Several runs. `name` is used in file names; `column` says what the labels of the methods are."""
 
     name: str
     title: str
@@ -32,15 +32,15 @@ class Sweep:
 
 
 def waits_sweep(waits: Sequence[int]) -> Sweep:
-    """Sequential scaling: the end of thinking is put off so many times, with no cap."""
+    """Return the sweep of sequential scaling: one run for each number of waits, without a cap."""
     methods = tuple(Method(str(count), {"num_waits": count}) for count in waits)
     return Sweep("waits", "Attempts to stop turned into Wait", "waits", methods)
 
 
 def caps_sweep(caps: Sequence[int], num_waits: int) -> Sweep:
-    """Thinking is cut at each cap; `num_waits` makes the model use the room."""
-    # Without thinking there is nothing to wait in, and the server refuses waits.
-    budgets: tuple[Budget, ...] = tuple(
+    """Return one run for each cap; `num_waits` makes the model think up to it."""
+    # With a cap of 0 there is no thinking, and the server rejects waits.
+    budgets: tuple[MethodBudget, ...] = tuple(
         {"max_thinking_tokens": cap, "num_waits": num_waits} if cap else {"max_thinking_tokens": 0} for cap in caps
     )
     methods = tuple(Method(str(cap), budget, cap) for cap, budget in zip(caps, budgets, strict=True))

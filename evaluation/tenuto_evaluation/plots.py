@@ -1,4 +1,4 @@
-"""Accuracy against mean thinking tokens, as in the paper's Figure 1."""
+"""Plots accuracy against mean thinking tokens, as in the paper's Figure 1."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ def plot_accuracy(sweep: Sweep, summaries: Sequence[Summary], path: Path) -> Non
 
 
 def draw(sweep: Sweep, summaries: Sequence[Summary]) -> Figure:
-    """One labelled point for each run, with its 95 % interval.
+    """Draw one labelled point for each run, with its 95 % interval.
 
-    The x axis is logarithmic to base 2. Where a run did not think at all, it is linear below the smallest other value.
+    The x axis is logarithmic to base 2. If a run did not think at all, it is linear below the smallest other value.
     """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -31,7 +31,7 @@ def draw(sweep: Sweep, summaries: Sequence[Summary]) -> Figure:
         for accuracy, (low, high) in zip(accuracies, [summary.interval for summary in summaries], strict=True)
     ]
     axes.errorbar(tokens, accuracies, yerr=list(zip(*errors, strict=True)), marker="o", capsize=3, linewidth=1.2)
-    for (x, y), labels in places(summaries).items():
+    for (x, y), labels in label_positions(summaries).items():
         text = f"{sweep.column} {', '.join(labels)}"
         axes.annotate(text, (x, y), xytext=(4, 3), textcoords="offset points", ha="right", fontsize=9)
     if min(tokens) > 0:
@@ -47,13 +47,13 @@ def draw(sweep: Sweep, summaries: Sequence[Summary]) -> Figure:
     return figure
 
 
-def places(summaries: Sequence[Summary]) -> dict[tuple[float, float], list[str]]:
-    """The labels, and where they stand: on top of the interval, clear of the curve.
+def label_positions(summaries: Sequence[Summary]) -> dict[tuple[float, float], list[str]]:
+    """Return the labels at each position: the upper end of the interval, away from the curve.
 
-    Runs that would overlap share one: a cap above what is needed changes nothing.
+    Runs with the same result share a position, for example those whose cap is never reached.
     """
-    found: dict[tuple[float, float], list[str]] = {}
+    labels: dict[tuple[float, float], list[str]] = {}
     for summary in summaries:
-        place = (round(summary.mean_thinking_tokens), round(summary.interval[1], 2))
-        found.setdefault(place, []).append(summary.method.label)
-    return found
+        position = (round(summary.mean_thinking_tokens), round(summary.interval[1], 2))
+        labels.setdefault(position, []).append(summary.method.label)
+    return labels

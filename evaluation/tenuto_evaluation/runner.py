@@ -1,4 +1,4 @@
-"""Run one method over a set of problems: many requests at once, every one of them accounted for."""
+"""Runs one method on a set of problems, with many requests at once and one result for each problem."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from typing import TextIO
 
 import tenuto
 from tenuto_evaluation.methods import Method
-from tenuto_evaluation.tasks import Problem, extract, is_correct
+from tenuto_evaluation.problems import Problem, extract_answer, is_correct
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What all runs have in common. `max_tokens` None leaves the limit to the server."""
+class RequestSettings:
+    """What the requests of all runs have in common. `max_tokens` None leaves the limit to the server."""
 
     model: str | None = None
     temperature: float = 0.0
@@ -21,8 +21,8 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one reply came to."""
+class GradedAnswer:
+    """A reply, the answer found in it, and whether it is correct."""
 
     reasoning: str
     content: str
@@ -35,17 +35,17 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One problem under one method: an answer, or the reason why there is none."""
+class ProblemResult:
+    """The result of one problem with one method: an answer, or why the request failed."""
 
     problem: Problem
-    answer: Answer | None = None
+    answer: GradedAnswer | None = None
     failure: str | None = None
 
 
 @dataclass
 class Progress:
-    """A line on a terminal that counts; elsewhere only its last state is written."""
+    """Shows a count on one line of a terminal; elsewhere writes only the final count."""
 
     label: str
     total: int
@@ -53,11 +53,11 @@ class Progress:
     done: int = 0
     failed: int = 0
 
-    def count(self, record: Record) -> None:
-        if record.failure and not self.failed:
-            self._line(f"first failure: {record.failure}", ended=True)
+    def count(self, result: ProblemResult) -> None:
+        if result.failure and not self.failed:
+            self._line(f"first failure: {result.failure}", ended=True)
         self.done += 1
-        self.failed += record.failure is not None
+        self.failed += result.failure is not None
         last = self.done == self.total
         if last or self.stream.isatty():
             self._line(f"{self.done}/{self.total}" + (f", {self.failed} failed" if self.failed else ""), ended=last)
@@ -69,24 +69,30 @@ class Progress:
 
 
 async def run(
-    client: tenuto.AsyncClient, method: Method, problems: Sequence[Problem], settings: Settings, progress: Progress
-) -> list[Record]:
-    """One record for each problem, in their order. At most `settings.concurrency` requests are in flight."""
+    client: tenuto.AsyncClient,
+    method: Method,
+    problems: Sequence[Problem],
+    settings: RequestSettings,
+    progress: Progress,
+) -> list[ProblemResult]:
+    """Return one result for each problem, in order. At most `settings.concurrency` requests are in flight."""
     slots = asyncio.Semaphore(settings.concurrency)
 
-    async def work(problem: Problem) -> Record:
+    async def run_one(problem: Problem) -> ProblemResult:
         async with slots:
-            record = await ask(client, method, problem, settings)
-        progress.count(record)
-        return record
+            result = await answer_problem(client, method, problem, settings)
+        progress.count(result)
+        return result
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(work(problem)) for problem in problems]
+        tasks = [group.create_task(run_one(problem)) for problem in problems]
     return [task.result() for task in tasks]
 
 
-async def ask(client: tenuto.AsyncClient, method: Method, problem: Problem, settings: Settings) -> Record:
-    """Ask one problem and grade the answer; what the client raises becomes the record's failure."""
+async def answer_problem(
+    client: tenuto.AsyncClient, method: Method, problem: Problem, settings: RequestSettings
+) -> ProblemResult:
+    """Send one problem and grade the answer; an exception of the client becomes the `failure` of the result."""
     try:
         reply = await client.chat(
             problem.question,
@@ -96,15 +102,15 @@ async def ask(client: tenuto.AsyncClient, method: Method, problem: Problem, sett
             **method.budget,
         )
     except tenuto.TenutoError as error:
-        return Record(problem, failure=f"{type(error).__name__}: {error}")
-    return graded(problem, reply.choices[0])
+        return ProblemResult(problem, failure=f"{type(error).__name__}: {error}")
+    return grade(problem, reply.choices[0])
 
 
-def graded(problem: Problem, choice: tenuto.Choice) -> Record:
+def grade(problem: Problem, choice: tenuto.Choice) -> ProblemResult:
     if choice.thinking is None:
-        return Record(problem, failure="the reply has no thinking report: is this a Tenuto server?")
-    extracted = extract(choice.content)
-    answer = Answer(
+        return ProblemResult(problem, failure="the reply has no thinking report: is this a Tenuto server?")
+    extracted = extract_answer(choice.content)
+    answer = GradedAnswer(
         reasoning=choice.reasoning,
         content=choice.content,
         extracted=extracted,
@@ -114,4 +120,4 @@ def graded(problem: Problem, choice: tenuto.Choice) -> Record:
         ended_by=choice.thinking.ended_by,
         finish_reason=choice.finish_reason,
     )
-    return Record(problem, answer)
+    return ProblemResult(problem, answer)

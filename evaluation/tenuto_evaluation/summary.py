@@ -1,4 +1,4 @@
-"""What one run, and one sweep of runs, come to."""
+"""Summarises the results of a run, and the runs of a sweep."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from typing import Any
 
 from tenuto_evaluation.errors import ServerFailed
 from tenuto_evaluation.methods import Method
-from tenuto_evaluation.metrics import Bounds, Point, control, performance, scaling, wilson_interval
-from tenuto_evaluation.runner import Record
+from tenuto_evaluation.metrics import Point, TokenRange, control, performance, scaling, wilson_interval
+from tenuto_evaluation.runner import ProblemResult
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One run. Accuracy and means are over the problems that were answered; `failed` counts those that were not."""
+    """The summary of one run. Accuracy and means are over the answered problems; `failed` counts the others."""
 
     method: Method
     answered: int
@@ -30,7 +30,7 @@ class Summary:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 %, Wilson."""
+        """The 95 % interval of the accuracy (Wilson)."""
         return wilson_interval(self.correct, self.answered)
 
     @property
@@ -41,16 +41,16 @@ class Summary:
         return {**asdict(self), "accuracy": self.accuracy, "interval": self.interval}
 
 
-def summarise(method: Method, records: Sequence[Record]) -> Summary:
-    """Raises ServerFailed where no problem was answered."""
-    answers = [record.answer for record in records if record.answer]
+def summarise(method: Method, results: Sequence[ProblemResult]) -> Summary:
+    """Summarise one run. Raises ServerFailed if no problem was answered."""
+    answers = [result.answer for result in results if result.answer]
     if not answers:
-        raise ServerFailed(f"not one request was answered; the first: {records[0].failure}")
+        raise ServerFailed(f"every request failed; the first: {results[0].failure}")
     endings = Counter(answer.ended_by for answer in answers)
     return Summary(
         method=method,
         answered=len(answers),
-        failed=len(records) - len(answers),
+        failed=len(results) - len(answers),
         correct=sum(answer.correct for answer in answers),
         mean_thinking_tokens=fmean(answer.thinking_tokens for answer in answers),
         mean_waits=fmean(answer.waits for answer in answers),
@@ -60,7 +60,7 @@ def summarise(method: Method, records: Sequence[Record]) -> Summary:
 
 @dataclass(frozen=True)
 class SweepMetrics:
-    """The paper's metrics over the runs of a sweep: shares of 1, and percentage points per doubling."""
+    """The paper's metrics over the runs of a sweep: fractions, and percentage points per doubling for `scaling`."""
 
     control: float
     scaling: float | None
@@ -70,10 +70,10 @@ class SweepMetrics:
 def sweep_metrics(summaries: Sequence[Summary]) -> SweepMetrics:
     points = [summary.point for summary in summaries]
     limits = [summary.method.limit for summary in summaries]
-    bounds = [Bounds() if limit is None else Bounds(upper=limit) for limit in limits]
-    return SweepMetrics(control([point.tokens for point in points], bounds), scaling(points), performance(points))
+    ranges = [TokenRange() if limit is None else TokenRange(upper=limit) for limit in limits]
+    return SweepMetrics(control([point.tokens for point in points], ranges), scaling(points), performance(points))
 
 
-def best(summaries: Sequence[Summary]) -> Summary:
-    """The most accurate run; among equals the one that thinks least."""
+def most_accurate(summaries: Sequence[Summary]) -> Summary:
+    """Return the most accurate run; of several, the one that thinks least."""
     return max(summaries, key=lambda summary: (summary.accuracy, -summary.mean_thinking_tokens))

@@ -1,4 +1,4 @@
-"""Tables for a terminal and for Markdown."""
+"""Formats tables for a terminal and for Markdown."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def row(summary: Summary) -> Row:
 
 
 def plain(head: Row, rows: Sequence[Row]) -> str:
-    """Columns aligned with spaces: numbers to the right, the last column to the left."""
+    """Align columns with spaces: the last column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
     def line(cells: Row) -> str:

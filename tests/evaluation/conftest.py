@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks the chat contract and adds numbers, slowly: each wait lets it see two more of them."""
+"""A real HTTP server with the chat API that adds numbers: for each wait it adds two more of them."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ STEP = 10
 
 @dataclass
 class Adder:
-    """Where it listens, what it was asked, and how many requests it had at a time at most."""
+    """Its URL, the requests it received, and the most requests that it handled at a time."""
 
     url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""`tenuto eval` from the command line to the files it leaves, against a real HTTP server."""
+"""`tenuto eval` from the command line to the files that it writes, with a real HTTP server."""
 
 import json
 import subprocess
@@ -40,7 +40,7 @@ def test_run_writes_tables_plots_and_results(
     assert [run["mean_thinking_tokens"] for run in sweeps["waits"]["runs"]] == [10, 20, 30, 40, 60]
     assert [run["accuracy"] for run in sweeps["caps"]["runs"]] == [0.0, 0.25, 1.0]
     assert sweeps["caps"]["metrics"]["control"] == 1.0
-    # 3 waits and 5 do equally well: the caps are swept with the fewer.
+    # 3 and 5 waits are equally accurate: the sweep of caps uses the smaller number.
     budgets = [run["method"]["budget"] for run in sweeps["caps"]["runs"]]
     assert budgets[0] == {"max_thinking_tokens": 0}
     assert [budget["num_waits"] for budget in budgets[1:]] == [3, 3]
@@ -53,14 +53,14 @@ def test_run_writes_tables_plots_and_results(
     assert "waits 5: 8/8" in captured.err
 
 
-def test_one_sweep_alone(adder: Adder, problems: Path, tmp_path: Path) -> None:
+def test_a_single_sweep(adder: Adder, problems: Path, tmp_path: Path) -> None:
     options = ["--problems", str(problems), "--output", str(tmp_path / "out"), "--limit", "2"]
     assert command(["run", "--url", adder.url, *options, "--caps", "10", "--cap-waits", "2"]) == 0
     assert [(body["max_thinking_tokens"], body["num_waits"]) for body in adder.bodies] == [(10, 2), (10, 2)]
     assert not (tmp_path / "out/waits.md").exists()
 
 
-def test_failures_are_counted_and_cost_the_exit_status(
+def test_failures_are_counted_and_set_the_exit_status(
     adder: Adder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "problems.jsonl"
@@ -69,29 +69,27 @@ def test_failures_are_counted_and_cost_the_exit_status(
     assert command(["run", "--url", adder.url, *options]) == 1
     captured = capsys.readouterr()
     assert "model 100% (1 failed)" in captured.out
-    assert "requests that failed: 1" in captured.err
+    assert "failed requests: 1;" in captured.err
 
 
-def test_a_server_that_answers_nothing_is_an_error(
+def test_a_run_in_which_every_request_failed_is_an_error(
     adder: Adder, problems: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--problems", str(problems), "--output", str(tmp_path / "out"), "--waits", "0"]
     assert command(["run", "--url", f"{adder.url}/elsewhere", *options]) == 2
-    assert "not one request was answered; the first: NotFound" in capsys.readouterr().err
+    assert "every request failed; the first: NotFound" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--waits", "0,x"], "argument --waits: 'x' is not a whole number from 0"),
+        (["--waits", "0,x"], "argument --waits: 'x' is not a whole number (0 or more)"),
         (["--caps", "-1"], "argument --caps"),
-        (["--waits", "0", "--limit", "0"], "argument --limit: '0' is not at least 1"),
+        (["--waits", "0", "--limit", "0"], "argument --limit: '0' is not 1 or more"),
         ([], "nothing to run"),
     ],
 )
-def test_options_that_make_no_sense(
-    options: list[str], message: str, problems: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_options(options: list[str], message: str, problems: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command(["run", "--url", "http://127.0.0.1", "--problems", str(problems), *options])
     assert message in capsys.readouterr().err
@@ -102,7 +100,7 @@ def test_missing_problems_are_an_error(adder: Adder, capsys: pytest.CaptureFixtu
     assert "problems file: " in capsys.readouterr().err
 
 
-def test_demo_takes_a_running_server(adder: Adder, problems: Path, tmp_path: Path) -> None:
+def test_the_demo_can_use_a_running_server(adder: Adder, problems: Path, tmp_path: Path) -> None:
     output = tmp_path / "demo"
     assert command(["demo", "--url", adder.url, "--problems", str(problems), "--output", str(output)]) == 0
     assert (output / "waits.png").exists()

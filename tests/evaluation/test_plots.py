@@ -1,4 +1,4 @@
-"""Plots are PNG files of the promised kind; what is drawn is read from matplotlib's own objects."""
+"""Plots are PNG files; the tests read their content from matplotlib's objects."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tenuto_evaluation.methods import Method, waits_sweep
-from tenuto_evaluation.plots import draw, places, plot_accuracy
+from tenuto_evaluation.plots import draw, label_positions, plot_accuracy
 from tenuto_evaluation.summary import Summary
 
 SWEEP = waits_sweep([0, 1, 4])
@@ -21,7 +21,7 @@ def summaries(*tokens: float) -> list[Summary]:
     ]
 
 
-def test_points_are_where_the_runs_are_and_carry_their_labels() -> None:
+def test_each_run_is_a_point_with_a_label() -> None:
     [axes] = draw(SWEEP, summaries(25, 50, 100)).axes
     assert np.asarray(axes.lines[0].get_xydata()).tolist() == [[25, 0.2], [50, 0.4], [100, 0.6]]
     assert [text.get_text() for text in axes.texts] == ["waits 0", "waits 1", "waits 4"]
@@ -31,13 +31,11 @@ def test_points_are_where_the_runs_are_and_carry_their_labels() -> None:
 
 def test_runs_that_coincide_share_a_label() -> None:
     same = [Summary(Method(label, {}), 400, 0, 320, used, 0.0, {}) for label, used in (("192", 151.2), ("256", 151.4))]
-    assert places(same) == {(151, 0.84): ["192", "256"]}
+    assert label_positions(same) == {(151, 0.84): ["192", "256"]}
 
 
 @pytest.mark.parametrize(("tokens", "scale"), [((25, 50, 100), "log"), ((0, 50, 100), "symlog"), ((0, 0, 0), "symlog")])
-def test_the_axis_is_logarithmic_and_has_a_place_for_no_thinking(
-    tmp_path: Path, tokens: tuple[float, ...], scale: str
-) -> None:
+def test_the_axis_is_logarithmic_and_linear_near_zero(tmp_path: Path, tokens: tuple[float, ...], scale: str) -> None:
     [axes] = draw(SWEEP, summaries(*tokens)).axes
     assert axes.get_xscale() == scale
     plot_accuracy(SWEEP, summaries(*tokens), tmp_path / "plot.png")

@@ -1,19 +1,19 @@
-"""From records to the figures of a run, its row in a table, and the metrics of a sweep."""
+"""The summary of a run, its row in a table, and the metrics of a sweep."""
 
 import pytest
 
 from tenuto_evaluation.errors import ServerFailed
 from tenuto_evaluation.methods import Method, caps_sweep
-from tenuto_evaluation.runner import Answer, Record
-from tenuto_evaluation.summary import Summary, best, summarise, sweep_metrics
+from tenuto_evaluation.problems import Problem
+from tenuto_evaluation.runner import GradedAnswer, ProblemResult
+from tenuto_evaluation.summary import Summary, most_accurate, summarise, sweep_metrics
 from tenuto_evaluation.tables import header, markdown, metrics_line, plain, row
-from tenuto_evaluation.tasks import Problem
 
 PROBLEM = Problem("?", "1")
 
 
-def answered(correct: bool, tokens: int, waits: int = 0, ended_by: str = "model") -> Record:
-    return Record(PROBLEM, Answer("", "", "", correct, tokens, waits, ended_by, "stop"))
+def answered(correct: bool, tokens: int, waits: int = 0, ended_by: str = "model") -> ProblemResult:
+    return ProblemResult(PROBLEM, GradedAnswer("", "", "", correct, tokens, waits, ended_by, "stop"))
 
 
 def summary(label: str, correct: int, tokens: float, limit: int | None = None) -> Summary:
@@ -21,13 +21,13 @@ def summary(label: str, correct: int, tokens: float, limit: int | None = None) -
 
 
 def test_summarise_leaves_failures_out_of_the_means_and_counts_them() -> None:
-    records = [
+    results = [
         answered(True, 10, waits=1),
         answered(False, 30, waits=2, ended_by="cap"),
         answered(True, 20),
-        Record(PROBLEM, failure="cut"),
+        ProblemResult(PROBLEM, failure="cut"),
     ]
-    found = summarise(Method("2", {}), records)
+    found = summarise(Method("2", {}), results)
     assert (found.answered, found.failed, found.correct) == (3, 1, 2)
     assert found.accuracy == pytest.approx(2 / 3)
     assert (found.mean_thinking_tokens, found.mean_waits) == (20.0, 1.0)
@@ -37,12 +37,12 @@ def test_summarise_leaves_failures_out_of_the_means_and_counts_them() -> None:
 
 def test_a_run_without_answers_is_an_error() -> None:
     with pytest.raises(ServerFailed, match="the first: cut"):
-        summarise(Method("2", {}), [Record(PROBLEM, failure="cut"), Record(PROBLEM, failure="later")])
+        summarise(Method("2", {}), [ProblemResult(PROBLEM, failure="cut"), ProblemResult(PROBLEM, failure="later")])
 
 
-def test_best_is_the_most_accurate_and_then_the_briefest() -> None:
+def test_of_equally_accurate_runs_the_one_that_thinks_least_is_chosen() -> None:
     runs = [summary("0", 20, 10), summary("4", 80, 70), summary("2", 80, 50), summary("6", 60, 90)]
-    assert best(runs).method.label == "2"
+    assert most_accurate(runs).method.label == "2"
 
 
 def test_control_of_a_caps_sweep_counts_the_runs_within_their_cap() -> None:
@@ -54,7 +54,7 @@ def test_control_of_a_caps_sweep_counts_the_runs_within_their_cap() -> None:
     assert metrics_line(metrics) == "Control 50%, Scaling +9.2 points per doubling, Performance 20.0%"
 
 
-def test_caps_know_their_limit() -> None:
+def test_the_cap_is_the_limit_of_a_run() -> None:
     sweep = caps_sweep([0, 16], num_waits=4)
     assert [(method.label, method.limit) for method in sweep.methods] == [("0", 0), ("16", 16)]
     assert sweep.methods[1].budget == {"max_thinking_tokens": 16, "num_waits": 4}

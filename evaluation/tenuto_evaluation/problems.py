@@ -1,4 +1,4 @@
-"""Problems, and how an answer is read and graded: the rules of s1's tasks as far as they need no judge model."""
+"""Problems, and how answers are found and graded: s1's rules, without the parts that need a judge model."""
 
 import json
 import re
@@ -13,37 +13,37 @@ _BOXES = (r"\boxed", r"\fbox")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A question that is sent as it stands, and the answer that counts as right."""
+    """A question, sent unchanged, and its correct answer."""
 
     question: str
     answer: str
 
 
 def load_problems(path: Path, limit: int | None = None) -> list[Problem]:
-    """The first `limit` problems of a JSON-lines file of `{"question", "answer"}` objects; other keys are ignored."""
+    """Load the first `limit` problems of a JSON lines file; keys other than "question" and "answer" are ignored."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise InvalidProblems(f"problems file: {error}") from error
     problems = [parse_problem(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not problems:
-        raise InvalidProblems(f"{path}: there is no problem in it")
+        raise InvalidProblems(f"{path}: the file has no problems")
     return problems[:limit]
 
 
-def parse_problem(line: str, place: str) -> Problem:
-    """One line; `place` names it in errors. Numbers are accepted as answers."""
+def parse_problem(line: str, position: str) -> Problem:
+    """Parse one line; `position` names it in errors. The answer may be a number."""
     try:
         item = json.loads(line)
         return Problem(str(item["question"]), str(item["answer"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise InvalidProblems(f'{place}: not an object with "question" and "answer": {line[:80]}') from error
+        raise InvalidProblems(f'{position}: not an object with "question" and "answer": {line[:80]}') from error
 
 
-def extract(text: str) -> str:
-    """The answer in a reply: the last box, else the line after the last "Answer:", else the whole reply.
+def extract_answer(text: str) -> str:
+    """Return the answer in a reply: the last box, or the line after the last "Answer:", or the whole reply.
 
-    (s1 takes everything after the first "Answer:" and lets a judge model find the answer in it.)
+    (s1 takes everything after the first "Answer:", and a judge model finds the answer in it.)
     """
     boxed = last_box(text)
     if boxed is not None:
@@ -53,7 +53,7 @@ def extract(text: str) -> str:
 
 
 def last_box(text: str) -> str | None:
-    """What stands in the last `\\boxed{...}`, `\\fbox{...}` or `\\boxed x`; None without a closed one."""
+    """Return the content of the last `\\boxed{...}`, `\\fbox{...}` or `\\boxed x`; None without one that is closed."""
     start, opener = max((text.rfind(name), name) for name in _BOXES)
     if start < 0:
         return None
@@ -69,7 +69,7 @@ def last_box(text: str) -> str | None:
 
 
 def is_correct(extracted: str, answer: str) -> bool:
-    """Digits are compared as numbers, everything else as text."""
+    """Compare digits as numbers and everything else as text."""
     if extracted.isdecimal() and answer.isdecimal():
         return int(extracted) == int(answer)
     return extracted == answer.strip()

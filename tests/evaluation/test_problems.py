@@ -1,11 +1,11 @@
-"""Reading answers out of replies, and grading them."""
+"""Loading problems, finding answers in replies, and grading them."""
 
 from pathlib import Path
 
 import pytest
 
 from tenuto_evaluation.errors import InvalidProblems
-from tenuto_evaluation.tasks import Problem, extract, is_correct, load_problems
+from tenuto_evaluation.problems import Problem, extract_answer, is_correct, load_problems
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,8 @@ from tenuto_evaluation.tasks import Problem, extract, is_correct, load_problems
         ("", ""),
     ],
 )
-def test_extract(text: str, answer: str) -> None:
-    assert extract(text) == answer
+def test_extract_answer(text: str, answer: str) -> None:
+    assert extract_answer(text) == answer
 
 
 @pytest.mark.parametrize(
@@ -56,16 +56,16 @@ def test_load_problems(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["nonsense", '{"question": "?"}', "3", '["question", "answer"]'])
-def test_a_line_that_is_no_problem_is_named(tmp_path: Path, line: str) -> None:
+def test_an_invalid_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "problems.jsonl"
     path.write_text(f'{{"question": "1 + 1?", "answer": "2"}}\n{line}\n')
     with pytest.raises(InvalidProblems, match=r"problems\.jsonl:2: "):
         load_problems(path)
 
 
-def test_no_problems_at_all(tmp_path: Path) -> None:
+def test_a_missing_or_empty_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidProblems, match="problems file"):
         load_problems(tmp_path / "absent")
     (tmp_path / "empty").touch()
-    with pytest.raises(InvalidProblems, match="no problem"):
+    with pytest.raises(InvalidProblems, match="no problems"):
         load_problems(tmp_path / "empty")
