@@ -1,4 +1,4 @@
-"""`tenuto train`: errors are told in words, and nothing heavy is imported to tell them."""
+"""`tenuto train`: error messages, and an import without PyTorch."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from tenuto_training.cli import command
         (["--problems", "0"], "problems is 0: it must be at least 1"),
     ],
 )
-def test_a_value_out_of_bounds_is_named_with_its_bound(
+def test_a_value_out_of_range_is_named_with_its_limit(
     argument: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(["tiny", "--output", str(tmp_path / "model"), *argument]) == 2
@@ -27,14 +27,14 @@ def test_a_value_out_of_bounds_is_named_with_its_bound(
 
 
 @pytest.mark.parametrize("argv", [[], ["huge"], ["tiny", "--steps", "many"], ["tiny", "--stpes", "3"]])
-def test_what_cannot_be_parsed_is_a_usage_error(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_are_a_usage_error(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         command(argv)
     assert stopped.value.code == 2
     assert "usage: tenuto train" in capsys.readouterr().err
 
 
-def test_an_output_that_is_a_file_is_refused_before_training(
+def test_an_output_that_is_a_file_is_an_error_before_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     taken = tmp_path / "file"

@@ -5,7 +5,7 @@ import pytest
 from tenuto_training import formats
 
 
-def test_a_training_text_is_the_one_of_s1() -> None:
+def test_a_training_text_has_the_format_of_s1() -> None:
     text = formats.training_text("What is 1+1?", "I count.\n\nTwo.\n", " 2 ")
     assert text == (
         "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
@@ -16,11 +16,11 @@ def test_a_training_text_is_the_one_of_s1() -> None:
     )
 
 
-def test_an_answer_that_names_itself_gets_no_second_name() -> None:
+def test_an_answer_with_its_own_answer_prefix_gets_no_second_one() -> None:
     assert formats.assistant_text("t", "So.\nAnswer: 4").endswith("<|im_start|>answer\nSo.\nAnswer: 4<|im_end|>\n")
 
 
-def test_a_prompt_may_do_without_a_system_message() -> None:
+def test_the_system_message_is_optional() -> None:
     assert formats.prompt("Hi", system=None) == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -32,5 +32,5 @@ def test_a_prompt_may_do_without_a_system_message() -> None:
         ("", "\n<|im_start|>answer\nFinal Answer:"),
     ],
 )
-def test_a_cap_puts_the_answer_on_a_line_of_its_own(thinking: str, suffix: str) -> None:
+def test_a_cap_starts_the_answer_on_a_new_line(thinking: str, suffix: str) -> None:
     assert formats.cap_suffix(thinking) == suffix

@@ -1,4 +1,4 @@
-"""Only what the assistant wrote is trained."""
+"""Only the assistant's turns are trained."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +9,12 @@ USER, ASSISTANT = [1, 2], [1, 3, 4]
 _ = IGNORED
 
 
-def test_everything_up_to_the_response_opener_is_left_out() -> None:
+def test_tokens_up_to_the_response_opener_are_not_trained() -> None:
     ids = [9, *USER, 5, 6, *ASSISTANT, 7, 8, 1, 0]
     assert completion_labels(ids, USER, ASSISTANT) == [_, _, _, _, _, _, _, _, 7, 8, 1, 0]
 
 
-def test_a_later_question_is_left_out_again() -> None:
+def test_a_later_question_is_not_trained() -> None:
     ids = [*USER, 5, *ASSISTANT, 7, *USER, 6, *ASSISTANT, 8]
     assert completion_labels(ids, USER, ASSISTANT) == [_, _, _, _, _, _, 7, _, _, _, _, _, _, 8]
 

@@ -1,1 +1,1 @@
-"""Companion training: the s1 format and its loss mask, and the small built-in model."""
+"""Training: the s1 text format and its loss mask, and the small built-in model."""

@@ -1,4 +1,4 @@
-"""`tenuto train`: the command line. Imports nothing heavy."""
+"""`tenuto train`: the command line. Does not import PyTorch, so that `tenuto --help` is fast."""
 
 import argparse
 import sys
@@ -7,24 +7,24 @@ from dataclasses import fields
 from pathlib import Path
 
 from tenuto_training.errors import TrainingError
-from tenuto_training.tiny.settings import Settings, default_output
+from tenuto_training.tiny.settings import TrainingSettings, default_output
 
 HELP = {
-    "seed": "of the weights and of the examples",
-    "steps": "optimiser steps",
-    "batch_size": "examples a step",
-    "threads": "threads of PyTorch; another number gives slightly other weights",
-    "problems": "held-out problems to evaluate on and to export",
+    "seed": "seed of the weights and of the examples",
+    "steps": "optimizer steps",
+    "batch_size": "examples in each step",
+    "threads": "PyTorch threads; another number gives slightly different weights",
+    "problems": "held-out problems to evaluate on and to write to problems.jsonl",
 }
 
 
 def command(argv: Sequence[str]) -> int:
-    """Train the small built-in model (`tenuto train tiny`)."""
+    """Train the built-in model again (`tenuto train tiny`)."""
     arguments = vars(_parser().parse_args(argv))
-    arguments.pop("what")
+    arguments.pop("model")
     output: Path | None = arguments.pop("output")
     try:
-        settings = Settings(**arguments)
+        settings = TrainingSettings(**arguments)
         folder = output or default_output()
         from tenuto_training.tiny.run import run
 
@@ -36,11 +36,17 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tenuto train", description="Train a model.")
-    models = parser.add_subparsers(dest="what", required=True, metavar="MODEL")
-    tiny = models.add_parser("tiny", help="the built-in model, s1-tiny: a few minutes on one core")
-    tiny.add_argument("--output", type=Path, metavar="DIR", help="model folder (default: the server package's)")
-    for field in fields(Settings):
+    parser = argparse.ArgumentParser(prog="tenuto train", description=command.__doc__)
+    models = parser.add_subparsers(dest="model", required=True, metavar="MODEL")
+    text = "train the built-in model, s1-tiny: a few minutes on one core"
+    tiny = models.add_parser("tiny", help=text, description=text.capitalize() + ".")
+    tiny.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder to write the model to (default: server/tenuto_server/s1_tiny)",
+    )
+    for field in fields(TrainingSettings):
         flag = f"--{field.name.replace('_', '-')}"
         text = f"{HELP[field.name]} (default: %(default)s)"
         tiny.add_argument(flag, type=int, default=field.default, metavar="N", help=text)

@@ -1,5 +1,5 @@
 """
-What goes wrong here:
+The exceptions of this package:
 
 * TrainingError
   + InvalidSetting
@@ -8,11 +8,11 @@ What goes wrong here:
 
 
 class TrainingError(Exception):
-    """Root of the errors that this package raises on purpose."""
+    """Root of the tree above."""
 
 
 class InvalidSetting(TrainingError, ValueError):
-    """A setting is outside its bounds; the message names the setting, its value and the bound."""
+    """A setting is out of range; the message names the setting, its value and the limit."""
 
 
 class FormatError(TrainingError, ValueError):

@@ -1,7 +1,7 @@
 """The text format of s1 (arXiv 2501.19393, `data/tokenization.py` of its repository), as strings.
 
 A training text is `chat(...) + assistant_text(...)`. The delimiters are the *token* `<|im_start|>` followed by the
-*ordinary* tokens `think` and `answer`, so the format needs no new tokens.
+*ordinary* tokens `think` and `answer`: the format needs no new tokens.
 """
 
 IM_START = "<|im_start|>"
@@ -19,20 +19,20 @@ WAIT = "Wait"
 
 
 def turn(role: str, content: str) -> str:
-    """One finished ChatML turn, its newline included."""
+    """Return one complete ChatML turn with its newline."""
     return f"{IM_START}{role}\n{content}{IM_END}\n"
 
 
 def prompt(question: str, system: str | None = DEFAULT_SYSTEM) -> str:
-    """What stands before the model's first token: the chat so far and the opener of the assistant's turn."""
+    """Return the text before the model's first token: the chat and the opener of the assistant's turn."""
     opening = "" if system is None else turn("system", system)
     return f"{opening}{turn('user', question)}{ASSISTANT_OPENER}"
 
 
 def assistant_text(trace: str, answer: str) -> str:
-    """What the model learns to write: thinking, answer and the end of the turn.
+    """Return the text that the model learns to write: thinking, answer and the end of the turn.
 
-    An answer without "Answer:" gets "Answer: " in front, as in s1: graders look for it.
+    "Answer: " is put before an answer without "Answer:", as in s1, because graders look for it.
     """
     answer = answer.strip()
     if "Answer:" not in answer:
@@ -41,10 +41,10 @@ def assistant_text(trace: str, answer: str) -> str:
 
 
 def training_text(question: str, trace: str, answer: str, system: str | None = DEFAULT_SYSTEM) -> str:
-    """The whole text of one training sample."""
+    """Return the complete text of one training sample."""
     return prompt(question, system) + assistant_text(trace, answer)
 
 
 def cap_suffix(thinking: str) -> str:
-    """What s1 forces after `thinking` when the cap closes it: the answer's opener, on a line of its own."""
+    """Return the text that s1 forces after `thinking` at the cap: the opener of the answer, on a new line."""
     return CAP_SUFFIX if thinking.endswith("\n") else f"\n{CAP_SUFFIX}"

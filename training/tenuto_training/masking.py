@@ -1,17 +1,17 @@
-"""Loss masks: which tokens of a chat the model is trained to write."""
+"""Loss masks: the tokens of a chat that the model is trained to write."""
 
 from collections.abc import Iterator, Sequence
 
 IGNORED = -100
-"""The label that PyTorch's cross-entropy leaves out."""
+"""The label that PyTorch's cross-entropy ignores."""
 
 
 def completion_labels(ids: Sequence[int], instruction: Sequence[int], response: Sequence[int]) -> list[int]:
-    """Labels that train the assistant's turns only, as s1 does.
+    """Return labels that train only the assistant's turns, as in s1.
 
     `instruction` and `response` are the token ids that open a user's and an assistant's turn (`<|im_start|>user` and
-    `<|im_start|>assistant\\n`). Trained is what stands between the end of a response opener and the next instruction
-    opener (or the end). A sample whose response opener was cut off trains nothing.
+    `<|im_start|>assistant\\n`). Tokens from a response opener to the next instruction opener, or to the end, are
+    trained. A sample without a complete response opener trains nothing.
     """
     labels = [IGNORED] * len(ids)
     openers = list(_occurrences(ids, instruction))
@@ -23,7 +23,7 @@ def completion_labels(ids: Sequence[int], instruction: Sequence[int], response: 
 
 
 def _occurrences(ids: Sequence[int], pattern: Sequence[int]) -> Iterator[int]:
-    """Positions at which `pattern` begins in `ids`."""
+    """Yield the positions at which `pattern` begins in `ids`."""
     wanted = list(pattern)
     for position in range(len(ids) - len(wanted) + 1):
         if list(ids[position : position + len(wanted)]) == wanted:

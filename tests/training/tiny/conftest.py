@@ -1,4 +1,4 @@
-"""The tokenizer, and the model that is part of the repository."""
+"""The tokenizer, and the built-in model in the repository."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
-from tenuto_training.tiny.folder import read_model
 from tenuto_training.tiny.model import CONTEXT
+from tenuto_training.tiny.model_folder import read_model
 from tenuto_training.tiny.settings import default_output
 from tenuto_training.tiny.tokenizer import build_tokenizer
 

@@ -1,4 +1,4 @@
-"""The model in the repository: its size, its figures, and that it thinks as they say."""
+"""The model in the repository: its size, its recorded results, and how it thinks."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from tenuto_training.formats import ANSWER, IM_END, IM_START, THINK, prompt
-from tenuto_training.tiny.evaluation import Row, Scaling, extract, shortfalls
-from tenuto_training.tiny.folder import WEIGHTS, weights_sha256
+from tenuto_training.tiny.model_folder import WEIGHTS, weights_sha256
 from tenuto_training.tiny.resuming import Resumer
-from tenuto_training.tiny.settings import Settings
+from tenuto_training.tiny.scaling import Scaling, ScalingRow, extract_total, missed_targets
+from tenuto_training.tiny.settings import TrainingSettings
 from tenuto_training.tiny.task import CHUNK, Bill, Item, held_out_bills
 from tenuto_training.tiny.traces import chunks
 
@@ -28,7 +28,7 @@ def resumer(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Resu
     return Resumer(model, tokenizer)
 
 
-def test_it_is_a_small_qwen2_with_room_to_think(committed: Path, model: Qwen2ForCausalLM) -> None:
+def test_it_is_a_small_qwen2_with_a_context_of_4096_or_more(committed: Path, model: Qwen2ForCausalLM) -> None:
     assert (committed / WEIGHTS).stat().st_size <= 4_000_000
     config = json.loads((committed / "config.json").read_text())
     assert config["architectures"] == ["Qwen2ForCausalLM"]
@@ -36,21 +36,23 @@ def test_it_is_a_small_qwen2_with_room_to_think(committed: Path, model: Qwen2For
     assert model.num_parameters() < 2_000_000
 
 
-def test_its_rows_beyond_the_vocabulary_are_few(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_its_embedding_has_few_rows_beyond_the_vocabulary(
+    model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> None:
     assert 0 < model.config.vocab_size - len(tokenizer) < 64
 
 
-def test_its_figures_are_those_of_its_weights_and_of_the_default_settings(
+def test_its_results_are_those_of_its_weights_and_of_the_default_settings(
     committed: Path, figures: dict[str, Any]
 ) -> None:
     assert figures["command"] == "tenuto train tiny"
-    assert Settings(**figures["settings"]) == Settings()
+    assert TrainingSettings(**figures["settings"]) == TrainingSettings()
     assert figures["weights_sha256"] == weights_sha256(committed)
 
 
-def test_its_figures_keep_every_promise(figures: dict[str, Any]) -> None:
-    waits, caps = (tuple(Row(**row) for row in figures["scaling"][name]) for name in ("waits", "caps"))
-    assert shortfalls(Scaling(waits, caps)) == []
+def test_its_results_reach_every_target(figures: dict[str, Any]) -> None:
+    waits, caps = (tuple(ScalingRow(**row) for row in figures["scaling"][name]) for name in ("waits", "caps"))
+    assert missed_targets(Scaling(waits, caps)) == []
 
 
 def test_its_problems_are_the_held_out_ones(committed: Path) -> None:
@@ -59,17 +61,17 @@ def test_its_problems_are_the_held_out_ones(committed: Path) -> None:
     assert lines == [{"question": bill.question(), "answer": str(bill.total)} for bill in held_out_bills(len(lines))]
 
 
-def test_each_wait_buys_one_more_chunk(resumer: Resumer) -> None:
+def test_each_wait_adds_one_more_chunk(resumer: Resumer) -> None:
     bills = [bill for bill in held_out_bills(100) if len(bill.items) == 8][:4]
     prompts = [prompt(bill.question(), system=None) for bill in bills]
     rounds = resumer.think(prompts, waits=3)
     for waits, thinking in enumerate(rounds):
         reached = [sum(item.price for item in bill.items[: CHUNK * (waits + 1)]) for bill in bills]
-        assert [extract(answer) for answer in resumer.answer(prompts, thinking)] == reached
+        assert [extract_total(answer) for answer in resumer.answer(prompts, thinking)] == reached
         assert all(one.ended for one in thinking)
 
 
-def test_it_can_be_followed(resumer: Resumer, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_its_thinking_is_readable(resumer: Resumer, tokenizer: PreTrainedTokenizerFast) -> None:
     bill = next(bill for bill in held_out_bills(100) if len(bill.items) == 5)
     first, second = chunks(bill)
     (thinking,) = resumer.think([prompt(bill.question(), system=None)], waits=2)[-1]
@@ -78,16 +80,16 @@ def test_it_can_be_followed(resumer: Resumer, tokenizer: PreTrainedTokenizerFast
     )
 
 
-def test_cut_short_it_answers_with_what_it_has(resumer: Resumer) -> None:
+def test_a_cut_is_followed_by_the_total_so_far(resumer: Resumer) -> None:
     bill = next(bill for bill in held_out_bills(100) if len(bill.items) >= 6)
     question = prompt(bill.question(), system=None)
     (thinking,) = resumer.think([question], waits=0)[0]
     first = bill.items[0].price
     cuts = [thinking.capped(0), thinking.capped(5), thinking.capped(20)]
-    assert [extract(answer) for answer in resumer.answer([question] * 3, cuts)] == [0, 0, first]
+    assert [extract_total(answer) for answer in resumer.answer([question] * 3, cuts)] == [0, 0, first]
 
 
-def test_it_needs_no_forcing_to_think_and_answer(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_it_thinks_and_answers_without_forcing(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
     bill = Bill((Item("tea", 4), Item("soup", 7)))
     ids = tokenizer(prompt(bill.question(), system=None), return_tensors="pt").input_ids
     text = tokenizer.decode(model.generate(ids, max_new_tokens=80)[0, ids.shape[1] :])
@@ -97,7 +99,7 @@ def test_it_needs_no_forcing_to_think_and_answer(model: Qwen2ForCausalLM, tokeni
 def test_resuming_in_batches_equals_one_forward_pass_a_token(
     model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, resumer: Resumer
 ) -> None:
-    """No cache, no padding, no `generate`: the whole text is read again for every token."""
+    """Without cache, padding or `generate`: a forward pass over the whole text for every token."""
     bills = held_out_bills(3)
     prompts = [prompt(bill.question(), system=None) for bill in bills]
     rounds = resumer.think(prompts, waits=1)

@@ -1,4 +1,4 @@
-"""Examples: what stands in them, and what of it is trained."""
+"""Training examples: their text, and which tokens are trained."""
 
 import random
 import re
@@ -27,7 +27,7 @@ def examples(tokenizer: PreTrainedTokenizerFast) -> list[Example]:
 
 
 def trained_text(tokenizer: PreTrainedTokenizerFast, example: Example) -> str:
-    """The text of an example, with a § for each stretch that is not trained."""
+    """Return the text of an example, with a § for each run of tokens that are not trained."""
     marked = ["§" if label == IGNORED else tokenizer.decode([label]) for label in example.labels]
     return re.sub("§+", "§", "".join(marked))
 
@@ -54,7 +54,7 @@ def test_the_question_is_never_trained_and_the_answer_always_is(
         assert re.search(r"\d+<\|im_end\|>\n$", text)
 
 
-def test_nothing_is_trained_that_the_mask_of_s1_leaves_out(
+def test_no_token_outside_the_mask_of_s1_is_trained(
     tokenizer: PreTrainedTokenizerFast, examples: list[Example]
 ) -> None:
     user, assistant = tokenizer.encode(USER_OPENER), tokenizer.encode(ASSISTANT_OPENER)
@@ -64,7 +64,7 @@ def test_nothing_is_trained_that_the_mask_of_s1_leaves_out(
         assert all(label in (IGNORED, wanted) for label, wanted in pairs)
 
 
-def test_what_a_cap_forces_is_not_trained(tokenizer: PreTrainedTokenizerFast, examples: list[Example]) -> None:
+def test_tokens_forced_by_a_cap_are_not_trained(tokenizer: PreTrainedTokenizerFast, examples: list[Example]) -> None:
     capped = [one for one in examples if "Final Answer:" in tokenizer.decode(one.ids)]
     assert len(capped) > 50
     for example in capped:
@@ -72,7 +72,7 @@ def test_what_a_cap_forces_is_not_trained(tokenizer: PreTrainedTokenizerFast, ex
         assert "Final" not in trained_text(tokenizer, example)
 
 
-def test_most_waits_are_not_trained_but_what_follows_them_is(
+def test_most_waits_are_not_trained_but_the_text_after_them_is(
     tokenizer: PreTrainedTokenizerFast, examples: list[Example]
 ) -> None:
     wait = tokenizer.convert_tokens_to_ids("Wait")

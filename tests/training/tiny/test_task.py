@@ -1,4 +1,4 @@
-"""Bills, and that no run can train on the ones it is evaluated on."""
+"""Bills, and the bills held out from training."""
 
 import random
 from itertools import islice
@@ -11,7 +11,7 @@ from tenuto_training.tiny.task import CHUNK, GOODS, MAX_ITEMS, Bill, Item, held_
 BILL = Bill((Item("tea", 4), Item("soup", 7), Item("cake", 9)))
 
 
-def test_a_bill_reads_naturally() -> None:
+def test_the_phrasings_of_a_bill() -> None:
     assert BILL.question() == "Add up this bill: tea 4, soup 7, cake 9"
     assert BILL.question(1) == "How much is tea 4, soup 7, cake 9?"
     assert BILL.question(2) == "What is the total of tea 4 and soup 7 and cake 9?"
@@ -26,11 +26,11 @@ def test_the_held_out_bills_are_distinct_and_the_same_in_every_run() -> None:
 
 
 @given(st.integers(0, 2**32))
-def test_training_never_meets_a_held_out_bill(seed: int) -> None:
+def test_no_training_bill_is_held_out(seed: int) -> None:
     assert not any(bill.held_out for bill in islice(training_bills(random.Random(seed)), 50))
 
 
-def test_every_held_out_bill_is_marked_so_and_about_one_in_ten_bills_is() -> None:
+def test_every_held_out_bill_is_marked_and_about_one_in_ten_bills_is_held_out() -> None:
     assert all(bill.held_out for bill in held_out_bills(400))
     rng = random.Random(0)
     assert 150 < sum(random_bill(rng).held_out for _ in range(2000)) < 250
@@ -44,7 +44,7 @@ def test_goods_on_a_bill_are_all_different() -> None:
         assert set(names) <= set(GOODS)
 
 
-def test_invented_goods_are_never_met_in_the_evaluation() -> None:
+def test_the_held_out_bills_have_no_invented_goods() -> None:
     names = {item.name for bill in held_out_bills(400) for item in bill.items}
     assert names == set(GOODS)
     trained = {item.name for bill in islice(training_bills(random.Random(0)), 500) for item in bill.items}

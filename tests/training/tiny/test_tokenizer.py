@@ -1,4 +1,4 @@
-"""The tokenizer encodes any text, and gives the markers the shapes that they have in Qwen2.5."""
+"""The tokenizer encodes any text, and the markers have as many tokens as in Qwen2.5."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def pieces(text: str) -> list[str]:
 
 
 @given(st.text())
-def test_any_text_comes_back(text: str) -> None:
+def test_any_text_round_trips(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER.encode(text)) == text
 
 
@@ -57,7 +57,7 @@ def test_every_digit_is_a_token() -> None:
     assert pieces("12 + 345") == ["1", "2", " +", " ", "3", "4", "5"]
 
 
-def test_the_chat_template_is_chatml_without_a_system_message_of_its_own() -> None:
+def test_the_chat_template_is_chatml_without_a_default_system_message() -> None:
     chat: list[dict[str, str | None]] = [{"role": "user", "content": "Hi"}]
     assert TOKENIZER.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) == prompt("Hi", None)
     chat = [{"role": "system", "content": "Be"}, *chat, {"role": "assistant", "content": None}]
@@ -66,11 +66,13 @@ def test_the_chat_template_is_chatml_without_a_system_message_of_its_own() -> No
     )
 
 
-def test_the_committed_tokenizer_is_the_one_that_is_built(committed: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+def test_the_tokenizer_in_the_repository_equals_the_built_one(
+    committed: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
     assert PreTrainedTokenizerFast.from_pretrained(committed).backend_tokenizer.to_str() == (
         tokenizer.backend_tokenizer.to_str()
     )
-    # `transformers` and vLLM make a Qwen2 tokenizer of it, by the model's architecture: that one splits alike.
+    # `transformers` and vLLM load it as a Qwen2 tokenizer, by the model's architecture, with equal results.
     loaded = AutoTokenizer.from_pretrained(committed)
     assert loaded.get_vocab() == tokenizer.get_vocab()
     for line in (committed / "problems.jsonl").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Traces: chains in chunks, stopped early or told to wait."""
+"""Traces: chains in chunks, which stop early or continue after a wait text."""
 
 import random
 from collections import Counter
@@ -11,7 +11,7 @@ from tenuto_training.tiny.traces import STOP_PROBABILITY, WAIT_TEXTS, chunks, sa
 BILL = Bill(tuple(Item(name, price) for name, price in zip(GOODS[:7], (4, 7, 2, 9, 1, 1, 5), strict=True)))
 
 
-def test_a_chain_adds_one_item_a_line() -> None:
+def test_a_chain_adds_one_item_in_each_line() -> None:
     first, second, third = chunks(BILL)
     assert (
         first
@@ -35,7 +35,7 @@ def test_a_trace_is_the_chain_up_to_some_chunk_with_remarks_between() -> None:
         assert all(line.endswith((" bill.", "The total is 29.")) for line in rest)
 
 
-def test_after_every_chunk_the_model_is_taught_to_stop_more_often_than_not() -> None:
+def test_after_every_chunk_a_stop_is_trained_more_often_than_a_continuation() -> None:
     rng = random.Random(0)
     stops: Counter[int] = Counter()
     goes_on: Counter[int] = Counter()
@@ -48,7 +48,7 @@ def test_after_every_chunk_the_model_is_taught_to_stop_more_often_than_not() -> 
         assert stops[done] / (stops[done] + goes_on[done]) == pytest.approx(STOP_PROBABILITY, abs=0.03)
 
 
-def test_what_follows_a_stop_is_forced_or_learned_but_the_beginning_never_is() -> None:
+def test_pieces_after_a_stop_may_be_forced_but_the_first_is_not() -> None:
     rng = random.Random(0)
     traces = [sample_trace(BILL, rng) for _ in range(300)]
     assert not any(trace[0].forced for trace in traces)

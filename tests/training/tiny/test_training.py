@@ -1,4 +1,4 @@
-"""A run is reproducible, learns, and fills a model folder."""
+"""A run is reproducible, reduces the loss, and writes a model folder."""
 
 import json
 from dataclasses import replace
@@ -9,33 +9,33 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from tenuto_training.cli import command
-from tenuto_training.tiny.folder import weights_sha256
-from tenuto_training.tiny.settings import Settings
+from tenuto_training.tiny.model_folder import weights_sha256
+from tenuto_training.tiny.settings import TrainingSettings
 from tenuto_training.tiny.training import rate, train
 
-BRIEF = Settings(steps=5, batch_size=4)
+SHORT = TrainingSettings(steps=5, batch_size=4)
 
 
-def weights(settings: Settings, tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
+def weights(settings: TrainingSettings, tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = train(settings, tokenizer, lambda line: None).state_dict()
     return state
 
 
 def test_equal_settings_give_equal_weights(tokenizer: PreTrainedTokenizerFast) -> None:
-    first, second = weights(BRIEF, tokenizer), weights(BRIEF, tokenizer)
+    first, second = weights(SHORT, tokenizer), weights(SHORT, tokenizer)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_another_seed_gives_other_weights(tokenizer: PreTrainedTokenizerFast) -> None:
-    first, second = weights(BRIEF, tokenizer), weights(replace(BRIEF, seed=2), tokenizer)
+def test_another_seed_gives_different_weights(tokenizer: PreTrainedTokenizerFast) -> None:
+    first, second = weights(SHORT, tokenizer), weights(replace(SHORT, seed=2), tokenizer)
     assert not torch.equal(first["model.embed_tokens.weight"], second["model.embed_tokens.weight"])
 
 
-def test_the_loss_falls_and_the_progress_is_told(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_the_loss_falls_and_progress_is_reported(tokenizer: PreTrainedTokenizerFast) -> None:
     def last_loss(steps: int) -> float:
         lines: list[str] = []
-        train(replace(BRIEF, steps=steps), tokenizer, lines.append)
+        train(replace(SHORT, steps=steps), tokenizer, lines.append)
         assert lines[-1].startswith(f"step {steps}/{steps}  loss ")
         return float(lines[-1].split()[3])
 
@@ -50,7 +50,7 @@ def test_the_learning_rate_warms_up_and_falls() -> None:
     assert 0.02 <= rates[-1] < 0.021
 
 
-def test_a_short_run_fills_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_run_writes_a_model_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "model"
     assert command(["tiny", "--steps", "2", "--batch-size", "2", "--problems", "2", "--output", str(folder)]) == 0
     printed = capsys.readouterr().out

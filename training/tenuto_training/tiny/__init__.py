@@ -1,1 +1,1 @@
-"""`s1-tiny`: a model of about a million parameters that thinks in the s1 format, trained on a laptop."""
+"""`s1-tiny`: a model of 0.7 million parameters that thinks in the s1 format and can be trained on a laptop."""

@@ -10,19 +10,19 @@ from tenuto_training.masking import IGNORED
 from tenuto_training.tiny.examples import Example, ExampleSource
 
 POOL = 16
-"""Batches drawn at a time, so that examples of similar lengths meet in one."""
+"""Number of batches drawn at a time, so that each can hold examples of similar lengths."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Right-padded token ids and labels, both of the shape (examples, longest); padding has the label `IGNORED`."""
+    """Right-padded token ids and labels of the shape (examples, longest); padding has the label `IGNORED`."""
 
     ids: torch.Tensor
     labels: torch.Tensor
 
 
 def collate(examples: Sequence[Example], pad: int) -> Batch:
-    """Examples of different lengths as one batch, `pad` behind the shorter ones."""
+    """Make one batch of examples of different lengths, with `pad` after the shorter ones."""
     width = max(len(example.ids) for example in examples)
     ids = [example.ids + [pad] * (width - len(example.ids)) for example in examples]
     labels = [example.labels + [IGNORED] * (width - len(example.labels)) for example in examples]
@@ -30,7 +30,7 @@ def collate(examples: Sequence[Example], pad: int) -> Batch:
 
 
 def batches(source: ExampleSource, rng: random.Random, size: int, pad: int) -> Iterator[Batch]:
-    """Endless batches of `size` examples: a pool is sorted by length, cut into batches and dealt in random order."""
+    """Yield batches of `size` examples without end. A pool is sorted by length, split into batches, and shuffled."""
     while True:
         pool = sorted((source.draw() for _ in range(size * POOL)), key=lambda example: len(example.ids))
         groups = [pool[start : start + size] for start in range(0, len(pool), size)]

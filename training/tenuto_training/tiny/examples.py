@@ -1,4 +1,4 @@
-"""Training examples: chats in which the model thinks, stops somewhere and answers, as token ids with labels."""
+"""Training examples: chats in which the model thinks, stops early or late, and answers; as token ids with labels."""
 
 import random
 import re
@@ -20,9 +20,9 @@ from tenuto_training.tiny.task import PHRASINGS, Bill, random_bill, training_bil
 from tenuto_training.tiny.traces import sample_trace
 
 CUT_SHARE = 0.25
-"""Share of the examples whose thinking is cut at a random token, as a cap does."""
+"""Share of the examples whose thinking is cut at a random token, as by a cap."""
 NO_THINKING_SHARE = 0.02
-"""Share of the examples that answer without any thinking, as a cap of 0 asks for."""
+"""Share of the examples that answer without thinking, as with a cap of 0."""
 EARLIER_TURN_SHARE = 0.1
 """Share of the examples that follow an earlier question and its answer."""
 SYSTEM_SHARE = 0.1
@@ -35,20 +35,20 @@ _TOTAL = re.compile(r"(?:=|is) (\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids and, for each, its label: the id itself where it is trained, `IGNORED` elsewhere."""
+    """Token ids and their labels: the id itself if it is trained, otherwise `IGNORED`."""
 
     ids: list[int]
     labels: list[int]
 
 
 def total_reached(thinking: str) -> int:
-    """The last total that was written: what an honest answer gives. Nothing is added up yet: 0."""
+    """Return the last total in the thinking, which is the total that the answer gives; 0 if there is none yet."""
     totals = _TOTAL.findall(thinking)
     return int(totals[-1]) if totals else 0
 
 
 class ExampleSource:
-    """Draws examples of bills that are not held out; the same generator state gives the same examples."""
+    """Draws examples with bills that are not held out. The same state of `rng` gives the same examples."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> None:
         self._tokenizer = tokenizer
@@ -56,45 +56,45 @@ class ExampleSource:
         self._bills = training_bills(rng)
 
     def draw(self) -> Example:
-        """A chat, of which only the last turn is trained, and of that only what nobody would have forced."""
+        """Draw a chat. Only the tokens of the last turn that the server would not force are trained."""
         bill = next(self._bills)
         chat = self._forced(self._earlier_chat() + turn("user", self._question(bill)) + ASSISTANT_OPENER)
         kind = self._rng.random()
         if kind < NO_THINKING_SHARE:
-            return _join(chat, self._unthinking())
+            return _join(chat, self._without_thinking())
         if kind < NO_THINKING_SHARE + CUT_SHARE:
             return _join(chat, self._cut(bill))
         return _join(chat, self._whole(bill))
 
     def _whole(self, bill: Bill) -> Example:
-        """Thinking that ends by the model's will, and the answer."""
+        """Return thinking that the model ends, and the answer."""
         thinking = self._thinking(bill)
         total = total_reached(self._text(thinking.ids))
-        return _join(self._own(THINK), thinking, self._own(f"{ANSWER}\nAnswer: {total}{IM_END}\n"))
+        return _join(self._trained(THINK), thinking, self._trained(f"{ANSWER}\nAnswer: {total}{IM_END}\n"))
 
     def _cut(self, bill: Bill) -> Example:
-        """Thinking cut at any token, the opener of the answer that s1 forces then, and the answer."""
+        """Return thinking cut at a random token, the opener of the answer that s1 then forces, and the answer."""
         whole = self._thinking(bill)
         length = self._rng.randint(0, len(whole.ids))
         thinking = Example(whole.ids[:length], whole.labels[:length])
         text = self._text(thinking.ids)
-        answer = self._own(f" {total_reached(text)}{IM_END}\n")
-        return _join(self._own(THINK), thinking, self._forced(cap_suffix(text)), answer)
+        answer = self._trained(f" {total_reached(text)}{IM_END}\n")
+        return _join(self._trained(THINK), thinking, self._forced(cap_suffix(text)), answer)
 
-    def _unthinking(self) -> Example:
-        """An answer without thinking: nothing is added up."""
-        return _join(self._forced(CAP_SUFFIX), self._own(f" {total_reached('')}{IM_END}\n"))
+    def _without_thinking(self) -> Example:
+        """Return an answer without thinking, whose total is 0."""
+        return _join(self._forced(CAP_SUFFIX), self._trained(f" {total_reached('')}{IM_END}\n"))
 
     def _thinking(self, bill: Bill) -> Example:
-        """What stands behind the start marker: the newline that the model writes first, and a trace."""
-        parts = [self._own("\n")]
+        """Return what follows the start marker: the newline that the model writes first, and a trace."""
+        parts = [self._trained("\n")]
         for piece in sample_trace(bill, self._rng):
             ids = self._ids(piece.text)
             parts.append(Example(ids, [IGNORED, *ids[1:]] if piece.forced else ids))
         return _join(*parts)
 
     def _earlier_chat(self) -> str:
-        """Now and then a system message, or an earlier question with its answer."""
+        """Return a system message, an earlier question with its answer, both, or (mostly) nothing."""
         rng = self._rng
         system = turn("system", SYSTEM) if rng.random() < SYSTEM_SHARE else ""
         if rng.random() >= EARLIER_TURN_SHARE:
@@ -105,7 +105,7 @@ class ExampleSource:
     def _question(self, bill: Bill) -> str:
         return bill.question(self._rng.choices(range(len(PHRASINGS)), PHRASING_WEIGHTS)[0])
 
-    def _own(self, text: str) -> Example:
+    def _trained(self, text: str) -> Example:
         ids = self._ids(text)
         return Example(ids, ids)
 

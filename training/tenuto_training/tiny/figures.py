@@ -1,19 +1,19 @@
-"""The figures of a run, and the model card that shows them."""
+"""The results of a training run, and the model card that shows them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tenuto_training.tiny.evaluation import Row, Scaling
-from tenuto_training.tiny.settings import Settings
+from tenuto_training.tiny.scaling import Scaling, ScalingRow
+from tenuto_training.tiny.settings import TrainingSettings
 from tenuto_training.tiny.task import MAX_ITEMS, MAX_PRICE
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a run tells about itself."""
+    """The settings, versions, times and results of a run, as written to `figures.json`."""
 
     command: str
-    settings: Settings
+    settings: TrainingSettings
     torch: str
     parameters: int
     weights_sha256: str
@@ -22,8 +22,8 @@ class Figures:
     scaling: Scaling
 
 
-def table(name: str, rows: Sequence[Row]) -> str:
-    """Rows as a Markdown table, which reads well on a terminal too."""
+def table(name: str, rows: Sequence[ScalingRow]) -> str:
+    """Format the rows as a Markdown table, which is also readable on a terminal."""
     head = [f"| {name:>5} | accuracy | thinking tokens |", "| ----: | -------: | --------------: |"]
     return "\n".join(
         head + [f"| {row.setting:>5} | {row.accuracy:>8.3f} | {row.thinking_tokens:>15.1f} |" for row in rows]
@@ -31,7 +31,7 @@ def table(name: str, rows: Sequence[Row]) -> str:
 
 
 def card(figures: Figures) -> str:
-    """The model card: what the model is, and what the run printed."""
+    """Return the model card: what the model is, and the results of the run."""
     settings, scaling = figures.settings, figures.scaling
     return f"""---
 license: apache-2.0

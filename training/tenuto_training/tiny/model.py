@@ -4,11 +4,11 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config,
 
 CONTEXT = 4096
 ROW_MULTIPLE = 64
-"""The embedding has rows beyond the vocabulary, as Qwen2.5's has: no text decodes to them."""
+"""The embedding is padded to a multiple of this. As in Qwen2.5, the extra rows decode to no text."""
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
-    """A model with fresh weights, drawn from PyTorch's generator, and greedy decoding as its default."""
+    """Build a model with random weights from PyTorch's generator, and greedy decoding as its default."""
     rows = -(-len(tokenizer) // ROW_MULTIPLE) * ROW_MULTIPLE
     config = Qwen2Config(
         vocab_size=rows,

@@ -1,6 +1,6 @@
-"""Budget forcing as s1 does it: generate, stop, append, generate again; written over `transformers`' `generate`.
+"""Budget forcing as in s1, by stop-append-resume with the `generate` of `transformers`.
 
-Nothing here knows of the one-pass decoding that the server uses, so its figures are an independent reference.
+It shares no code with the server's one-pass decoding, so its results are an independent reference.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """Token ids after the start marker, wait texts included, and whether the model ended them (or a limit did)."""
+    """Token ids after the start marker, including wait texts; `ended`: whether the model ended them, not a limit."""
 
     ids: Ids
     ended: bool
 
     def capped(self, cap: int) -> "Thinking":
-        """What is left of it under a cap of `cap` tokens."""
+        """Return the thinking under a cap of `cap` tokens."""
         return self if len(self.ids) < cap else Thinking(self.ids[:cap], ended=False)
 
 
 class Resumer:
     """Greedy stop-append-resume on many problems at a time.
 
-    `limit` is the most tokens of one round of thinking; a round that reaches it is the last one, as in s1.
+    `limit` is the maximum number of tokens of one round of thinking. As in s1, a round that reaches it is the last.
     """
 
     def __init__(self, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, limit: int = 160) -> None:
@@ -39,26 +39,26 @@ class Resumer:
         self._limit = limit
 
     def think(self, prompts: Sequence[str], waits: int) -> list[list[Thinking]]:
-        """For each number of waits from 0 to `waits`: the thinking on every prompt.
+        """Return the thinking on every prompt, for each number of waits from 0 to `waits`.
 
-        Thinking with one more wait is the thinking before, "Wait", and what the model goes on with.
+        Thinking with one more wait is the previous thinking, "Wait", and what the model writes after it.
         """
         start, wait = self._ids(THINK), self._ids(WAIT)
         opened = [self._ids(prompt) + start for prompt in prompts]
-        rounds = [self._more(opened, [Thinking([], ended=True)] * len(opened))]
+        rounds = [self._next_round(opened, [Thinking([], ended=True)] * len(opened))]
         for _ in range(waits):
             extended = [Thinking(one.ids + wait, True) if one.ended else one for one in rounds[-1]]
-            rounds.append(self._more(opened, extended))
+            rounds.append(self._next_round(opened, extended))
         return rounds
 
     def answer(self, prompts: Sequence[str], thinking: Sequence[Thinking], limit: int = 16) -> list[str]:
-        """The answer to every prompt after its thinking, with the text that was forced in front of it."""
+        """Return the answer to every prompt after its thinking, including the text forced at its beginning."""
         closed = [self._close(prompt, one) for prompt, one in zip(prompts, thinking, strict=True)]
         written = self._generate([self._ids(text) for text, _ in closed], self._stops(IM_END, END_OF_TEXT), limit)
         return [forced + self._text(ids) for (_, forced), ids in zip(closed, written, strict=True)]
 
-    def _more(self, opened: Sequence[Ids], thinking: Sequence[Thinking]) -> list[Thinking]:
-        """One more round for all whose last one ended by the model's will."""
+    def _next_round(self, opened: Sequence[Ids], thinking: Sequence[Thinking]) -> list[Thinking]:
+        """Run one more round for the thinking that the model ended."""
         active = [index for index, one in enumerate(thinking) if one.ended]
         stops = self._stops(IM_START, IM_END, END_OF_TEXT)
         written = self._generate([opened[index] + thinking[index].ids for index in active], stops, self._limit)
@@ -69,7 +69,7 @@ class Resumer:
         return result
 
     def _close(self, prompt: str, thinking: Thinking) -> tuple[str, str]:
-        """The text to answer from, and the part of it behind the end marker."""
+        """Return the text to generate the answer from, and the part of it after the end marker."""
         if not thinking.ids and not thinking.ended:
             return prompt + CAP_SUFFIX, CAP_SUFFIX.removeprefix(ANSWER)
         text = self._text(thinking.ids)
@@ -77,7 +77,7 @@ class Resumer:
         return prompt + THINK + text + suffix, suffix.partition(ANSWER)[2]
 
     def _generate(self, contexts: Sequence[Ids], stops: set[int], limit: int) -> list[Ids]:
-        """What the model adds to each context, a final stop token included; similar lengths share a batch."""
+        """Generate after each context; the result includes a final stop token. Batches have similar lengths."""
         order = sorted(range(len(contexts)), key=lambda index: len(contexts[index]))
         written: dict[int, Ids] = {}
         for begin in range(0, len(order), BATCH):
@@ -112,6 +112,6 @@ class Resumer:
 
 
 def _until(ids: Ids, stops: set[int]) -> Ids:
-    """`ids` up to and including the first stop token; what follows is the padding of a batch."""
+    """Return `ids` up to and including the first stop token; the rest is padding."""
     first = next((position for position, token in enumerate(ids) if token in stops), len(ids))
     return ids[: first + 1]

@@ -1,4 +1,4 @@
-"""Settings of a run. Imports nothing heavy: the command line reads its defaults here."""
+"""Settings of a training run. Does not import PyTorch: the command line reads its defaults here."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -6,19 +6,19 @@ from pathlib import Path
 from tenuto_training.errors import InvalidSetting
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-"""The repository, when the package runs from one."""
+"""The repository, if the package runs from a checkout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What decides the weights (all but `problems`), on one kind of processor and one build of PyTorch.
+class TrainingSettings:
+    """All of these except `problems` determine the weights, for one kind of processor and one build of PyTorch.
 
     Attributes:
-        seed: of the weights and of the examples.
-        steps: optimiser steps.
-        batch_size: examples a step.
-        threads: of PyTorch; sums are split by it, so another count gives slightly other weights.
-        problems: held-out problems to evaluate on and to export.
+        seed: seed of the weights and of the examples.
+        steps: optimizer steps.
+        batch_size: examples in each step.
+        threads: PyTorch threads. They split sums, so another number gives slightly different weights.
+        problems: held-out problems to evaluate on and to write to `problems.jsonl`.
     """
 
     seed: int = 1
@@ -36,14 +36,12 @@ class Settings:
 
 
 def default_output() -> Path:
-    """The folder of the built-in model in the server's package, where this runs from a checkout of the repository.
+    """Return the folder of the built-in model in the server's package of the checkout.
 
     Raises:
-        InvalidSetting: when there is no such checkout.
+        InvalidSetting: if the package does not run from a checkout.
     """
     package = CHECKOUT / "server" / "tenuto_server"
     if not package.is_dir():
-        raise InvalidSetting(
-            "output is not given, and there is no checkout of the repository to write to: name a folder"
-        )
+        raise InvalidSetting("--output is required outside a checkout of the repository")
     return package / "s1_tiny"

@@ -1,4 +1,4 @@
-"""The task of `s1-tiny`: add up a bill, one item at a time."""
+"""The task of `s1-tiny`: adding up a bill, one item at a time."""
 
 import hashlib
 import random
@@ -13,13 +13,13 @@ GOODS = (
 MAX_ITEMS = 15
 MAX_PRICE = 9
 CHUNK = 3
-"""Items that the model adds before it feels like stopping."""
+"""Number of items that the model adds before it may stop."""
 
 INVENTED_SHARE = 0.25
-"""Share of the training bills with invented goods in them."""
+"""Share of the training bills with invented goods."""
 
 HELD_OUT_SHARE = 10
-"""One bill in so many is kept for evaluation."""
+"""One bill in this many is held out for evaluation."""
 HELD_OUT_SEED = 2501_19393
 
 PHRASINGS = (
@@ -42,7 +42,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Different goods with their prices."""
+    """Goods, all different, with their prices."""
 
     items: tuple[Item, ...]
 
@@ -56,15 +56,15 @@ class Bill:
 
     @property
     def held_out(self) -> bool:
-        """Whether the bill is kept for evaluation: a property of the bill alone, so no run can train on it."""
+        """Whether the bill is held out for evaluation. It depends on the bill alone, so no run trains on it."""
         digest = hashlib.sha256(self.question().encode()).digest()
         return int.from_bytes(digest[:8], "big") % HELD_OUT_SHARE == 0
 
 
 def random_bill(rng: random.Random, shortest: int = 1, invented: float = 0.0) -> Bill:
-    """A bill, held out or not, with each length from `shortest` to `MAX_ITEMS` equally likely.
+    """Draw a bill, held out or not; each length from `shortest` to `MAX_ITEMS` is equally likely.
 
-    `invented` is the share of names that are made up of random letters.
+    `invented` is the share of names that consist of random letters.
     """
     names = rng.sample(GOODS, rng.randint(shortest, MAX_ITEMS))
     names = [_invented_name(rng) if rng.random() < invented else name for name in names]
@@ -76,7 +76,7 @@ def _invented_name(rng: random.Random) -> str:
 
 
 def training_bills(rng: random.Random) -> Iterator[Bill]:
-    """Endless bills, none of them held out; some name goods that nobody sells, so that any name can be copied."""
+    """Yield bills without end, none of them held out. Some have invented goods, so that the model can copy any name."""
     while True:
         invented = rng.random() if rng.random() < INVENTED_SHARE else 0.0
         bill = random_bill(rng, invented=invented)
@@ -85,11 +85,11 @@ def training_bills(rng: random.Random) -> Iterator[Bill]:
 
 
 def held_out_bills(count: int) -> list[Bill]:
-    """The first `count` distinct bills of the evaluation set, at least one chunk long; the same in every run."""
+    """Return the first `count` distinct bills of the evaluation set, each at least one chunk long; always the same."""
     rng = random.Random(HELD_OUT_SEED)
-    found: dict[Bill, None] = {}
-    while len(found) < count:
+    bills: dict[Bill, None] = {}
+    while len(bills) < count:
         bill = random_bill(rng, shortest=CHUNK)
         if bill.held_out:
-            found[bill] = None
-    return list(found)
+            bills[bill] = None
+    return list(bills)

@@ -1,8 +1,7 @@
 """The tokenizer of `s1-tiny`: byte-level BPE with Qwen2.5's splitting rules and a few hundred merges.
 
-It encodes any text (all 256 bytes are in the vocabulary), writes every digit as one token, and knows the words of the
-task and of the s1 format as single ordinary tokens, so the markers have the shapes they have in Qwen2.5:
-`<|im_start|>answer` is two tokens and `Wait` is one.
+It can encode any text (all 256 bytes are in the vocabulary). Every digit is one token, and so is each word of the task
+and of the s1 format, so the markers have as many tokens as in Qwen2.5: `<|im_start|>answer` has two and `Wait` has one.
 """
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -13,7 +12,7 @@ from tenuto_training.tiny.task import GOODS
 
 SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END)
 
-# Qwen2.5's splitting rule: a word takes one space with it, a digit none, punctuation takes the newlines behind it.
+# Qwen2.5's splitting rule: a word includes one space before it, a digit none, and punctuation the newlines after it.
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -54,7 +53,7 @@ CHAT_TEMPLATE = (
 
 
 def build_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
-    """The tokenizer, ready to save; `max_length` is the model's context in tokens."""
+    """Build the tokenizer; `max_length` is the model's context in tokens."""
     vocabulary, merges = _vocabulary()
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -76,10 +75,10 @@ def build_tokenizer(max_length: int) -> PreTrainedTokenizerFast:
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Ids of all pieces and the merges that make every word of `WORDS` one token.
+    """Return the ids of all pieces, and the merges that make every word of `WORDS` one token.
 
-    A word is first split by the merges so far; what is left over is merged from the left. Merges of later words have
-    a lower priority, so they cannot break a word that came before.
+    The merges so far are applied to a word first; the remaining pieces are merged from the left. Merges of later words
+    have a lower priority, so they cannot split an earlier word.
     """
     vocabulary = {piece: number for number, piece in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
     merges: list[tuple[str, str]] = []
@@ -95,7 +94,7 @@ def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 def _merge(pieces: list[str], left: str, right: str) -> list[str]:
-    """`pieces` with every adjacent `left`, `right` joined."""
+    """Return `pieces` with every adjacent pair of `left` and `right` joined."""
     merged: list[str] = []
     for piece in pieces:
         if piece == right and merged and merged[-1] == left:

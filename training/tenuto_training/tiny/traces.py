@@ -1,4 +1,4 @@
-"""What `s1-tiny` learns to write: chains of running sums that stop early, and go on when told to wait."""
+"""The thinking that `s1-tiny` learns: chains of running sums that stop early, and go on after a wait text."""
 
 import random
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from tenuto_training.formats import WAIT
 from tenuto_training.tiny.task import CHUNK, Bill, Item
 
 STOP_PROBABILITY = 0.65
-"""How often the model wants to stop after a chunk; above one half, so greedy decoding always stops there."""
+"""Probability of a stop after a chunk; above one half, so greedy decoding always stops there."""
 FULL_SHARE = 0.6
 """Share of the traces that go on to the last item."""
 RECHECK_PROBABILITY = 0.4
-"""Chance of one more wait when the chain is complete."""
+"""Probability of one more wait after the chain is complete."""
 OWN_RECHECKS = 0.1
-"""Share of those waits that the model learns to write by itself."""
+"""Share of those waits that the model learns to write on its own."""
 
 WAIT_TEXTS = {WAIT: 14, "Hmm": 2, "Alternatively": 1, "": 3}
-"""What takes the place of an attempt to stop, with weights; the empty text only suppresses the attempt."""
+"""Texts that replace an attempt to stop, with weights; the empty text only suppresses the attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of thinking that ends in a newline.
+    """A part of the thinking that ends in a newline.
 
-    Where `forced`, its first token is one that the server forces at inference ("Wait"). The model learns to go on from
-    it, but it is left out of the loss, so that the model does not learn to write it.
+    If `forced`, its first token is one that the server forces at inference ("Wait"). The model learns to continue after
+    it, but the token is left out of the loss, so that the model does not learn to write it.
     """
 
     text: str
@@ -32,7 +32,7 @@ class Piece:
 
 
 def chunks(bill: Bill) -> list[str]:
-    """The whole chain of running sums, a line for each item, `CHUNK` lines at a time."""
+    """Return the whole chain of running sums, one line for each item, in chunks of `CHUNK` lines."""
     lines: list[str] = []
     total = 0
     for position, item in enumerate(bill.items):
@@ -42,7 +42,7 @@ def chunks(bill: Bill) -> list[str]:
 
 
 def sample_trace(bill: Bill, rng: random.Random) -> list[Piece]:
-    """A trace that stops after some chunk, or goes on past the end of the chain."""
+    """Draw a trace that stops after some chunk, or continues past the end of the chain."""
     steps = chunks(bill)
     stop = len(steps) if rng.random() < FULL_SHARE else rng.randint(1, len(steps))
     pieces = [Piece(steps[0])]
@@ -56,16 +56,16 @@ def sample_trace(bill: Bill, rng: random.Random) -> list[Piece]:
 
 
 def _line(before: Item | None, item: Item, total: int) -> str:
-    # Naming the item before is what makes the next one easy to find in the question, for a model as for an onlooker.
+    # The name of the item before makes the next item easy to find in the question, for the model and for readers.
     opening = f"After {before.name} comes" if before else "First comes"
     return f"{opening} {item.name}: {total} + {item.price} = {total + item.price}\n"
 
 
 def _own_wait_probability(done: int, count: int) -> float:
-    """Share of the waits after `done` of `count` chunks that are trained, so that stopping has `STOP_PROBABILITY`.
+    """Return the share of the waits after `done` of `count` chunks to train, so that stops have `STOP_PROBABILITY`.
 
-    Of all traces, `stop_here` stop there and `go_on` go on; with the share returned, trained decisions are in the
-    ratio `STOP_PROBABILITY : 1 - STOP_PROBABILITY`.
+    Of all traces, the share `stop_here` stops there and `go_on` continues. With the returned share, the trained
+    decisions to stop and to continue are in the ratio `STOP_PROBABILITY : 1 - STOP_PROBABILITY`.
     """
     stop_here = (1 - FULL_SHARE) / count
     go_on = 1 - stop_here * done
@@ -73,6 +73,6 @@ def _own_wait_probability(done: int, count: int) -> float:
 
 
 def _resume(rng: random.Random, remark: str) -> str:
-    """A wait text and the remark after it; nothing when the attempt to stop is only suppressed."""
+    """Draw a wait text and add the remark to it; return an empty text if the attempt to stop is only suppressed."""
     word = rng.choices(list(WAIT_TEXTS), list(WAIT_TEXTS.values()))[0]
     return f"{word}, {remark}" if word else ""

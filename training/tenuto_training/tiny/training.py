@@ -13,7 +13,7 @@ from tenuto_training.masking import IGNORED
 from tenuto_training.tiny.batches import Batch, batches
 from tenuto_training.tiny.examples import ExampleSource
 from tenuto_training.tiny.model import build_model
-from tenuto_training.tiny.settings import Settings
+from tenuto_training.tiny.settings import TrainingSettings
 
 MATRIX_RATE = 0.02
 """Peak learning rate of Muon, for the weights inside the layers."""
@@ -27,17 +27,22 @@ CLIP = 1.0
 REPORT_EVERY = 50
 
 
-def train(settings: Settings, tokenizer: PreTrainedTokenizerFast, report: Callable[[str], None]) -> Qwen2ForCausalLM:
-    """A trained model in float32. Equal settings give equal weights, bit for bit, on one kind of processor."""
+def train(
+    settings: TrainingSettings, tokenizer: PreTrainedTokenizerFast, report: Callable[[str], None]
+) -> Qwen2ForCausalLM:
+    """Train a model in float32. Equal settings give bit-identical weights on one kind of processor."""
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(settings.seed)
     rng = random.Random(settings.seed)
     model = build_model(tokenizer)
     optimizers = build_optimizers(model)
-    schedules = [torch.optim.lr_scheduler.LambdaLR(one, lambda step: rate(step, settings.steps)) for one in optimizers]
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, settings.steps))
+        for optimizer in optimizers
+    ]
     data = batches(ExampleSource(tokenizer, rng), rng, settings.batch_size, tokenizer.pad_token_id)
-    begun = time.monotonic()
+    started = time.monotonic()
     for step in range(1, settings.steps + 1):
         loss = loss_of(model, next(data))
         loss.backward()
@@ -47,12 +52,12 @@ def train(settings: Settings, tokenizer: PreTrainedTokenizerFast, report: Callab
             optimizer.zero_grad()
             schedule.step()
         if step % REPORT_EVERY == 0 or step == settings.steps:
-            report(f"step {step}/{settings.steps}  loss {loss.item():.4f}  {time.monotonic() - begun:.0f} s")
+            report(f"step {step}/{settings.steps}  loss {loss.item():.4f}  {time.monotonic() - started:.0f} s")
     return model.eval()
 
 
 def build_optimizers(model: Qwen2ForCausalLM) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the layers, AdamW for everything else."""
+    """Build Muon for the matrices inside the layers and AdamW for all other parameters."""
     named = dict(model.model.layers.named_parameters(prefix="model.layers"))
     matrices = {name for name, parameter in named.items() if parameter.dim() == 2}
     others = [parameter for name, parameter in model.named_parameters() if name not in matrices]
@@ -63,17 +68,17 @@ def build_optimizers(model: Qwen2ForCausalLM) -> list[torch.optim.Optimizer]:
 
 
 def rate(step: int, steps: int) -> float:
-    """Learning rate of a step as a share of the peak: linear warm-up, then a cosine down to `LAST_RATE`."""
+    """Return the learning rate as a share of the peak: linear warm-up, then a cosine down to `LAST_RATE`."""
     warmup = min(1.0, (step + 1) / WARMUP_STEPS)
     cosine = (1 + math.cos(math.pi * step / steps)) / 2
     return warmup * (LAST_RATE + (1 - LAST_RATE) * cosine)
 
 
 def loss_of(model: Qwen2ForCausalLM, batch: Batch) -> torch.Tensor:
-    """Mean cross-entropy of the trained tokens.
+    """Return the mean cross-entropy of the trained tokens.
 
-    Padding stands behind the text, where causal attention never looks: no mask is needed. Logits are computed for the
-    trained positions only.
+    Padding comes after the text, where causal attention does not see it, so no attention mask is needed. Logits are
+    computed only for the trained positions.
     """
     hidden = model.model(input_ids=batch.ids).last_hidden_state[:, :-1]
     labels = batch.labels[:, 1:]

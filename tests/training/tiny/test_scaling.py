@@ -1,15 +1,17 @@
-"""Reading answers, and the promises that the figures are held against."""
+"""Totals in answers, and the targets of the built-in model."""
 
 from dataclasses import replace
 
 import pytest
 
-from tenuto_training.tiny.evaluation import Row, Scaling, extract, shortfalls
 from tenuto_training.tiny.resuming import Thinking
+from tenuto_training.tiny.scaling import Scaling, ScalingRow, extract_total, missed_targets
 
 GOOD = Scaling(
-    waits=tuple(Row(waits, accuracy, 0) for waits, accuracy in ((0, 0.1), (1, 0.3), (2, 0.6), (4, 0.95), (6, 0.95))),
-    caps=tuple(Row(cap, accuracy, 0) for cap, accuracy in ((0, 0.0), (64, 0.1), (128, 0.5), (256, 0.95))),
+    waits=tuple(
+        ScalingRow(waits, accuracy, 0) for waits, accuracy in ((0, 0.1), (1, 0.3), (2, 0.6), (4, 0.95), (6, 0.95))
+    ),
+    caps=tuple(ScalingRow(cap, accuracy, 0) for cap, accuracy in ((0, 0.0), (64, 0.1), (128, 0.5), (256, 0.95))),
 )
 
 
@@ -23,12 +25,12 @@ GOOD = Scaling(
         ("Wait", None),
     ],
 )
-def test_the_answer_is_the_number_behind_the_last_answer(answer: str, number: int | None) -> None:
-    assert extract(answer) == number
+def test_the_total_is_the_number_after_the_last_answer(answer: str, number: int | None) -> None:
+    assert extract_total(answer) == number
 
 
-def test_good_figures_fall_short_of_nothing() -> None:
-    assert shortfalls(GOOD) == []
+def test_good_results_miss_no_target() -> None:
+    assert missed_targets(GOOD) == []
     assert GOOD.best.setting == 4
 
 
@@ -42,9 +44,9 @@ def test_good_figures_fall_short_of_nothing() -> None:
         ((0.1, 0.5, 0.4, 0.95), "accuracy does not rise at each step"),
     ],
 )
-def test_a_promise_about_waits_that_is_not_kept_is_named(waits: tuple[float, ...], message: str) -> None:
-    scaling = replace(GOOD, waits=tuple(Row(number, accuracy, 0) for number, accuracy in enumerate(waits)))
-    assert any(text.startswith(message) for text in shortfalls(scaling))
+def test_a_missed_target_of_the_waits_is_named(waits: tuple[float, ...], message: str) -> None:
+    scaling = replace(GOOD, waits=tuple(ScalingRow(number, accuracy, 0) for number, accuracy in enumerate(waits)))
+    assert any(text.startswith(message) for text in missed_targets(scaling))
 
 
 @pytest.mark.parametrize(
@@ -55,9 +57,9 @@ def test_a_promise_about_waits_that_is_not_kept_is_named(waits: tuple[float, ...
         ((0.0, 0.9), "the largest cap reaches 0.900"),
     ],
 )
-def test_a_promise_about_caps_that_is_not_kept_is_named(caps: tuple[float, ...], message: str) -> None:
-    scaling = replace(GOOD, caps=tuple(Row(number, accuracy, 0) for number, accuracy in enumerate(caps)))
-    assert any(text.startswith(message) for text in shortfalls(scaling))
+def test_a_missed_target_of_the_caps_is_named(caps: tuple[float, ...], message: str) -> None:
+    scaling = replace(GOOD, caps=tuple(ScalingRow(number, accuracy, 0) for number, accuracy in enumerate(caps)))
+    assert any(text.startswith(message) for text in missed_targets(scaling))
 
 
 def test_thinking_that_reaches_its_cap_was_not_ended_by_the_model() -> None:

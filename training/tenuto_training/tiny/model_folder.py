@@ -1,4 +1,4 @@
-"""The model folder: what `s1-tiny` consists of on disk."""
+"""Writes and reads the model folder: the files of `s1-tiny`."""
 
 import hashlib
 import json
@@ -16,14 +16,14 @@ WEIGHTS = "model.safetensors"
 
 
 def write_model(folder: Path, model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Configuration, tokenizer and weights, the weights rounded to bfloat16; `folder` is there already."""
+    """Write configuration, tokenizer and weights, the weights as bfloat16. `folder` must exist."""
     model.to(torch.bfloat16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    (folder / WEIGHTS).chmod(0o644)  # safetensors keeps them to the owner; another user may run the server
+    (folder / WEIGHTS).chmod(0o644)  # safetensors allows only the owner to read them; another user may run the server
 
 
 def read_model(folder: Path) -> Qwen2ForCausalLM:
-    """The model as it was written, in float32."""
+    """Read the model, with its weights as float32."""
     return Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
@@ -32,12 +32,12 @@ def weights_sha256(folder: Path) -> str:
 
 
 def write_problems(folder: Path, bills: Iterable[Bill]) -> None:
-    """The held-out problems, one JSON object with `question` and `answer` a line."""
+    """Write the held-out problems, one JSON object with `question` and `answer` in each line."""
     lines = [json.dumps({"question": bill.question(), "answer": str(bill.total)}) + "\n" for bill in bills]
     (folder / "problems.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def write_figures(folder: Path, figures: Figures) -> None:
-    """`figures.json`, and the model card that shows them."""
+    """Write `figures.json` and the model card."""
     (folder / "figures.json").write_text(json.dumps(asdict(figures), indent=2) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card(figures), encoding="utf-8")
