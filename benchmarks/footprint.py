@@ -17,7 +17,7 @@ from vllm.v1.sample.logits_processor import BatchUpdate
 from tenuto_decoding import ThinkingBudget, compile_plan
 from tenuto_decoding.vllm_requests import REQUEST_KEY, markers_of
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
-from tenuto_server.engine.accounting import Reply
+from tenuto_server.engine.accounting import CountedReply
 from tenuto_server.engine.registry import RunningReplies, RunningReply
 
 from .benchmark import Results, Run, Section, Table
@@ -156,14 +156,14 @@ def _in_api(
     """
     tokenizer, markers = cached_tokenizer_from_config(config.model_config), markers_of(config)
     running = RunningReplies(lambda name: None)
-    replies: list[Reply] = []
+    replies: list[CountedReply] = []
 
     def account() -> ExitStack:
         stack = ExitStack()
         for at, (asked, prompt) in enumerate(zip(budgets, prompts, strict=True)):
             budget = ThinkingBudget.from_mapping(asked)
             plan = compile_plan(budget, markers, tokenizer)
-            reply = Reply(plan, budget, prompt, 1, dict.fromkeys(asked, "request"))
+            reply = CountedReply(plan, budget, prompt, 1, dict.fromkeys(asked, "request"))
             one = RunningReply(f"chatcmpl-{at:032x}", 0, f"{at:032x}", reply, budget, lambda until: None)
             stack.enter_context(running.during(one))
             for token in ids:

@@ -12,7 +12,7 @@ from vllm.entrypoints.serve.engine.protocol import CompletionTokenUsageInfo
 
 from tenuto_decoding.errors import InvalidBudget
 
-from ..engine.accounting import Choice, Collection, Reply, collect_nothing, collect_replies
+from ..engine.accounting import Collection, CountedChoice, CountedReply, collect_nothing, collect_replies
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Account:
     """
 
     def __init__(self, *, void: bool = False) -> None:
-        self.replies: list[Reply] = []
+        self.replies: list[CountedReply] = []
         self.is_void = void
 
     @property
@@ -35,7 +35,7 @@ class Account:
         return bool(self.replies)
 
     @property
-    def choices(self) -> list[Choice]:
+    def choices(self) -> list[CountedChoice]:
         """The choices of all replies, which is how they are numbered: those of the first prompt, of the second, ..."""
         return [choice for reply in self.replies for choice in reply.choices]
 

@@ -14,7 +14,7 @@ from tenuto_decoding.worker_messages import Steer
 
 
 @dataclass(frozen=True, slots=True)
-class ThinkingReport:
+class ChoiceReport:
     """What became of the thinking of one choice.
 
     Attributes:
@@ -41,14 +41,14 @@ class ThinkingReport:
         return {name: getattr(self, name) for name in shown}
 
 
-_SHOWN = tuple(field.name for field in fields(ThinkingReport))
+_SHOWN = tuple(field.name for field in fields(ChoiceReport))
 
 
 #: Tokens of a choice that may wait to be followed: quicker together than one by one, and no long work at the end.
 _AT_ONCE = 512
 
 
-class Choice:
+class CountedChoice:
     """One sequence of a reply.
 
     Attributes:
@@ -72,7 +72,7 @@ class Choice:
         self._closers = frozenset([plan.end.ids[-1], *plan.also_ends] if plan.enforced else ())
         self._automaton = self.begin()
         self._taken = 0  # how many ids it has taken
-        self._report: ThinkingReport | None = None  # of these ids, once it was asked for
+        self._report: ChoiceReport | None = None  # of these ids, once it was asked for
 
     def begin(self) -> ThinkingAutomaton:
         """The automaton before the first token."""
@@ -127,12 +127,12 @@ class Choice:
         self._catch_up(frozenset(redirects), until)
 
     @property
-    def report(self) -> ThinkingReport:
+    def report(self) -> ChoiceReport:
         if self._report is None:
             self._report = self._tell()
         return self._report
 
-    def _tell(self) -> ThinkingReport:
+    def _tell(self) -> ChoiceReport:
         automaton, budget = self._catch_up(), self._budget
         bounds: dict[str, Any] = {
             "max_thinking_tokens": budget.max_thinking_tokens if budget else None,
@@ -140,7 +140,7 @@ class Choice:
         }
         steered = {name: getattr(automaton, name) for name in bounds} if self._steered else bounds
         changed = {name: "steering" for name in bounds if steered[name] != bounds[name]}
-        return ThinkingReport(
+        return ChoiceReport(
             tokens=automaton.tokens,
             waits=automaton.waits,
             ended_by=automaton.ended_by,
@@ -150,7 +150,7 @@ class Choice:
         )
 
 
-class Reply:
+class CountedReply:
     """All sequences of one request to the engine, by their index."""
 
     def __init__(
@@ -162,16 +162,16 @@ class Reply:
         set_by: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.prompt = prompt
-        self.choices = [Choice(plan, budget, prompt, set_by) for _ in range(n)]
+        self.choices = [CountedChoice(plan, budget, prompt, set_by) for _ in range(n)]
 
 
-_collections: ContextVar[tuple[list[Reply], ...]] = ContextVar("collections", default=())
+_collections: ContextVar[tuple[list[CountedReply], ...]] = ContextVar("collections", default=())
 
 
 class Collection:
     """A context in which the accounts of replies go to these lists. It is entered for every event of a stream."""
 
-    def __init__(self, *lists: list[Reply]) -> None:
+    def __init__(self, *lists: list[CountedReply]) -> None:
         self._lists = lists
 
     def __enter__(self) -> None:
@@ -181,7 +181,7 @@ class Collection:
         _collections.reset(self._token)
 
 
-def collect_replies(into: list[Reply]) -> Collection:
+def collect_replies(into: list[CountedReply]) -> Collection:
     """The accounts of what is generated on behalf of this context; they go on growing after it is left.
 
     Within another collection, both get them.
@@ -194,7 +194,7 @@ def collect_nothing() -> Collection:
     return Collection()
 
 
-def hand_over(reply: Reply) -> None:
+def hand_over(reply: CountedReply) -> None:
     """Give the account of a reply to whoever collects in this context."""
     for collected in _collections.get():
         collected.append(reply)

@@ -9,7 +9,7 @@ from tenuto_decoding.worker_messages import MAX_STEERS
 
 from ..budgets.resolution import FloorCheck
 from ..errors import NotRunning, SteeringError
-from .accounting import Reply
+from .accounting import CountedReply
 
 #: How vLLM's serving objects number the parts of a response, by the path that was asked: `ID-2`, `ID_2`. These are its
 #: prompts, its conversations, its turns. Where there are no parts, an id is the response's, whatever it ends in.
@@ -49,7 +49,7 @@ class RunningReply:
     id: str
     first_index: int
     key: str
-    reply: Reply
+    reply: CountedReply
     budget: ThinkingBudget | None
     check_floor: FloorCheck
     steers: int = field(default=0, init=False)

@@ -9,12 +9,12 @@ from tenuto_decoding.automaton import ThinkingAutomaton
 from tenuto_decoding.prompt import Phase
 from tenuto_decoding.worker_messages import SequenceReport
 
-from .accounting import Choice
+from .accounting import CountedChoice
 from .registry import RunningReply
 from .worker_calls import Call, read_reports
 
 #: A choice and what the workers know of it.
-Followed = tuple[Choice, SequenceReport | None]
+Followed = tuple[CountedChoice, SequenceReport | None]
 
 #: How long is waited for the next step of all choices, in seconds. It takes milliseconds, unless one has to queue.
 _PATIENCE = 10.0
@@ -77,7 +77,7 @@ def report_of(ids: Sequence[int], reports: Sequence[SequenceReport]) -> Sequence
     return max(own, key=lambda each: each[0])[1] if own else None
 
 
-def assign(choices: Sequence[Choice], reports: Sequence[SequenceReport]) -> list[Followed]:
+def assign(choices: Sequence[CountedChoice], reports: Sequence[SequenceReport]) -> list[Followed]:
     """A report of its own for every choice; those that have come furthest choose first.
 
     Choices that are alike so far take theirs in the order in which their sequences came to the workers, which is theirs
@@ -112,7 +112,9 @@ def _position(report: SequenceReport | None, number: int) -> int | None:
     return next((steer.position for steer in report.steers if steer.number == number), None) if report else None
 
 
-def _outcome(running: RunningReply, choice: Choice, report: SequenceReport | None, number: int) -> SteeringResult:
+def _outcome(
+    running: RunningReply, choice: CountedChoice, report: SequenceReport | None, number: int
+) -> SteeringResult:
     index = running.first_index + running.reply.choices.index(choice)
     is_over = choice.is_finished or running.is_over
     if report is None or all(steer.number != number for steer in report.steers):

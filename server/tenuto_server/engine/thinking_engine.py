@@ -27,7 +27,7 @@ from ..budgets.request_fields import OWN_KEYS, BudgetRequest
 from ..budgets.resolution import FloorCheck, ThinkingPolicy, TokenLimits
 from ..budgets.structured_output import supervised, thinks_by_itself
 from ..context import current_path
-from .accounting import Choice, Reply, hand_over
+from .accounting import CountedChoice, CountedReply, hand_over
 from .registry import RunningReplies, RunningReply, response_of
 from .steering import SteeringResult, assign, steer
 from .stop_strings import AnswerOnlyOutputProcessor
@@ -84,7 +84,7 @@ class ThinkingEngine(AsyncLLM):
         outputs: Outputs = super().generate(prompt, params, request_id, **kwargs)
         if request.plan is None:
             return outputs
-        reply = Reply(request.plan, request.budget, request.prompt, params.n, request.set_by)
+        reply = CountedReply(request.plan, request.budget, request.prompt, params.n, request.set_by)
         hand_over(reply)
         response_id, first = response_of(request_id, current_path(), params.n)
         running = RunningReply(response_id, first, key, reply, request.budget, request.check_floor)
@@ -191,14 +191,14 @@ class ThinkingEngine(AsyncLLM):
                 if early is not None:
                     early.cancel()
 
-    async def _settle_early(self, choice: Choice, running: RunningReply) -> None:
+    async def _settle_early(self, choice: CountedChoice, running: RunningReply) -> None:
         """Ask what only the engine's workers know of thinking that has ended, so that the reply's end need not wait."""
         reports = await self._reports.of(running.key, soon=True)
         for other, report in assign(running.reply.choices, reports):
             if other is choice and report is not None:
                 choice.settle(report.fires, report.steers, until=len(report.ids))
 
-    async def _settle(self, ended: Sequence[Choice], running: RunningReply) -> None:
+    async def _settle(self, ended: Sequence[CountedChoice], running: RunningReply) -> None:
         """Make the reports of choices that ended final, with what only the engine's workers know."""
         for choice in ended:
             choice.is_finished = True

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import metrics
 from ..context import using_path
-from ..engine.accounting import Choice, Reply, collect_replies
+from ..engine.accounting import CountedChoice, CountedReply, collect_replies
 from ..paths import GENERATING, QUIET, REQUEST_ID, path_of
 
 logger = logging.getLogger("vllm.tenuto.requests")
@@ -71,7 +71,7 @@ class RequestRecord:
     model: str | None = None
     is_stream: bool = False
     sequences: int = 0
-    replies: list[Reply] = field(default_factory=list)
+    replies: list[CountedReply] = field(default_factory=list)
     status: int | None = None
     has_body: bool = False
     is_complete: bool = False
@@ -92,7 +92,7 @@ class RequestRecord:
         scope["headers"] = [*without_id(scope["headers"]), (HEADER, self.id.encode())]
 
     @property
-    def choices(self) -> list[Choice]:
+    def choices(self) -> list[CountedChoice]:
         return [choice for reply in self.replies for choice in reply.choices]
 
     @property

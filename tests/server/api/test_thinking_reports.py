@@ -14,15 +14,15 @@ from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import FAMILIES
 from tenuto_decoding.plan import compile_plan
 from tenuto_server.api.thinking_reports import Account, open_account, tell_choices, tell_chunks
-from tenuto_server.engine.accounting import Reply, collect_replies, hand_over
+from tenuto_server.engine.accounting import CountedReply, collect_replies, hand_over
 from tenuto_server.state import ServerState
 
 THINKING = "<|im_start|>think"
 
 
-def generate(tokenizer: Any, *texts: str) -> Reply:
+def generate(tokenizer: Any, *texts: str) -> CountedReply:
     """Stands for the engine: a reply with one choice for each text, handed over as the engine does."""
-    reply = Reply(compile_plan(None, FAMILIES["s1"], tokenizer), None, [], n=len(texts))
+    reply = CountedReply(compile_plan(None, FAMILIES["s1"], tokenizer), None, [], n=len(texts))
     for choice, text in zip(reply.choices, texts, strict=True):
         choice.take(tokenizer.encode(text, add_special_tokens=False))
     hand_over(reply)
@@ -66,7 +66,7 @@ async def test_without_an_account_the_report_is_null_and_usage_as_it_was(chatml:
 
 async def test_the_steps_of_a_search_are_kept_by_nobody(chatml: Any) -> None:
     """Not by the account, not by the record of the request around it, whether the reply comes whole or streamed."""
-    steps: list[weakref.ref[Reply]] = []
+    steps: list[weakref.ref[CountedReply]] = []
 
     async def work() -> None:
         for _ in range(20):
@@ -78,7 +78,7 @@ async def test_the_steps_of_a_search_are_kept_by_nobody(chatml: Any) -> None:
         yield "data: [DONE]\n\n"
 
     account = Account(void=True)
-    record: list[Reply] = []
+    record: list[CountedReply] = []
     with collect_replies(record):
         await account.of(work())
         async for _ in tell_chunks(events(), account):

@@ -8,15 +8,15 @@ import pytest
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.markers import FAMILIES
 from tenuto_decoding.plan import compile_plan
-from tenuto_server.engine.accounting import Choice, Reply, collect_replies, hand_over
+from tenuto_server.engine.accounting import CountedChoice, CountedReply, collect_replies, hand_over
 
 PROMPT = "<|im_start|>assistant\n"
 
 
-def choice(tokenizer: Any, **budget: Any) -> Choice:
+def choice(tokenizer: Any, **budget: Any) -> CountedChoice:
     asked = ThinkingBudget(**budget) if budget else None
     plan = compile_plan(asked, FAMILIES["s1"], tokenizer)
-    return Choice(plan, asked, tokenizer.encode(PROMPT))
+    return CountedChoice(plan, asked, tokenizer.encode(PROMPT))
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:
@@ -131,13 +131,13 @@ def test_a_floor_that_was_passed_without_an_attempt_to_end_needs_no_word_from_th
 
 
 async def test_accounts_reach_the_context_that_collects_them_and_no_other(chatml: Any) -> None:
-    def account() -> Reply:
-        reply = Reply(compile_plan(None, FAMILIES["s1"], chatml), None, ids(chatml, PROMPT), n=2)
+    def account() -> CountedReply:
+        reply = CountedReply(compile_plan(None, FAMILIES["s1"], chatml), None, ids(chatml, PROMPT), n=2)
         hand_over(reply)
         return reply
 
     async def handle() -> bool:
-        replies: list[Reply] = []
+        replies: list[CountedReply] = []
         with collect_replies(replies):
             await asyncio.sleep(0)
             return replies == [account()]

@@ -11,7 +11,7 @@ from tenuto_decoding.markers import FAMILIES
 from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.worker_messages import MAX_STEERS, SequenceReport, Steer
 from tenuto_server.engine import steering
-from tenuto_server.engine.accounting import Reply
+from tenuto_server.engine.accounting import CountedReply
 from tenuto_server.engine.registry import RunningReplies, RunningReply, response_of
 from tenuto_server.engine.steering import SteeringResult, assign, report_of, steer
 from tenuto_server.errors import NotRunning, SteeringError
@@ -40,7 +40,7 @@ def running(
     tokenizer: Any, reply_id: str = "chatcmpl-1", n: int = 1, first: int = 0, longest: int = 100, **budget: Any
 ) -> RunningReply:
     asked = ThinkingBudget(**budget) if budget else None
-    reply = Reply(compile_plan(asked, FAMILIES["s1"], tokenizer), asked, tokenizer.encode(PROMPT), n)
+    reply = CountedReply(compile_plan(asked, FAMILIES["s1"], tokenizer), asked, tokenizer.encode(PROMPT), n)
     return RunningReply(reply_id, first, "key", reply, asked, refuse_above(longest))
 
 

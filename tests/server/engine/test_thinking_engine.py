@@ -11,7 +11,7 @@ from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.markers import FAMILIES
 from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.vllm_requests import REQUEST_KEY
-from tenuto_server.engine.accounting import Reply
+from tenuto_server.engine.accounting import CountedReply
 from tenuto_server.engine.registry import RunningReplies, RunningReply
 from tenuto_server.engine.thinking_engine import ThinkingEngine, with_budget
 from tenuto_server.engine.worker_calls import Reports
@@ -37,7 +37,7 @@ class Accounting:
 
     def __init__(self, tokenizer: Any) -> None:
         self.budget = ThinkingBudget(num_waits=1)
-        self.reply = Reply(compile_plan(self.budget, FAMILIES["s1"], tokenizer), self.budget, [], 1)
+        self.reply = CountedReply(compile_plan(self.budget, FAMILIES["s1"], tokenizer), self.budget, [], 1)
         self.asked_after: list[int] = []
         self.given = 0
         self.engine = ThinkingEngine.__new__(ThinkingEngine)
