@@ -1,11 +1,15 @@
 # Two commands set everything up on a fresh machine: `make serve` and `make test`. `make help` lists the rest.
 
-PYTHON ?= python3.11
+# The newest supported Python that runs and can make virtual environments: a name on the PATH may be a version manager's
+# shim for a version that is not selected, and Debian splits venv off. Only a new .venv uses it.
+PYTHON ?= $(or $(shell for version in 3.13 3.12 3.11; do python$$version -c 'import ensurepip, venv' 2>/dev/null \
+               && echo python$$version && break; done),python3)
 HOST   ?= 127.0.0.1
 PORT   ?= 8000
 MODEL  ?=
 ARGS   ?=
 CASES  ?= 50000
+VERSION ?=
 
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -18,7 +22,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CLIENTS  := $(VENV)/clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test kernels bench bench-gpu check format lock tiny-model clean
+.PHONY: help setup serve demo chat test test-pythons kernels bench bench-gpu check check-vllm format lock tiny-model clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -34,7 +38,7 @@ $(STAMP): $(SET) pyproject.toml
 
 $(CLIENTS)/.installed: requirements/clients.txt | $(STAMP)
 	@echo "Installing the clients to test with into $(CLIENTS) (a minute, once)"
-	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@test -x $(CLIENTS)/bin/python || $(BIN)/python -m venv $(CLIENTS)
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@
 
@@ -52,6 +56,9 @@ chat: setup  ## talk to a running server
 test: setup $(CLIENTS)/.installed  ## the whole suite
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-pythons: setup  ## the tests that need no engine, on every other supported Python that is present
+	@$(BIN)/python -m scripts.test_pythons $(ARGS)
+
 kernels: setup  ## random requests through the GPU kernels, interpreted, against the automaton: CASES= (default: 50000)
 	@TRITON_INTERPRET=1 TENUTO_KERNEL_CASES=$(CASES) $(BIN)/python -m pytest tests/decoding/interpreted/equivalence.py $(ARGS)
 
@@ -67,6 +74,9 @@ check: setup  ## ruff, mypy, import directions, lock freshness
 	@$(BIN)/python scripts/lock.py --check
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/test_imports.py
+
+check-vllm: setup  ## read another vLLM release, without installing it, and report what differs where we rely on it: VERSION=
+	@$(BIN)/python -m tests.vllm_contract $(VERSION)
 
 format: setup  ## let ruff rewrite the code
 	@$(BIN)/ruff check --fix .
