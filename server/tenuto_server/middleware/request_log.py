@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import metrics
-from ..context import using_path
+from ..context import CurrentRequest, using_request
 from ..engine.accounting import CountedChoice, CountedReply, collect_replies
 from ..paths import GENERATING, QUIET, REQUEST_ID, path_of
 
@@ -172,8 +172,9 @@ class RequestLog:
         record = _begin(scope)
         send = _watching(record, send)
         token = _current.set(record)
+        current = CurrentRequest(record.path)
         try:
-            with collect_replies(record.replies), using_path(record.path):
+            with collect_replies(record.replies), using_request(current):
                 await self._app(scope, _watched(record, receive), send)
         except Exception:
             record.status = record.status or 500
@@ -181,6 +182,7 @@ class RequestLog:
             raise
         finally:
             _current.reset(token)
+            record.has_failed |= current.stream_failed
             # Nothing was said to the end, and no error raised: there was nobody left to say it to.
             record.was_left |= not record.is_complete and not record.has_failed
             if record.path not in QUIET:
