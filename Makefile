@@ -66,7 +66,7 @@ bench: setup  ## the benchmarks; results are kept and docs/benchmarks.md is writ
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-gpu: setup  ## the GPU path on this machine's GPU: equal to the automaton? what does a step cost?
-	@PYTHONPATH=decoding $(BIN)/python -m benchmarks.gpu --out bench-gpu.json $(ARGS)
+	@PYTHONPATH=decoding:testing $(BIN)/python -m benchmarks.gpu --out bench-gpu.json $(ARGS)
 
 check: setup  ## ruff, mypy, import directions, lock freshness
 	@$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from vllm.config.reasoning import ReasoningConfig
 from vllm.sampling_params import RequestOutputKind
 
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
-from tests.engine.engines import in_this_process
+from tenuto_testing.engines import in_process_engines
 
 from .model import END, START, add_markers, save_random
 
@@ -101,7 +101,7 @@ def engines(model: Path, tokens: int) -> Iterator[dict[str, Engine]]:
         "kv_cache_memory_bytes": 2 * tokens * BYTES_PER_TOKEN,
         "enable_prefix_caching": False,
     }
-    with in_this_process() as kept:
+    with in_process_engines() as kept:
         started = {
             "none": kept.start(model, processor=None, **settings),
             "vllm": kept.start(

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.engine.built_in import FOLDER, built_in, draw_problems
-from tests.engine.cases import Case, Family, draw_cases, families
-from tests.engine.comparison import both_ways
-from tests.engine.counting import keeps_its_cap
-from tests.engine.engines import Engine
-from tests.engine.random_model import save_small
+from tenuto_testing.block_counts import respects_cap
+from tenuto_testing.built_in_problems import FOLDER, built_in, draw_problems
+from tenuto_testing.cases import Case, Family, draw_cases, families
+from tenuto_testing.comparison import run_both_ways
+from tenuto_testing.engines import Engine
+from tenuto_testing.random_model import save_small
 
 from .benchmark import Results, Run, Section, Table, Target
 from .in_process import engines_here
@@ -53,15 +53,15 @@ def _compare(engine: Engine, family: Family, cases: Sequence[Case], dtype: str, 
     """What came of the cases; those that are wrong are named."""
     names = ("sequences", "equal", "ties", "different", "wrong", "retold", "capped", "bounded", "tokens", "thinking")
     tally = Counter[str](dict.fromkeys(names, 0))
-    for each in both_ways(engine, family, cases):
+    for each in run_both_ways(engine, family, cases):
         told, waits, _ = each.report
-        kept = keeps_its_cap(each.case, each.ids, told) and (told == each.procedure.count or not each.is_equal)
+        kept = respects_cap(each.case, each.ids, told) and (told == each.procedure.count or not each.is_equal)
         tie = not each.is_equal and dtype == EXACT and each.is_tie(engine)
         verdict = "equal" if each.is_equal else "ties" if tie else "different"
         retold = each.is_equal and not each.reports_agree
         tally.update({"sequences": 1, verdict: 1, "wrong": not kept, "retold": retold})
         tally.update(tokens=len(each.ids), thinking=told)
-        tally.update(capped=each.report[2] == "cap", bounded=each.case.wish.cap is not None, waits=waits)
+        tally.update(capped=each.report[2] == "cap", bounded=each.case.budget.cap is not None, waits=waits)
         if (not kept or (dtype == EXACT and (retold or verdict == "different"))) and len(named) < SHOWN:
             named.append(f"{dtype}, {family.name}: {each}: {each.ids} {each.report}")
     return tally
@@ -110,7 +110,7 @@ _TEXT = (
     "three tokens, on a random model of 32 tokens that writes markers often; and the built-in model on its own "
     "problems. Each sequence is generated twice on the same engine: in one pass, and by s1's procedure, which "
     "generates up to a stop, appends, and generates again. A tie is a place where two tokens are equally likely as "
-    "far as float32 can tell (1e-4 between their log-probabilities, asked of the engine again for that place), so "
+    "far as float32 can tell (1e-4 between their log-probabilities, fields of the engine again for that place), so "
     "that which of them comes first depends on what else was in the batch. bfloat16 rounds to 8 bits: a request may "
     "go another way whenever its batch is another, with budgets or without. Thinking tokens are counted between the "
     "markers in the ids, and compared with the report and the cap. In bfloat16 a stop token and another token may "

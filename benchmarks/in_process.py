@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.engine.engines import Engines, in_this_process
+from tenuto_testing.engines import Engines, in_process_engines
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def engines_here() -> Iterator[Engines]:
     cores = os.sched_getaffinity(0)
     logging.disable(logging.WARNING)
     try:
-        with in_this_process() as engines:
+        with in_process_engines() as engines:
             yield engines
     finally:
         logging.disable(logging.NOTSET)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AddedToken, Qwen2Config, Qwen2ForCausalLM
 
-from tests.engine.qwen_vocabulary import tokenizer as qwen_tokenizer
+from tenuto_testing.qwen_vocabulary import tokenizer as qwen_tokenizer
 
 ROWS = 152_064
 START, END = "<think>", "</think>"

@@ -3,10 +3,9 @@
 import os
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -18,10 +17,12 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from tenuto_evaluation.launch import HOST, end_group, free_port, tail
+from tenuto_evaluation.launch import LaunchedServer, launched
 
 START_SECONDS = 300.0
 POLL_SECONDS = 0.02
+#: A server ends with the thread that starts it (see `launched`), so these threads run until this process ends.
+_STARTING = ThreadPoolExecutor(8, "start-server")
 
 #: Each takes a model, `--host`, `--port` and any of vLLM's flags.
 TENUTO = (sys.executable, "-m", "tenuto", "serve")
@@ -42,7 +43,7 @@ class RunningServer:
     """
 
     url: str
-    process: "subprocess.Popen[bytes]"
+    process: subprocess.Popen[bytes]
     start_seconds: float
 
     @property
@@ -143,7 +144,7 @@ def serving(
     """A server of this kind (see `Start`), ready; in the end nothing of it is left, unless it is kept.
 
     Raises:
-        RuntimeError: with the end of the log, if it does not come up.
+        ServerFailed: with the end of the log, if it does not become ready.
     """
     start, kept = Start(command, model, flags, environment), _kept.get()
     if kept is not None:
@@ -155,56 +156,30 @@ def serving(
 
 @contextmanager
 def _started(start: Start, log: Path) -> Iterator[RunningServer]:
-    port = free_port()
-    full = [*start.command, str(start.model), "--host", HOST, "--port", str(port), *start.flags]
     always = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    with log.open("wb") as output:
-        began = time.monotonic()
-        process = subprocess.Popen(
-            full,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-            env={**always, **os.environ, **start.environment},
-        )
-        try:
-            url = f"http://{HOST}:{port}"
-            path = "/readyz" if start.command == TENUTO else "/health"
-            # One client for all: each that is made loads certificates, and that often it would take the server's time.
-            with httpx.Client(timeout=5) as client:
-                while not _answers(client, url + path):
-                    if process.poll() is not None or time.monotonic() - began > START_SECONDS:
-                        raise RuntimeError(f"the server did not start: {' '.join(full)}\n{tail(log)}")
-                    time.sleep(POLL_SECONDS)
-            if not _listens(process, port):
-                raise RuntimeError(f"another process answers at {url}, which was free before the server's start")
-            yield RunningServer(url, process, time.monotonic() - began)
-        finally:
-            end_group(process)
+    environment = {name: value for name, value in always.items() if name not in os.environ} | dict(start.environment)
+    with launched([*start.command, str(start.model), *start.flags], log, environment=environment) as server:
+        path = "/readyz" if start.command == TENUTO else "/health"
+        seconds = server.wait_until_ready(path, limit=START_SECONDS, poll=POLL_SECONDS)
+        if not _listens(server):
+            raise RuntimeError(f"another process answers at {server.url}, which was free before the server's start")
+        yield RunningServer(server.url, server.process, seconds)
 
 
 @contextmanager
 def serving_together(*servers: AbstractContextManager[RunningServer]) -> Iterator[list[RunningServer]]:
     """Several of `serving`, started at the same time: sooner ready, but `start_seconds` say nothing then."""
     with ExitStack() as stack:
-        with ThreadPoolExecutor(len(servers)) as pool:
-            entering = [pool.submit(copy_context().run, stack.enter_context, server) for server in servers]
-            running = [entered.result() for entered in entering]
-        yield running
+        entering = [_STARTING.submit(copy_context().run, stack.enter_context, server) for server in servers]
+        wait(entering)
+        yield [entered.result() for entered in entering]
 
 
-def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
+def _listens(server: LaunchedServer) -> bool:
     """Whether it is this process that takes connections on the port; a server binds long before it listens."""
     try:
-        connections = psutil.Process(process.pid).net_connections("tcp")
+        connections = psutil.Process(server.process.pid).net_connections("tcp")
     except psutil.NoSuchProcess:  # it has ended, perhaps because the port was taken
         return False
+    port = int(server.url.rpartition(":")[2])
     return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
-
-
-def _answers(client: httpx.Client, url: str) -> bool:
-    try:
-        return client.get(url).status_code == 200
-    except httpx.TransportError:
-        return False

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 
 from tenuto_server.config.command_line import BUILT_IN_MODEL, BUILT_IN_NAME
-from tests.integration.by_hand import ByHand
-from tests.integration.random_requests import RandomRequests, outcomes
+from tenuto_testing.random_requests import RandomRequests, outcomes
+from tenuto_testing.reply_counter import ReplyCounter
 
 from .benchmark import Plot, Results, Run, Section, Table, Target
 from .load import put_load
@@ -58,7 +58,7 @@ def measure(run: Run) -> Results:
     with serving(TENUTO, BUILT_IN_MODEL, FLAGS, run.work / "soak.log", environment) as server:
         busy = {OURS: _growth_while_busy(server, run)}  # first, as memory that a load has left behind would hide it
         run.say(f"soak: {spells} times {seconds:.0f} s of random requests, {AT_ONCE} at a time")
-        soak = Soak(server, RandomRequests(server.url, questions, ByHand()), run)
+        soak = Soak(server, RandomRequests(server.url, questions, ReplyCounter()), run)
         asyncio.run(soak.last(spells, seconds))
         results = {"seconds": spells * seconds, "spells": spells, "at_once": AT_ONCE, **soak.results()}
     if not run.quick:

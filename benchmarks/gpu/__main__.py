@@ -1,6 +1,6 @@
 """Budget forcing on a GPU: is it the automaton, and what does a step cost?
 
-    PYTHONPATH=decoding python -m benchmarks.gpu --out bench-gpu.json
+    PYTHONPATH=decoding:testing python -m benchmarks.gpu --out bench-gpu.json
 
 from the root of a checkout, with torch and Triton and nothing else installed. First random requests live through a
 simulated engine on the device, and every row and state is compared with the Python automaton. Then steps are measured
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def make_interpreter_faster() -> None:
-    from tests.decoding.interpreted.faster import make_faster  # imports more than there is on a GPU machine
+    from tenuto_testing.faster_interpreter import make_faster  # imports more than there is on a GPU machine
 
     make_faster()
 

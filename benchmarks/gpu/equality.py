@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from tests.decoding.interpreted.stories import draw_story
-from tests.decoding.interpreted.world import World
+from tenuto_testing.simulated_engine import World
+from tenuto_testing.simulated_requests import draw_story
 
 SLOTS = 128
 #: Requests that live through one engine, at most.

@@ -23,7 +23,12 @@ CUDA = torch.device("cuda")
 def run_without_them(program: str, *arguments: str) -> str:
     """Run a Python program in a process that cannot import any of ABSENT, with interpreted kernels."""
     block = f"import sys; sys.modules.update(dict.fromkeys({ABSENT}))"
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "decoding")}
+    environment = {
+        **os.environ,
+        "TRITON_INTERPRET": "1",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{ROOT / 'decoding'}:{ROOT / 'testing'}",
+    }
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", f"{block}\n{program}", *arguments],
         cwd=ROOT,

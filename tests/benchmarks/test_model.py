@@ -3,7 +3,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from benchmarks.model import TEMPLATE, save_model
-from tests.engine.qwen_vocabulary import tokenizer
+from tenuto_testing.qwen_vocabulary import tokenizer
 
 
 def test_the_model_has_a_tokenizer_of_its_own(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import servers
 from benchmarks.servers import PLAIN_VLLM, TENUTO, Start, serving
+from tenuto_evaluation import launch
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def taken_port() -> Iterator[int]:
 def test_a_server_whose_port_another_process_has_is_not_measured_in_its_place(
     model: Path, tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "free_port", lambda: taken_port)
+    monkeypatch.setattr(launch, "free_port", lambda: taken_port)
     loading = (sys.executable, "-c", "import time; time.sleep(60)")
     with (
         pytest.raises(RuntimeError, match=f"another process answers at http://127.0.0.1:{taken_port}"),

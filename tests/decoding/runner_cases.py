@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from tests.engine.cases import Case, draw_cases, families
+from tenuto_testing.cases import Case, draw_cases, families
 
 #: Of each family; drafts cost the interpreter a row each.
 EACH = {"plain": 4, "drafts": 2}

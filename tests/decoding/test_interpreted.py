@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
-from tests.engine.cases import Case
-from tests.engine.comparison import is_tie
-from tests.engine.engines import Engine, in_this_process
-from tests.engine.random_model import save_small
-from tests.engine.reference import carry_out
+from tenuto_testing.cases import Case
+from tenuto_testing.comparison import is_tie
+from tenuto_testing.engines import Engine, in_process_engines
+from tenuto_testing.random_model import save_small
+from tenuto_testing.reference import carry_out
 
 from .runner_cases import cases_of
 
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def v1(model: Path) -> Iterator[Engine]:
     """A plain engine on the V1 runner."""
-    with in_this_process() as engines:
+    with in_process_engines() as engines:
         yield engines.start(model, processor=None)
 
 
@@ -127,7 +127,7 @@ def account(engine: Engine, case: Case, ids: list[int], taken: list[int], fires:
     size = min(len(taken), len(ids))
     assert taken[:size] == ids[:size]
     assert size >= len(ids) - 4  # the tokens of the last step are not taken
-    plan = compile_plan(ThinkingBudget.from_mapping(case.asked), case.family.markers, engine.llm.get_tokenizer())
+    plan = compile_plan(ThinkingBudget.from_mapping(case.fields), case.family.markers, engine.llm.get_tokenizer())
     automaton = ThinkingAutomaton.after(plan, case.prompt)
     for place, token in enumerate(ids):
         automaton.advance(token, place in fires)

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from tenuto_decoding import FAMILIES, UnknownMarkers, detect_markers, resolve_markers
-
-from .conftest import make_tokenizer
+from tenuto_testing.byte_tokenizer import make_tokenizer
 
 
 def test_the_s1_family_is_the_papers_format() -> None:

@@ -31,8 +31,7 @@ from tenuto_decoding.logits import Edit, Sampling, apply_edits
 from tenuto_decoding.vllm_requests import REQUEST_KEY, markers_of
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor, check_engine
 from tenuto_decoding.worker_messages import Steer
-
-from .conftest import make_tokenizer
+from tenuto_testing.byte_tokenizer import make_tokenizer
 
 ROWS = 300  # of the logits: a few more than the tokenizer has tokens
 PLACES = 6

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from .cases import families
-from .engines import Engine, Engines, in_this_process
-from .random_model import save_small
+from tenuto_testing.cases import families
+from tenuto_testing.engines import Engine, Engines, in_process_engines
+from tenuto_testing.random_model import save_small
 
 TALLY = pytest.StashKey[list[str]]()
 
@@ -20,7 +20,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def engines() -> Iterator[Engines]:
-    with in_this_process() as started:
+    with in_process_engines() as started:
         yield started
 
 

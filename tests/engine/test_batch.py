@@ -10,11 +10,10 @@ from vllm import SamplingParams
 
 from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
 from tenuto_decoding.vllm_requests import REQUEST_KEY
-
-from .cases import Case, Family, draw_cases, families
-from .comparison import is_tie
-from .engines import Engine, Engines
-from .random_model import Ids
+from tenuto_testing.cases import Case, Family, draw_cases, families
+from tenuto_testing.comparison import is_tie
+from tenuto_testing.engines import Engine, Engines
+from tenuto_testing.random_model import Ids
 
 NAME = "s1-like, two tokens"
 CASES = 48
@@ -45,7 +44,7 @@ def alone(engine: Engine, family: Family, cases: Sequence[Case]) -> list[Ids]:
 
 
 def parameters(case: Case, **more: Any) -> SamplingParams:
-    given = {"temperature": 0.0, "max_tokens": case.limit, "detokenize": False, "extra_args": case.asked}
+    given = {"temperature": 0.0, "max_tokens": case.limit, "detokenize": False, "extra_args": case.fields}
     return SamplingParams(**given | more)
 
 
@@ -53,7 +52,7 @@ def same(engine: Engine, cases: Sequence[Case], replies: Sequence[Ids], expected
     """How many replies are the expected ones; those that differ must differ by a tie of two logits."""
     different = [place for place, pair in enumerate(zip(replies, expected, strict=True)) if pair[0] != pair[1]]
     for place in different:
-        assert is_tie(engine, cases[place].prompt, replies[place], expected[place]), cases[place].asked
+        assert is_tie(engine, cases[place].prompt, replies[place], expected[place]), cases[place].fields
     return len(replies) - len(different)
 
 
@@ -83,12 +82,12 @@ def test_requests_without_a_budget_are_those_of_an_engine_without_the_processor(
 def test_each_of_a_parallel_sample_has_a_budget_and_a_report_of_its_own(ready: Engine, family: Family) -> None:
     chance = random.Random(SEED)
     prompt = (*chance.choices(family.words.plain, k=6), family.words.turn)
-    asked = {"max_thinking_tokens": 25, "num_waits": 3, REQUEST_KEY: "parallel"}
+    fields = {"max_thinking_tokens": 25, "num_waits": 3, REQUEST_KEY: "parallel"}
     (reply,) = ready.generate(
-        [prompt], SamplingParams(n=12, temperature=1.0, seed=3, max_tokens=60, detokenize=False, extra_args=asked)
+        [prompt], SamplingParams(n=12, temperature=1.0, seed=3, max_tokens=60, detokenize=False, extra_args=fields)
     )
     reports = ready.processor.report("parallel")
-    plan = compile_plan(ThinkingBudget.from_mapping(asked), family.markers, ready.llm.get_tokenizer())
+    plan = compile_plan(ThinkingBudget.from_mapping(fields), family.markers, ready.llm.get_tokenizer())
     assert len({tuple(each.token_ids) for each in reply.outputs}) > 6
     assert len(reports) == 12
     waits = []

@@ -11,11 +11,17 @@ import torch
 from scipy.stats import chi2_contingency, chisquare
 from vllm import SamplingParams
 
-from .cases import Family, families
-from .engines import Engine
-from .law import Law, Sampling, first_token, redirected_first, resumed
-from .random_model import Ids
-from .reference import Procedure, Wish, carry_out
+from tenuto_testing.cases import Family, families
+from tenuto_testing.engines import Engine
+from tenuto_testing.exact_distribution import (
+    Distribution,
+    Sampling,
+    first_token,
+    redirected_before_filters,
+    resumed_distribution,
+)
+from tenuto_testing.random_model import Ids
+from tenuto_testing.reference import Procedure, ReferenceBudget, carry_out
 
 DRAWS = 20_000
 SEED = 11
@@ -54,8 +60,8 @@ def one_pass(engine: Engine, family: Family, prompt: Ids) -> Callable[[Sampling]
 
 def _distance(family: Family, prompt: Ids, sampling: Sampling) -> float:
     """How far it is from the right distribution to that of a redirect before the filters (total variation)."""
-    right = first_token(resumed(prompt, family.form, family.wait, sampling))
-    wrong = redirected_first(prompt, family.form, family.wait, sampling)
+    right = first_token(resumed_distribution(prompt, family.form, family.wait, sampling))
+    wrong = redirected_before_filters(prompt, family.form, family.wait, sampling)
     return sum(abs(right.get(text, 0.0) - wrong.get(text, 0.0)) for text in right.keys() | wrong.keys()) / 2
 
 
@@ -68,12 +74,12 @@ def test_the_continuation_at_an_attempt_to_stop_is_drawn_as_after_a_resume(
     one_pass: Callable[[Sampling], Counter[Ids]],
     tally: list[str],
 ) -> None:
-    law = resumed(prompt, family.form, family.wait, sampling)
+    exact = resumed_distribution(prompt, family.form, family.wait, sampling)
     drawn = one_pass(sampling)
-    p_exact = agreement(drawn, law)
+    p_exact = agreement(drawn, exact)
     p_resumed = likeness(drawn, draw_by_resuming(engine, family, prompt, family.wait, sampling))
-    tally.append(f"distribution, {sampling}: p = {p_exact:.3f} against the law, {p_resumed:.3f} against resuming")
-    assert law.keys() >= drawn.keys()
+    tally.append(f"distribution, {sampling}: p = {p_exact:.3f} against the exact, {p_resumed:.3f} against resuming")
+    assert exact.keys() >= drawn.keys()
     assert p_exact > LEVEL
     assert p_resumed > LEVEL
 
@@ -86,8 +92,8 @@ def test_a_redirect_before_the_filters_would_be_noticed(
     first: Counter[Ids] = Counter()
     for text, number in drawn.items():
         first[text[:1]] += number
-    assert agreement(first, first_token(resumed(prompt, family.form, family.wait, sampling))) > LEVEL
-    assert agreement(first, redirected_first(prompt, family.form, family.wait, sampling)) < 1e-12
+    assert agreement(first, first_token(resumed_distribution(prompt, family.form, family.wait, sampling))) > LEVEL
+    assert agreement(first, redirected_before_filters(prompt, family.form, family.wait, sampling)) < 1e-12
 
 
 def test_a_wait_text_of_several_tokens_is_followed_by_what_follows_it(
@@ -102,23 +108,23 @@ def test_a_wait_text_of_several_tokens_is_followed_by_what_follows_it(
     )
     assert _own(family, prompt, wait, sampling) < 1e-3
     drawn = draw_in_one_pass(engine, family, prompt, wait, sampling)
-    p = agreement(drawn, resumed(prompt, family.form, wait, sampling))
+    p = agreement(drawn, resumed_distribution(prompt, family.form, wait, sampling))
     tally.append(f"distribution, a wait text of two tokens: p = {p:.3f}")
     assert p > LEVEL
 
 
 def _own(family: Family, prompt: Ids, wait: Ids, sampling: Sampling) -> float:
     """The chance that a reply begins with the wait text's first token, at its first or second place, by itself."""
-    law = resumed(prompt, family.form, (family.words.turn,), sampling)
-    return sum(chance for text, chance in law.items() if wait[0] in text)
+    exact = resumed_distribution(prompt, family.form, (family.words.turn,), sampling)
+    return sum(chance for text, chance in exact.items() if wait[0] in text)
 
 
 def draw_in_one_pass(engine: Engine, family: Family, prompt: Ids, wait: Ids, sampling: Sampling) -> Counter[Ids]:
     """How often each beginning was drawn."""
     torch.manual_seed(SEED)
-    asked = {"num_waits": 1, "wait_text": family.words.text(wait)}
+    fields = {"num_waits": 1, "wait_text": family.words.text(wait)}
     parameters = SamplingParams(
-        n=500, max_tokens=len(wait) + 1, detokenize=False, extra_args=asked, **_engine_names(sampling)
+        n=500, max_tokens=len(wait) + 1, detokenize=False, extra_args=fields, **_engine_names(sampling)
     )
     replies = engine.generate([prompt] * (DRAWS // 500), parameters)
     return Counter(tuple(each.token_ids) for reply in replies for each in reply.outputs)
@@ -126,8 +132,8 @@ def draw_in_one_pass(engine: Engine, family: Family, prompt: Ids, wait: Ids, sam
 
 def draw_by_resuming(engine: Engine, family: Family, prompt: Ids, wait: Ids, sampling: Sampling) -> Counter[Ids]:
     torch.manual_seed(SEED + 1)
-    wish = Wish(waits=1, texts=(wait,))
-    procedures = [Procedure(family.form, wish, prompt, "thinking", len(wait) + 1) for _ in range(DRAWS)]
+    budget = ReferenceBudget(waits=1, texts=(wait,))
+    procedures = [Procedure(family.form, budget, prompt, "thinking", len(wait) + 1) for _ in range(DRAWS)]
     carry_out(engine.llm, procedures, **_engine_names(sampling))
     return Counter(tuple(procedure.text) for procedure in procedures)
 
@@ -136,13 +142,13 @@ def _engine_names(sampling: Sampling) -> dict[str, Any]:
     return {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
 
 
-def agreement(drawn: Mapping[Ids, int], law: Law) -> float:
-    """p-value of Pearson's test that the draws come from the law; rare outcomes are put together."""
+def agreement(drawn: Mapping[Ids, int], exact: Distribution) -> float:
+    """p-value of Pearson's test that the draws come from the exact; rare outcomes are put together."""
     total = sum(drawn.values())
     assert total >= DRAWS
-    common = [text for text, chance in law.items() if chance * total >= 10]
+    common = [text for text, chance in exact.items() if chance * total >= 10]
     observed = [drawn[text] for text in common]
-    expected = [law[text] * total for text in common]
+    expected = [exact[text] * total for text in common]
     rest = total - sum(expected)
     if rest >= 1 or sum(observed) < total:
         observed.append(total - sum(observed))

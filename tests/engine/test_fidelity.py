@@ -2,10 +2,10 @@
 
 import pytest
 
-from .built_in import FOLDER, built_in, draw_problems
-from .cases import Family, draw_cases, families
-from .comparison import compare
-from .engines import Engine, Engines
+from tenuto_testing.built_in_problems import FOLDER, built_in, draw_problems
+from tenuto_testing.cases import Family, draw_cases, families
+from tenuto_testing.comparison import compare
+from tenuto_testing.engines import Engine, Engines
 
 CASES = 300  # for each family
 SEED = 1
@@ -55,12 +55,12 @@ def events_of(family: Family) -> set[str]:
 def test_the_cases_hold_what_the_promise_speaks_of() -> None:
     cases = [case for family in families().values() for case in draw_cases(family, CASES, SEED)]
     assert len(cases) == 3000
-    assert {0, 1, 2, 9, 30, 60, None} <= {case.wish.cap for case in cases}
-    assert {case.wish.waits for case in cases} == set(range(7))
+    assert {0, 1, 2, 9, 30, 60, None} <= {case.budget.cap for case in cases}
+    assert {case.budget.waits for case in cases} == set(range(7))
     assert {len(case.family.form.end) for case in cases} == {1, 2, 3}
     assert {case.family.form.spelt_end for case in cases} == {False, True}
-    assert {len(text) for case in cases for text in case.wish.texts} == set(range(6))
-    assert {len(case.wish.texts) for case in cases} == {1, 2, 3}
+    assert {len(text) for case in cases for text in case.budget.texts} == set(range(6))
+    assert {len(case.budget.texts) for case in cases} == {1, 2, 3}
     assert {case.where for case in cases} == {"before", "thinking", "answer"}
-    assert {case.wish.per_block for case in cases} == {False, True}
+    assert {case.budget.per_block for case in cases} == {False, True}
     assert {case.family.markers.force_start for case in cases} == {False, True}

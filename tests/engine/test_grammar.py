@@ -8,9 +8,8 @@ import pytest
 from vllm import SamplingParams
 from vllm.sampling_params import StructuredOutputsParams
 
-from tests.integration.thinker_model import save_thinker
-
-from .engines import Engine, Engines
+from tenuto_testing.engines import Engine, Engines
+from tenuto_testing.thinker_model import save_thinker
 
 PARSER = {"reasoning_parser": "tenuto", "reasoning_parser_plugin": "tenuto_server.reasoning"}
 PATTERN = "[ab]{3}-[cd]"

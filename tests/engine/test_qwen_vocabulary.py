@@ -10,12 +10,11 @@ from vllm import SamplingParams
 
 from tenuto_decoding import FAMILIES, ThinkingBudget, Vocabulary, compile_plan, detect_markers
 from tenuto_decoding.vllm_requests import REQUEST_KEY
-
-from .comparison import is_tie
-from .engines import Engine, Engines
-from .qwen_vocabulary import tokenizer
-from .random_model import END_OF_TEXT, END_OF_TURN, LEAD, Ids, roles, save, widened
-from .reference import Format, Procedure, Wish, carry_out
+from tenuto_testing.comparison import is_tie
+from tenuto_testing.engines import Engine, Engines
+from tenuto_testing.qwen_vocabulary import tokenizer
+from tenuto_testing.random_model import END_OF_TEXT, END_OF_TURN, LEAD, Ids, roles, save, widened
+from tenuto_testing.reference import Format, Procedure, ReferenceBudget, carry_out
 
 ROWS = 152_064
 UNDECODABLE = range(151_665, ROWS)
@@ -93,20 +92,20 @@ def test_rows_without_a_token_are_known() -> None:
     assert Vocabulary.of(tokenizer()).undecodable(ROWS) == tuple(UNDECODABLE)
 
 
-def draw(chance: random.Random) -> tuple[dict[str, Any], Wish]:
+def draw(chance: random.Random) -> tuple[dict[str, Any], ReferenceBudget]:
     cap = chance.choice((None, 0, 1, 2, 7, 25))
     floor = min(chance.choice((0, 0, 5, 20)), 20 if cap is None else cap)
     waits = chance.choice((0, 1, 2, 4, 6))
     texts, ids = chance.choice(
         (("Wait", ((WAIT,),)), (["Hmm", "Wait"], ((HMM,), (WAIT,))), ("\nWait", ((198, WAIT),)), ("", ((),)))
     )
-    asked = {
+    fields = {
         "max_thinking_tokens": cap,
         "min_thinking_tokens": floor,
         "num_waits": waits,
         "wait_text": texts,
     }
-    return asked, Wish(cap=cap, floor=floor, waits=waits, texts=ids)
+    return fields, ReferenceBudget(cap=cap, floor=floor, waits=waits, texts=ids)
 
 
 def test_one_pass_is_stop_append_resume(wide: Engine, tally: list[str]) -> None:
@@ -125,19 +124,21 @@ def test_one_pass_is_stop_append_resume(wide: Engine, tally: list[str]) -> None:
     plain = [place for place in places() if place not in (IM_START, IM_END, END, *UNDECODABLE)]
     turn = encode("<|im_end|>\n<|im_start|>assistant\n")
     cases = [((*chance.choices(plain, k=4), *turn), chance.randint(20, 70), *draw(chance)) for _ in range(100)]
-    procedures = [Procedure(form, wish, prompt, "before", limit) for prompt, limit, _, wish in cases]
+    procedures = [Procedure(form, budget, prompt, "before", limit) for prompt, limit, _, budget in cases]
     carry_out(wide.llm, procedures)
     replies = wide.ids(
         [prompt for prompt, *_ in cases],
         [
-            SamplingParams(temperature=0, max_tokens=limit, detokenize=False, extra_args={**asked, REQUEST_KEY: "wide"})
-            for _, limit, asked, _ in cases
+            SamplingParams(
+                temperature=0, max_tokens=limit, detokenize=False, extra_args={**fields, REQUEST_KEY: "wide"}
+            )
+            for _, limit, fields, _ in cases
         ],
     )
     ties = 0
-    for (prompt, _, asked, _), procedure, ids in zip(cases, procedures, replies, strict=True):
+    for (prompt, _, fields, _), procedure, ids in zip(cases, procedures, replies, strict=True):
         if ids != tuple(procedure.text):
-            assert is_tie(wide, prompt, ids, tuple(procedure.text)), asked
+            assert is_tie(wide, prompt, ids, tuple(procedure.text)), fields
             ties += 1
     events = {event for procedure in procedures for event in procedure.events}
     assert {"opened by force", "wait", "wait for the floor", "capped", "ended by model", "suppressed"} <= events
@@ -157,7 +158,7 @@ def test_undecodable_rows_are_never_drawn_under_a_budget(wide: Engine, temperatu
         return [token for each in reply.outputs for token in each.token_ids]
 
     assert any(token in UNDECODABLE for token in drawn(None))
-    for asked in ({"max_thinking_tokens": 20}, {"num_waits": 3}, {"max_thinking_tokens": 0}):
-        tokens = drawn(asked)
+    for fields in ({"max_thinking_tokens": 20}, {"num_waits": 3}, {"max_thinking_tokens": 0}):
+        tokens = drawn(fields)
         assert len(tokens) > 500
         assert not any(token in UNDECODABLE for token in tokens)

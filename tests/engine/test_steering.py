@@ -11,10 +11,9 @@ from vllm import SamplingParams
 from tenuto_decoding import Force, Redirect, ThinkingAutomaton, ThinkingBudget, compile_plan
 from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_decoding.worker_messages import SequenceReport
-
-from .cases import Case, draw_cases, families
-from .engines import Engine, Engines
-from .random_model import Ids
+from tenuto_testing.cases import Case, draw_cases, families
+from tenuto_testing.engines import Engine, Engines
+from tenuto_testing.random_model import Ids
 
 CASES, SEED = 40, 9
 
@@ -51,7 +50,7 @@ def test_ids_and_report_tell_all(
 
 def asked_of(place: int, case: Case) -> dict[str, Any]:
     """The case's budget, in every second case with an eye on loops."""
-    return {**case.asked, "loop_tokens": 8 if place % 2 else 0, REQUEST_KEY: f"steered {place}"}
+    return {**case.fields, "loop_tokens": 8 if place % 2 else 0, REQUEST_KEY: f"steered {place}"}
 
 
 def generate_steered(engine: Engine, cases: list[Case], chance: random.Random) -> dict[int, Ids]:
@@ -75,9 +74,9 @@ def generate_steered(engine: Engine, cases: list[Case], chance: random.Random) -
     return replies
 
 
-def follow(engine: Engine, case: Case, asked: dict[str, Any], ids: Ids, report: SequenceReport) -> Counter[str]:
+def follow(engine: Engine, case: Case, fields: dict[str, Any], ids: Ids, report: SequenceReport) -> Counter[str]:
     """Every id is one that the automaton allows, given the report; what became of the steers."""
-    plan = compile_plan(ThinkingBudget.from_mapping(asked), case.family.markers, engine.llm.get_tokenizer())
+    plan = compile_plan(ThinkingBudget.from_mapping(fields), case.family.markers, engine.llm.get_tokenizer())
     automaton = ThinkingAutomaton.after(plan, case.prompt)
     seen: Counter[str] = Counter()
     for position, token in enumerate(ids):

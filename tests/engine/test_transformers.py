@@ -8,10 +8,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tenuto_decoding import ThinkingBudget, UnsupportedEngine
 from tenuto_decoding.huggingface import ThinkingLogitsProcessor
-
-from .cases import draw_cases, families
-from .comparison import is_tie, one_pass
-from .engines import Engine
+from tenuto_testing.cases import draw_cases, families
+from tenuto_testing.comparison import is_tie, one_pass
+from tenuto_testing.engines import Engine
 
 CASES = 24  # for each family, in one batch
 SEED = 7
@@ -25,7 +24,7 @@ def test_generate_writes_what_vllm_writes(name: str, engine: Engine, small_model
 
     tokenizer = AutoTokenizer.from_pretrained(small_model)
     model = AutoModelForCausalLM.from_pretrained(small_model, dtype=torch.float32).eval()
-    budgets = [ThinkingBudget.from_mapping(case.asked) for case in cases]
+    budgets = [ThinkingBudget.from_mapping(case.fields) for case in cases]
     thinking = ThinkingLogitsProcessor(budgets, tokenizer, family.markers, do_sample=False)
     prompts = tokenizer.pad(
         {"input_ids": [list(case.prompt) for case in cases]}, padding_side="left", return_tensors="pt"
@@ -42,10 +41,10 @@ def test_generate_writes_what_vllm_writes(name: str, engine: Engine, small_model
         if written != ids and is_tie(engine, case.prompt, ids, written):
             ties += 1
             continue
-        assert written == ids, case.asked
+        assert written == ids, case.fields
         if ids[-1] in family.form.finish:  # the reply is whole; else generate() went on, for the sake of the others
             complete += 1
-            assert (report.tokens, report.waits, report.ended_by) == figures, case.asked
+            assert (report.tokens, report.waits, report.ended_by) == figures, case.fields
     assert ties <= 1
     assert complete >= 3
     tally.append(f"transformers, {name}: {CASES - ties} of {CASES} cases equal, {ties} left out for a tie")

@@ -14,7 +14,7 @@ import pytest
 
 from tenuto_evaluation import launch
 from tenuto_evaluation.errors import ServerFailed
-from tenuto_evaluation.launch import serving
+from tenuto_evaluation.launch import launched, serving
 
 SERVER = [sys.executable, str(Path(__file__).with_name("small_server.py"))]
 SECONDS = 30.0
@@ -72,10 +72,9 @@ def test_an_error_inside_ends_it_too(place: Place, error: type[BaseException]) -
     assert eventually(lambda: not any(map(alive, place.pids())))
 
 
-def test_one_that_does_not_obey_is_killed_with_its_children(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "STOP_SECONDS", 0.2)
-    with serving(place.command("--stubborn"), place.log, io.StringIO()):
-        pass
+def test_a_server_that_ignores_sigterm_is_killed_with_its_children(place: Place) -> None:
+    with launched(place.command("--stubborn"), place.log, stop_seconds=0.2) as server:
+        server.wait_until_ready()
     assert eventually(lambda: not any(map(alive, place.pids())))
 
 

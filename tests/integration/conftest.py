@@ -7,9 +7,9 @@ import pytest
 from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL_FOLDER, RunningServer, serving
-from tests.integration.thinker_model import THINKER_OPTIONS, save_thinker
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL_FOLDER, RunningServer, serving
+from tenuto_testing.thinker_model import THINKER_OPTIONS, save_thinker
 
 _started = pytest.StashKey[RunningServer]()
 
@@ -60,8 +60,8 @@ def questions() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def by_hand() -> ByHand:
-    return ByHand()
+def counter() -> ReplyCounter:
+    return ReplyCounter()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,5 +71,5 @@ def pytest_runtest_makereport(
     report = yield
     running = item.config.stash.get(_started, None)
     if report.failed and running is not None and "server" in getattr(item, "fixturenames", ()):
-        report.sections.append(("server log", running.tail()))
+        report.sections.append(("server log", running.tail(lines=60)))
     return report

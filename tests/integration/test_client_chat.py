@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tenuto
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.servers import MODEL, RunningServer
 
 BUDGETS: list[dict[str, Any]] = [
     {},

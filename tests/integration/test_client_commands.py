@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.running_server import RunningServer, wait_until_ended
+from tenuto_testing.servers import RunningServer, wait_until_ended
 
 TENUTO = [sys.executable, "-m", "tenuto"]
 SECONDS = 300.0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running_server import RunningServer
-from tests.integration.shown import Example, examples
+from tenuto_testing.servers import RunningServer
+from tests.integration.doc_examples import Example, examples
 
 EXAMPLES = examples((Path(__file__).resolve().parents[2] / "docs/endpoints.md").read_text())
 

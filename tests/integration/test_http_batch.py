@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, RunningServer
 
 PATH = "/v1/chat/completions/batch"
 
@@ -25,7 +25,7 @@ def ask(*questions: str, **more: Any) -> dict[str, Any]:
     ids=str,
 )
 def test_each_conversation_is_answered_as_it_is_alone_and_counted(
-    server: RunningServer, by_hand: ByHand, questions: list[str], budget: dict[str, Any]
+    server: RunningServer, counter: ReplyCounter, questions: list[str], budget: dict[str, Any]
 ) -> None:
     batch = server.post(PATH, **ask(*questions[:2], **budget)).json()
     assert [choice["index"] for choice in batch["choices"]] == [0, 1]
@@ -38,7 +38,7 @@ def test_each_conversation_is_answered_as_it_is_alone_and_counted(
         assert choice["token_ids"] == single["token_ids"]
         for name in ("reasoning", "reasoning_content", "content"):
             assert choice["message"][name] == single["message"][name]
-    counts = [by_hand.count(choice["token_ids"], choice["thinking"]["max_thinking_tokens"]) for choice in alone]
+    counts = [counter.count(choice["token_ids"], choice["thinking"]["max_thinking_tokens"]) for choice in alone]
     assert [choice["thinking"]["tokens"] for choice in batch["choices"]] == counts
     assert batch["usage"]["completion_tokens_details"]["reasoning_tokens"] == sum(counts)
 

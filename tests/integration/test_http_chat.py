@@ -8,8 +8,8 @@ import httpx
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, RunningServer
 
 BUDGETS: list[dict[str, Any]] = [
     {},
@@ -56,7 +56,7 @@ def ask(question: str, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_a_reply_keeps_its_budget_and_its_figures_are_those_of_a_recount(
-    client: OpenAI, by_hand: ByHand, questions: list[str], budget: dict[str, Any]
+    client: OpenAI, counter: ReplyCounter, questions: list[str], budget: dict[str, Any]
 ) -> None:
     for question in questions[:3]:
         reply = client.chat.completions.create(
@@ -64,7 +64,7 @@ def test_a_reply_keeps_its_budget_and_its_figures_are_those_of_a_recount(
         )
         choice, cap = reply.choices[0], cap_of(budget)
         thinking, ids = choice.thinking, choice.token_ids
-        assert thinking["tokens"] == by_hand.count(ids, cap)
+        assert thinking["tokens"] == counter.count(ids, cap)
         assert reply.usage is not None
         assert reply.usage.completion_tokens_details is not None
         assert reply.usage.completion_tokens_details.reasoning_tokens == thinking["tokens"]
@@ -96,16 +96,16 @@ def test_the_report_says_where_a_bound_came_from(
 
 
 def test_the_text_is_split_at_the_markers_and_shows_none_of_them(
-    client: OpenAI, by_hand: ByHand, questions: list[str]
+    client: OpenAI, counter: ReplyCounter, questions: list[str]
 ) -> None:
     for budget in ({}, {"max_thinking_tokens": 9}, {"max_thinking_tokens": 0}, {"num_waits": 2}):
         reply = client.chat.completions.create(**ask(questions[0]), extra_body={**budget, "return_token_ids": True})
         message, ids = reply.choices[0].message, reply.choices[0].token_ids
         reasoning, content = message.reasoning or "", message.content or ""
         assert message.reasoning_content == message.reasoning
-        assert reasoning == by_hand.tokenizer.decode(by_hand.thinking(ids))
-        answer = ids[by_hand.find(ids, by_hand.end) + len(by_hand.end) :]
-        assert content == by_hand.tokenizer.decode(answer, skip_special_tokens=True)
+        assert reasoning == counter.tokenizer.decode(counter.thinking(ids))
+        answer = ids[counter.find(ids, counter.end) + len(counter.end) :]
+        assert content == counter.tokenizer.decode(answer, skip_special_tokens=True)
         assert "<|im_" not in reasoning + content
         assert content.startswith("\nFinal Answer:") == (reply.choices[0].thinking["ended_by"] == "cap")
 
@@ -165,12 +165,14 @@ def test_usage_that_is_told_all_along_grows_to_the_total(server: RunningServer, 
     assert told[-1] == last["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
 
 
-def test_each_of_several_choices_has_its_own_report(client: OpenAI, by_hand: ByHand, questions: list[str]) -> None:
+def test_each_of_several_choices_has_its_own_report(
+    client: OpenAI, counter: ReplyCounter, questions: list[str]
+) -> None:
     request = ask(questions[2], n=4) | {"temperature": 1.5}
     budget = {"max_thinking_tokens": 60, "num_waits": 1, "return_token_ids": True}
     reply = client.chat.completions.create(**request, extra_body=budget)
     assert [choice.index for choice in reply.choices] == [0, 1, 2, 3]
-    counts = [by_hand.count(choice.token_ids, 60) for choice in reply.choices]
+    counts = [counter.count(choice.token_ids, 60) for choice in reply.choices]
     assert [choice.thinking["tokens"] for choice in reply.choices] == counts
     assert reply.usage is not None
     assert reply.usage.completion_tokens_details is not None
@@ -181,7 +183,7 @@ def test_each_of_several_choices_has_its_own_report(client: OpenAI, by_hand: ByH
 
 
 def test_each_choice_of_a_stream_ends_with_its_own_report(
-    client: OpenAI, by_hand: ByHand, questions: list[str]
+    client: OpenAI, counter: ReplyCounter, questions: list[str]
 ) -> None:
     request = ask(questions[2], n=3, stream=True, stream_options={"include_usage": True}) | {"temperature": 1.5}
     ids: dict[int, list[int]] = {0: [], 1: [], 2: []}
@@ -196,14 +198,14 @@ def test_each_choice_of_a_stream_ends_with_its_own_report(
                 assert choice.index not in reports
                 reports[choice.index] = choice.thinking
         usage = chunk.usage or usage
-    counts = {index: by_hand.count(tokens, 40) for index, tokens in ids.items()}
+    counts = {index: counter.count(tokens, 40) for index, tokens in ids.items()}
     assert {index: report["tokens"] for index, report in reports.items()} == counts
     assert usage is not None
     assert usage.completion_tokens_details.reasoning_tokens == sum(counts.values())
 
 
 def test_thinking_that_the_prompt_opened_is_counted_from_there(
-    server: RunningServer, by_hand: ByHand, questions: list[str]
+    server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
     begun = {"role": "assistant", "content": "<|im_start|>think\n0 + "}
     request = ask(questions[0], add_generation_prompt=False, continue_final_message=True, return_token_ids=True)
@@ -211,7 +213,7 @@ def test_thinking_that_the_prompt_opened_is_counted_from_there(
     for budget in ({}, {"max_thinking_tokens": 10}, {"num_waits": 1}):
         whole = server.chat(**request, **budget).json()
         choice = whole["choices"][0]
-        count = by_hand.count(choice["token_ids"], budget.get("max_thinking_tokens"), opened=True)
+        count = counter.count(choice["token_ids"], budget.get("max_thinking_tokens"), opened=True)
         assert choice["thinking"]["tokens"] == count > 0
         assert whole["usage"]["completion_tokens_details"]["reasoning_tokens"] == count
         assert choice["message"]["reasoning"]
@@ -222,17 +224,17 @@ def test_thinking_that_the_prompt_opened_is_counted_from_there(
 
 
 def test_a_reply_that_is_cut_while_thinking_says_so(
-    server: RunningServer, by_hand: ByHand, questions: list[str]
+    server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
     choice = server.chat(**ask(questions[0], max_tokens=10, num_waits=1, return_token_ids=True)).json()["choices"][0]
     assert choice["finish_reason"] == "length"
     assert choice["thinking"]["ended_by"] == "length"
-    assert choice["thinking"]["tokens"] == by_hand.count(choice["token_ids"], None) > 0
+    assert choice["thinking"]["tokens"] == counter.count(choice["token_ids"], None) > 0
     assert choice["message"]["content"] is None
 
 
-def test_auto_leaves_room_for_an_answer(client: OpenAI, by_hand: ByHand, questions: list[str]) -> None:
-    around = len(by_hand.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
+def test_auto_leaves_room_for_an_answer(client: OpenAI, counter: ReplyCounter, questions: list[str]) -> None:
+    around = len(counter.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
     choice = client.chat.completions.create(
         **ask(questions[0], max_tokens=100), extra_body={"max_thinking_tokens": "auto", "num_waits": 30}
     ).choices[0]

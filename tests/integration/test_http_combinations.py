@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, RunningServer
 
-HAND = ByHand()
+HAND = ReplyCounter()
 MARKER = HAND.encode("<|im_start|>")[0]
 EQUALS, NEWLINE = HAND.encode(" =")[0], HAND.encode("\n")[0]
 DIGITS = [HAND.encode(digit)[0] for digit in "0123456789"]

@@ -8,8 +8,8 @@ import pytest
 from openai import BadRequestError, OpenAI
 from openai.types import Completion
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, RunningServer
 
 BUDGETS: list[dict[str, Any]] = [
     {},
@@ -38,13 +38,13 @@ def reasoning_tokens(completion: Completion) -> int | None:
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_a_completion_keeps_its_budget_and_its_figures_are_those_of_a_recount(
-    client: OpenAI, by_hand: ByHand, questions: list[str], budget: dict[str, Any]
+    client: OpenAI, counter: ReplyCounter, questions: list[str], budget: dict[str, Any]
 ) -> None:
     cap = budget.get("max_thinking_tokens", budget.get("thinking_token_budget"))
     reply = client.completions.create(**ask(prompt(questions[0])), extra_body={**budget, "return_token_ids": True})
     choice = reply.choices[0]
     thinking = choice.thinking
-    assert thinking["tokens"] == by_hand.count(choice.token_ids, cap) == reasoning_tokens(reply)
+    assert thinking["tokens"] == counter.count(choice.token_ids, cap) == reasoning_tokens(reply)
     assert thinking["max_thinking_tokens"] == cap
     assert thinking["min_thinking_tokens"] == budget.get("min_thinking_tokens", 0)
     assert thinking["tokens"] <= (1000 if cap is None else cap)
@@ -54,7 +54,7 @@ def test_a_completion_keeps_its_budget_and_its_figures_are_those_of_a_recount(
 
 
 def test_each_choice_of_each_prompt_has_a_report_of_its_own(
-    client: OpenAI, by_hand: ByHand, questions: list[str]
+    client: OpenAI, counter: ReplyCounter, questions: list[str]
 ) -> None:
     """The second prompt has opened the thinking already, and the third has closed it."""
     prompts = [
@@ -65,12 +65,12 @@ def test_each_choice_of_each_prompt_has_a_report_of_its_own(
     budget = {"max_thinking_tokens": 30, "return_token_ids": True}
     reply = client.completions.create(**ask(*prompts, n=2) | {"temperature": 1.5}, extra_body=budget)
     assert [choice.index for choice in reply.choices] == [0, 1, 2, 3, 4, 5]
-    counts = [by_hand.count(choice.token_ids, 30, opened=choice.index in (2, 3)) for choice in reply.choices[:4]]
+    counts = [counter.count(choice.token_ids, 30, opened=choice.index in (2, 3)) for choice in reply.choices[:4]]
     assert [choice.thinking["tokens"] for choice in reply.choices] == [*counts, 0, 0]
     assert reasoning_tokens(reply) == sum(counts) > 0
 
 
-def test_an_echoed_prompt_is_not_counted(client: OpenAI, by_hand: ByHand, questions: list[str]) -> None:
+def test_an_echoed_prompt_is_not_counted(client: OpenAI, counter: ReplyCounter, questions: list[str]) -> None:
     begun = prompt(questions[0], "<|im_start|>think\n0 + ")
     plain, echoed = (
         client.completions.create(**ask(begun, echo=echo), extra_body={"max_thinking_tokens": 9}).choices[0]
@@ -110,7 +110,7 @@ def test_a_stream_says_what_the_whole_reply_says(
 
 
 def test_each_choice_of_a_stream_ends_with_its_own_report(
-    client: OpenAI, by_hand: ByHand, questions: list[str]
+    client: OpenAI, counter: ReplyCounter, questions: list[str]
 ) -> None:
     prompts = [prompt(question) for question in questions[:2]]
     request = ask(*prompts, n=2, stream=True, stream_options={"include_usage": True}) | {"temperature": 1.5}
@@ -124,7 +124,7 @@ def test_each_choice_of_a_stream_ends_with_its_own_report(
                 assert choice.index not in reports
                 reports[choice.index] = choice.thinking
         usage = chunk.usage or usage
-    counts = {index: by_hand.count(tokens, 40) for index, tokens in ids.items()}
+    counts = {index: counter.count(tokens, 40) for index, tokens in ids.items()}
     assert {index: report["tokens"] for index, report in reports.items()} == counts
     assert usage is not None
     assert usage.completion_tokens_details.reasoning_tokens == sum(counts.values())

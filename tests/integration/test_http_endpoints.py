@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.servers import MODEL, RunningServer
 
 QUESTION = "Add up this bill: soup 9, fish 4"
 PROMPT = f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"

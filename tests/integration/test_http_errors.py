@@ -6,7 +6,7 @@ import httpx
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.servers import MODEL, RunningServer
 
 HUGE = 10**30
 

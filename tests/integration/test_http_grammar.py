@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.decoding.conftest import make_tokenizer
-from tests.integration.running_server import RunningServer
-from tests.integration.thinker_model import MARKERS, NAME, TEMPLATE
+from tenuto_testing.byte_tokenizer import make_tokenizer
+from tenuto_testing.servers import RunningServer
+from tenuto_testing.thinker_model import MARKERS, NAME, TEMPLATE
 
 FLAG = {
     "type": "object",

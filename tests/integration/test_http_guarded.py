@@ -13,7 +13,7 @@ import psutil
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from tests.integration.running_server import LONG_CONTEXT, MODEL, STOP_SECONDS, RunningServer, serving, wait_until_ended
+from tenuto_testing.servers import LONG_CONTEXT, MODEL, STOP_SECONDS, RunningServer, serving, wait_until_ended
 
 KEY, FILE_KEY, OTHER_KEY = "key-of-the-line", "key-of-the-file", "key-of-the-environment"
 
@@ -217,7 +217,7 @@ def test_a_client_that_goes_away_is_counted_once_by_what_it_missed(
             "whole": lambda: guarded.gauge("vllm:num_requests_running") == 1,
             "waiting": lambda: guarded.gauge("vllm:num_requests_waiting") == 1,
         }.get(phase, lambda: guarded.gauge("vllm:generation_tokens_total") > tokens + 20)
-        guarded.leave(json.dumps(body).encode(), reached, missing=1 if phase == "body" else 0, key=KEY)
+        guarded.disconnect(json.dumps(body).encode(), reached, missing=1 if phase == "body" else 0, key=KEY)
         guarded.wait_until(
             lambda: outcomes(guarded, "tenuto_cancelled_requests_total").get(phase, 0) == phases.get(phase, 0) + 1, 20
         )

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
-from tests.integration.running_server import (
+from tenuto_evaluation import launch
+from tenuto_testing.servers import (
     LONG_CONTEXT,
     MODEL_FOLDER,
     START_SECONDS,
@@ -128,8 +130,10 @@ def test_what_cannot_work_is_said_before_the_model_is_loaded(tmp_path: Path) -> 
     assert "Traceback" not in server.tail()
 
 
-def test_a_port_that_is_taken_is_named(server: RunningServer, tmp_path: Path) -> None:
-    with serving(tmp_path / "log", "--port", server.url.rpartition(":")[2]) as second:
+def test_a_port_that_is_taken_is_named(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = server.url.rpartition(":")[2]
+    monkeypatch.setattr(launch, "free_port", lambda: int(port))
+    with serving(tmp_path / "log") as second:
         assert second.process.wait(START_SECONDS) == 2
-    assert f"cannot listen on 127.0.0.1:{server.url.rpartition(':')[2]}" in second.tail()
+    assert f"cannot listen on 127.0.0.1:{port}" in second.tail()
     assert "Traceback" not in second.tail()

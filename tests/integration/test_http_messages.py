@@ -8,8 +8,8 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, RunningServer
 
 #: (what a message asks for, the same in chat's words, the name under which its cap was set)
 BUDGETS: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
@@ -37,7 +37,7 @@ def ask(question: str, **more: Any) -> dict[str, Any]:
 def test_a_message_is_what_chat_says_and_its_figures_are_those_of_a_recount(
     anthropic: Anthropic,
     client: OpenAI,
-    by_hand: ByHand,
+    counter: ReplyCounter,
     questions: list[str],
     asked: dict[str, Any],
     in_chat: dict[str, Any],
@@ -51,7 +51,7 @@ def test_a_message_is_what_chat_says_and_its_figures_are_those_of_a_recount(
     assert {**report, "set_by": None} == {**choice.thinking, "set_by": None}
     assert report["set_by"].get("max_thinking_tokens") == set_by
     cap = report["max_thinking_tokens"]
-    assert report["tokens"] == by_hand.count(choice.token_ids, cap) <= (1000 if cap is None else cap)
+    assert report["tokens"] == counter.count(choice.token_ids, cap) <= (1000 if cap is None else cap)
     assert message.usage.output_tokens == len(choice.token_ids)
     assert message.usage.output_tokens_details is not None
     assert message.usage.output_tokens_details.thinking_tokens == report["tokens"]

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.decoding.conftest import make_tokenizer
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, RunningServer
-from tests.integration.thinker_model import MARKERS, NAME, TEMPLATE
+from tenuto_testing.byte_tokenizer import make_tokenizer
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, RunningServer
+from tenuto_testing.thinker_model import MARKERS, NAME, TEMPLATE
 
-HAND = ByHand()
+HAND = ReplyCounter()
 S1 = ("<|im_start|>think", "<|im_start|>answer", "<|im_start|>think\nx<|im_start|>answer\n", "<|im_end|>")
 THINK = ("<think>", "</think>", "<think>\n\n</think>\n\n", "<think>x", "<|im_end|>\n<|im_start|>assistant\n<think>\n")
 

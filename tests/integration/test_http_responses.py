@@ -6,8 +6,8 @@ import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 from openai.types.responses import Response
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, RunningServer
 
 BUDGETS: list[dict[str, Any]] = [
     {},
@@ -36,12 +36,12 @@ def reasoning_tokens(response: Response) -> int:
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_a_response_keeps_its_budget_and_its_figures_are_those_of_a_recount(
-    client: OpenAI, by_hand: ByHand, questions: list[str], budget: dict[str, Any]
+    client: OpenAI, counter: ReplyCounter, questions: list[str], budget: dict[str, Any]
 ) -> None:
     cap = budget.get("max_thinking_tokens", budget.get("thinking_token_budget"))
     response = client.responses.create(**ask(questions[0]), extra_body={**budget, "enable_response_messages": True})
     [thinking], [said] = response.thinking, response.output_messages
-    assert thinking["tokens"] == by_hand.count(said["tokens"], cap) == reasoning_tokens(response)
+    assert thinking["tokens"] == counter.count(said["tokens"], cap) == reasoning_tokens(response)
     assert thinking["max_thinking_tokens"] == cap
     assert thinking["tokens"] <= (1000 if cap is None else cap)
     if thinking["ended_by"] == "model":
@@ -50,9 +50,9 @@ def test_a_response_keeps_its_budget_and_its_figures_are_those_of_a_recount(
     assert response.usage is not None
     assert response.usage.output_tokens == len(said["tokens"])
     reasoning, text = parts(response)
-    assert reasoning == by_hand.tokenizer.decode(by_hand.thinking(said["tokens"]))
-    answer = said["tokens"][by_hand.find(said["tokens"], by_hand.end) + len(by_hand.end) :]
-    assert text == by_hand.tokenizer.decode(answer, skip_special_tokens=True)
+    assert reasoning == counter.tokenizer.decode(counter.thinking(said["tokens"]))
+    answer = said["tokens"][counter.find(said["tokens"], counter.end) + len(counter.end) :]
+    assert text == counter.tokenizer.decode(answer, skip_special_tokens=True)
 
 
 def test_an_effort_is_what_the_servers_table_says(client: OpenAI, questions: list[str]) -> None:

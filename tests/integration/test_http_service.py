@@ -10,7 +10,7 @@ from openai import OpenAI
 
 from tenuto_decoding.budget import FIELDS
 from tenuto_server import paths
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.servers import MODEL, RunningServer
 
 LONG: dict[str, Any] = {
     "model": MODEL,
@@ -85,7 +85,7 @@ def test_a_stream_that_nobody_reads_any_more_stops_the_engine(server: RunningSer
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_whole_reply_that_nobody_waits_for_stops_the_engine(server: RunningServer, n: int) -> None:
-    server.leave(json.dumps(LONG | {"n": n}).encode(), lambda: running(server) == n)
+    server.disconnect(json.dumps(LONG | {"n": n}).encode(), lambda: running(server) == n)
     produced = server.gauge("vllm:generation_tokens_total")
     server.wait_until(lambda: running(server) == 0, seconds=20)
     assert server.gauge("vllm:generation_tokens_total") < produced + n * LONG["min_thinking_tokens"] / 2

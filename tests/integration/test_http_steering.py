@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, START_SECONDS, RunningServer
-from tests.integration.talk import Talk, check
+from tenuto_testing.collected_reply import CollectedReply, check_reports
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, START_SECONDS, RunningServer
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/steering.md").read_text()
 NOW = {"action": "answer_now"}
@@ -46,7 +46,7 @@ def streaming(server: RunningServer, path: str, body: dict[str, Any]) -> Iterato
 
 def talk(
     server: RunningServer, body: dict[str, Any], *orders: tuple[int, dict[str, Any]], path: str = "chat/completions"
-) -> Talk:
+) -> CollectedReply:
     """Stream a reply, and steer it when so many ids of its first choice have come.
 
     On a busy machine a reply may be over before its order comes: then it is asked for again.
@@ -60,8 +60,8 @@ def talk(
 
 def talk_once(
     server: RunningServer, body: dict[str, Any], waiting: list[tuple[int, dict[str, Any]]], path: str
-) -> Talk | None:
-    result = Talk()
+) -> CollectedReply | None:
+    result = CollectedReply()
     with streaming(server, f"/v1/{path}", body) as chunks:
         for chunk in chunks:
             result.take(chunk)
@@ -80,13 +80,15 @@ def talk_once(
 
 
 @pytest.mark.parametrize("path", ["chat/completions", "completions"])
-def test_answer_now_in_mid_thinking(server: RunningServer, by_hand: ByHand, questions: list[str], path: str) -> None:
+def test_answer_now_in_mid_thinking(
+    server: RunningServer, counter: ReplyCounter, questions: list[str], path: str
+) -> None:
     body = ask(questions[0], min_thinking_tokens=1500, max_tokens=2000)
     if path == "completions":
         (message,) = body.pop("messages")
         body["prompt"] = f"<|im_start|>user\n{message['content']}<|im_end|>\n<|im_start|>assistant\n"
     result = talk(server, body, (20, NOW), path=path)
-    check(by_hand, result)
+    check_reports(counter, result)
     (told,) = result.steered
     (choice,) = told.pop("choices")
     assert told == {
@@ -142,9 +144,11 @@ def test_streams_of_other_apis_are_steered_by_the_id_that_they_begin_with(
     assert thinking["tokens"] == told["choices"][0]["tokens"]
 
 
-def test_think_until_holds_the_thinking_open(server: RunningServer, by_hand: ByHand, questions: list[str]) -> None:
+def test_think_until_holds_the_thinking_open(
+    server: RunningServer, counter: ReplyCounter, questions: list[str]
+) -> None:
     result = talk(server, ask(questions[0], num_waits=8, max_tokens=450), (3, until(230)))
-    check(by_hand, result)
+    check_reports(counter, result)
     assert result.steered[0]["choices"][0]["applied"] is True
     thinking = result.thinking[0]
     assert thinking["tokens"] >= 230
@@ -156,15 +160,15 @@ def test_think_until_holds_the_thinking_open(server: RunningServer, by_hand: ByH
 
 
 def test_think_until_raises_a_lower_cap_and_answer_now_comes_after_it(
-    server: RunningServer, by_hand: ByHand, questions: list[str]
+    server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
     body = ask(questions[0], num_waits=20, max_thinking_tokens=150, max_tokens=450)
     raised = talk(server, dict(body), (3, until(200)))
-    check(by_hand, raised)
+    check_reports(counter, raised)
     assert (raised.thinking[0]["tokens"], raised.thinking[0]["max_thinking_tokens"]) == (200, 200)
     assert raised.thinking[0]["ended_by"] == "cap"
     both = talk(server, dict(body), (3, until(400)), (20, NOW))
-    check(by_hand, both)
+    check_reports(counter, both)
     assert both.thinking[0]["steered"] == 2
     assert both.thinking[0]["tokens"] < 400
 
@@ -176,10 +180,10 @@ def test_stop_strings_pass_over_what_steering_has_forced(server: RunningServer, 
     assert result.thinking[0]["ended_by"] == "cap"
 
 
-def test_every_choice_is_steered_and_told(server: RunningServer, by_hand: ByHand, questions: list[str]) -> None:
+def test_every_choice_is_steered_and_told(server: RunningServer, counter: ReplyCounter, questions: list[str]) -> None:
     body = ask(questions[1], n=3, min_thinking_tokens=1500, max_tokens=2000) | {"temperature": 1.0, "seed": 3}
     result = talk(server, body, (20, NOW))
-    check(by_hand, result)
+    check_reports(counter, result)
     told = result.steered[0]["choices"]
     assert [choice["index"] for choice in told] == [0, 1, 2]
     assert all(choice["applied"] for choice in told)
@@ -187,7 +191,7 @@ def test_every_choice_is_steered_and_told(server: RunningServer, by_hand: ByHand
 
 
 def test_a_reply_that_is_not_streamed_is_steered_by_the_id_that_its_client_gave(
-    server: RunningServer, by_hand: ByHand, questions: list[str]
+    server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
     other = uuid.uuid4().hex
     name = f"{other}_7"  # as if it were a part of another's
@@ -208,7 +212,7 @@ def test_a_reply_that_is_not_streamed_is_steered_by_the_id_that_its_client_gave(
     assert [(choice["index"], choice["applied"]) for choice in told["choices"]] == [(0, True)]
     choice = answer["choices"][0]
     assert choice["thinking"]["tokens"] == told["choices"][0]["tokens"]
-    assert choice["thinking"]["tokens"] == by_hand.count(choice["token_ids"], choice["thinking"]["tokens"])
+    assert choice["thinking"]["tokens"] == counter.count(choice["token_ids"], choice["thinking"]["tokens"])
     assert steer(server, f"chatcmpl-{name}", **NOW).status_code == 404
 
 
@@ -276,10 +280,10 @@ def test_what_a_running_reply_cannot_do_is_refused_with_the_reason(server: Runni
             assert "min_thinking_tokens: 0" in response.json()["error"]["message"]
 
 
-def test_many_at_once_and_at_random(server: RunningServer, by_hand: ByHand, questions: list[str]) -> None:
+def test_many_at_once_and_at_random(server: RunningServer, counter: ReplyCounter, questions: list[str]) -> None:
     """Whatever comes when: every report is what a recount of the tokens gives."""
 
-    def one(number: int) -> Talk:
+    def one(number: int) -> CollectedReply:
         chance = random.Random(number)
         budget = {
             "num_waits": chance.choice((0, 3, 20)),
@@ -289,7 +293,7 @@ def test_many_at_once_and_at_random(server: RunningServer, by_hand: ByHand, ques
         }
         body = ask(questions[number % 4], **budget, max_tokens=400)
         body |= chance.choice(({}, {"temperature": 1.0}, {"temperature": 1.0, "n": 2}))
-        result = Talk()
+        result = CollectedReply()
         with streaming(server, "/v1/chat/completions", body) as chunks:
             for chunk in chunks:
                 result.take(chunk)
@@ -302,11 +306,11 @@ def test_many_at_once_and_at_random(server: RunningServer, by_hand: ByHand, ques
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(one, range(16)))
     for result in results:
-        check(by_hand, result)
+        check_reports(counter, result)
     assert sum(thinking.get("steered", 0) for result in results for thinking in result.thinking.values()) > 8
 
 
-def test_a_loop_is_closed_as_the_cap_would(server: RunningServer, by_hand: ByHand, questions: list[str]) -> None:
+def test_a_loop_is_closed_as_the_cap_would(server: RunningServer, counter: ReplyCounter, questions: list[str]) -> None:
     body = ask(questions[5], num_waits=99, max_tokens=450)
     endless = server.chat(**body).json()["choices"][0]
     assert endless["thinking"]["ended_by"] == "length"
@@ -314,12 +318,12 @@ def test_a_loop_is_closed_as_the_cap_would(server: RunningServer, by_hand: ByHan
     choice = server.chat(**body).json()["choices"][0]
     thinking, ids = choice["thinking"], choice["token_ids"]
     assert thinking["ended_by"] == "loop"
-    assert thinking["tokens"] == by_hand.count(ids, thinking["tokens"])
-    tail = by_hand.thinking(ids)[: thinking["tokens"]][-48:]
+    assert thinking["tokens"] == counter.count(ids, thinking["tokens"])
+    tail = counter.thinking(ids)[: thinking["tokens"]][-48:]
     assert any(tail[length:] == tail[:-length] for length in range(1, 17))
     assert "Final Answer:" in choice["message"]["content"]
     streamed = talk(server, body)
-    check(by_hand, streamed)
+    check_reports(counter, streamed)
     assert streamed.thinking[0] == thinking
 
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL, RunningServer
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import MODEL, RunningServer
 
 
 @pytest.mark.parametrize("base", ["", "/v1"])
-def test_there_and_back(server: RunningServer, by_hand: ByHand, base: str) -> None:
+def test_there_and_back(server: RunningServer, counter: ReplyCounter, base: str) -> None:
     text = "<|im_start|>think\n0 + 9 = 9\n"
     tokens = server.post(f"{base}/tokenize", prompt=text).json()
-    assert tokens["tokens"] == by_hand.encode(text)
+    assert tokens["tokens"] == counter.encode(text)
     assert tokens["count"] == len(tokens["tokens"])
     assert tokens["max_model_len"] == 4096
     assert server.post(f"{base}/detokenize", tokens=tokens["tokens"]).json() == {"prompt": text}

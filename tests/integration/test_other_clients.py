@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running_server import RunningServer
+from tenuto_testing.servers import RunningServer
 
 PYTHON = Path(sys.prefix) / "clients/bin/python"
 FOLDER = Path(__file__).parent.parent / "other_clients"

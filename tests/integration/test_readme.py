@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from tests.integration.running_server import MODEL_FOLDER, RunningServer
+from tenuto_testing.servers import MODEL_FOLDER, RunningServer
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 

@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.integration.by_hand import ByHand
-from tests.integration.random_requests import CHAT, Connection, RandomRequests, ask, connected, outcomes
-from tests.integration.running_server import RunningServer
+from tenuto_testing.random_requests import CHAT, Connection, RandomRequests, chat_body, connected, outcomes
+from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.servers import RunningServer
 
 REQUESTS, AT_ONCE = 2000, 64
 GONE_IN_EACH_PHASE = 100
@@ -86,18 +86,18 @@ async def test_nothing_stays_behind_of_clients_that_vanish(
 ) -> None:
     async def vanish(question: str) -> None:
         async with connected(server.url) as connection:
-            await leave(connection, ask(question, **LONG))
+            await leave(connection, chat_body(question, **LONG))
             connection.cut()
 
     await in_turn([lambda at=at: vanish(questions[at]) for at in range(GONE_IN_EACH_PHASE)])  # type: ignore[misc]
     assert_idle(server)
-    assert server.chat(**ask(questions[0], max_thinking_tokens=5)).json()["choices"][0]["thinking"]["tokens"] == 5
+    assert server.chat(**chat_body(questions[0], max_thinking_tokens=5)).json()["choices"][0]["thinking"]["tokens"] == 5
 
 
 async def test_thousands_of_random_requests_have_one_ending_each(
-    server: RunningServer, by_hand: ByHand, questions: list[str]
+    server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
-    sent, earlier = RandomRequests(server.url, questions, by_hand), outcomes(server.get("/metrics").text)
+    sent, earlier = RandomRequests(server.url, questions, counter), outcomes(server.get("/metrics").text)
     await in_turn([partial(sent.one, seed) for seed in range(REQUESTS // 2)])
     assert_idle(server)
     before = resident(server)

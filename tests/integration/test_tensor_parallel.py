@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.running_server import LONG_CONTEXT, MODEL, STOP_SECONDS, RunningServer, serving, wait_until_ended
+from tenuto_testing.servers import LONG_CONTEXT, MODEL, STOP_SECONDS, RunningServer, serving, wait_until_ended
 
 BUDGETS: list[dict[str, Any]] = [
     {},

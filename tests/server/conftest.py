@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.decoding.conftest import PLAIN_ADDED, make_tokenizer
+from tenuto_testing.byte_tokenizer import make_tokenizer
+from tests.decoding.conftest import PLAIN_ADDED
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from tenuto_decoding.gpu.slots import Rows
 from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
 from tenuto_decoding.worker_messages import SequenceReport, Steer
-from tests.engine.engines import in_this_process
+from tenuto_testing.engines import in_process_engines
 
 BUILT_IN_MODEL = Path(__file__).parents[3] / "server/tenuto_server/s1_tiny"
 EXTENSION = "tenuto_decoding.worker.ThinkingWorkerExtension"
@@ -49,7 +49,7 @@ class Watched(ThinkingLogitsProcessor):
 
 @pytest.fixture(scope="module")
 def llm() -> Iterator[LLM]:
-    with in_this_process() as engines:
+    with in_process_engines() as engines:
         settings = {"max_model_len": 256, "max_num_seqs": 4, "worker_extension_cls": EXTENSION}
         engine = engines.start(BUILT_IN_MODEL, processor=Watched, **settings)  # type: ignore[arg-type]
         yield engine.llm

@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 from tenuto_decoding import Marker, Redirect, ThinkingAutomaton, ThinkingPlan, initial_phase
 from tenuto_decoding.gpu.layout import MAX_MARKER, InPhase, State, mark_tokens
 from tenuto_decoding.gpu.slots import BudgetSlots, Rows, Tiles
-
-from .faster import make_faster
-from .stories import BOUNDARIES, EOS, MARKS, OPEN, TURN, VOCABULARY, Story, draw_story
-from .world import LONGEST, Dtypes, World
+from tenuto_testing.faster_interpreter import make_faster
+from tenuto_testing.simulated_engine import LONGEST, Dtypes, World
+from tenuto_testing.simulated_requests import BOUNDARIES, EOS, MARKS, OPEN, TURN, VOCABULARY, Story, draw_story
 
 make_faster()
 

@@ -18,9 +18,9 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext
 from tenuto_decoding.gpu.slots import BudgetSlots, Snapshot
 from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
+from tenuto_testing.cases import families
+from tenuto_testing.engines import in_process_engines
 from tests.decoding.runner_cases import cases_of
-from tests.engine.cases import families
-from tests.engine.engines import in_this_process
 
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {"num_gpu_blocks_override": 25, "block_size": 32, "max_model_len": 192},
@@ -63,12 +63,12 @@ def main(how: str, model: str, out: str) -> None:
     named = cases_of(how)
     markers = named[0][1].family.markers
     settings = {"additional_config": {"thinking": {"start": markers.start, "end": markers.end}}, **WAYS[how]}
-    with in_this_process() as engines:
+    with in_process_engines() as engines:
         engine = engines.start(Path(model), processor=FamiliesProcessor, **settings)
         (processor,) = engine.llm.collective_rpc(_processor)
         parameters = [
             SamplingParams(
-                temperature=0, max_tokens=case.limit, detokenize=False, extra_args={**case.asked, REQUEST_KEY: name}
+                temperature=0, max_tokens=case.limit, detokenize=False, extra_args={**case.fields, REQUEST_KEY: name}
             )
             for name, case in named
         ]

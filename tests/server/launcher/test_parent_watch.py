@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.running_server import alive, wait_until_ended
+from tenuto_testing.servers import alive, wait_until_ended
 
 # Spawns a child that spawns a child, as the server, its engine and the engine's workers do; all just sit there.
 MAIN = """

@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from tests.integration.running_server import RunningServer
+from tenuto_testing.servers import RunningServer
 
 _EXAMPLE = re.compile(
     r"curl -s http://127\.0\.0\.1:8000(\S+) -H 'Content-Type: application/json' -d '(\{.*\})'"

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.integration.by_hand import ByHand
+from .reply_counter import ReplyCounter
 
 
 @dataclass
-class Talk:
+class CollectedReply:
     """A reply that has been read to its end, and what steering it came to.
 
     Attributes:
@@ -37,7 +37,7 @@ class Talk:
                 self.thinking[index] = choice["thinking"]
 
 
-def check(by_hand: ByHand, talk: Talk) -> None:
+def check_reports(counter: ReplyCounter, talk: CollectedReply) -> None:
     """The reports of all choices are what a recount gives, and within their bounds; the usage is their sum.
 
     Raises:
@@ -45,7 +45,7 @@ def check(by_hand: ByHand, talk: Talk) -> None:
     """
     for index, thinking in talk.thinking.items():
         ids, cap = talk.ids[index], thinking["max_thinking_tokens"]
-        counted = by_hand.count_all(ids, thinking["tokens"] if thinking["ended_by"] == "loop" else cap)
+        counted = counter.count_all(ids, thinking["tokens"] if thinking["ended_by"] == "loop" else cap)
         assert thinking["tokens"] == counted, f"{counted} counted by hand: {thinking} {ids}"
         assert cap is None or counted <= cap, f"above the cap: {thinking} {ids}"
         if thinking["ended_by"] == "model":

@@ -1,12 +1,8 @@
-"""A real `tenuto serve` in a process group of its own, for as long as a test needs it."""
+"""A real `tenuto serve` for as long as a test needs it, and requests to it."""
 
 import json
-import os
-import signal
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,35 +12,27 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tenuto_evaluation.launch import TENUTO_SERVE, LaunchedServer, launched
+
 START_SECONDS = 300.0
 STOP_SECONDS = 60.0
 MODEL_FOLDER = Path(__file__).parents[2] / "server/tenuto_server/s1_tiny"
 MODEL = "s1-tiny"
-#: The context that httpx makes for each request by itself loads certificates, which takes longer than most replies.
+#: By default httpx makes a TLS context for each request, which takes longer than most replies: it loads certificates.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-#: Room for replies of the built-in model that are still running when a test is done with them, on any machine.
+#: Lets replies of the built-in model run longer than any test that needs a running reply, on any machine.
 LONG_CONTEXT = ("--hf-overrides", '{"max_position_embeddings": 65536}')
 
 
 @dataclass(frozen=True)
-class RunningServer:
-    """A started server, not necessarily ready yet.
-
-    Attributes:
-        url: where it listens.
-        process: `tenuto serve` itself; it leads its process group.
-        log: what it and its children print.
-    """
-
-    url: str
-    process: "subprocess.Popen[bytes]"
-    log: Path
+class RunningServer(LaunchedServer):
+    """A started server, not necessarily ready yet, and requests to it."""
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(self.url + path, timeout=30, verify=NO_TLS)
 
     def post(self, path: str, **body: object) -> httpx.Response:
-        """POST a body as it stands; Python's NaN becomes the literal that JSON does not know."""
+        """POST a body unchanged; Python's NaN becomes the literal `NaN`, which is not valid JSON."""
         headers = {"Content-Type": "application/json"}
         return httpx.post(
             self.url + path, content=json.dumps(body), headers=headers, timeout=START_SECONDS, verify=NO_TLS
@@ -54,19 +42,19 @@ class RunningServer:
         return self.post("/v1/chat/completions", **body)
 
     def listening(self) -> bool:
-        return self._says_yes("/livez")
+        return self._succeeds("/livez")
 
     def ready(self) -> bool:
-        return self._says_yes("/readyz")
+        return self._succeeds("/readyz")
 
-    def _says_yes(self, path: str) -> bool:
+    def _succeeds(self, path: str) -> bool:
         try:
             return self.get(path).status_code == 200
         except httpx.TransportError:
             return False
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-        """Wait for a condition; fails at once when the server ends, which is never waited for with this."""
+        """Wait for a condition. Fails at once if the server ends."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{self.tail()}"
@@ -74,7 +62,7 @@ class RunningServer:
             time.sleep(0.1)
 
     def gauge(self, name: str) -> float:
-        """Sum of the samples of one metric."""
+        """The sum of the samples of one metric."""
         samples = [
             line for line in self.get("/metrics").text.splitlines() if line.startswith((f"{name}{{", f"{name} "))
         ]
@@ -85,45 +73,25 @@ class RunningServer:
         found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
         return found
 
-    def tail(self, characters: int = 6000) -> str:
-        return self.log.read_text(errors="replace")[-characters:]
-
-    def leave(self, body: bytes, until: Callable[[], bool], *, missing: int = 0, key: str = "") -> None:
-        """Post a chat completion, its last bytes missing if so wished, and close the connection once it is time."""
+    def disconnect(self, body: bytes, when: Callable[[], bool], *, missing: int = 0, key: str = "") -> None:
+        """Post a chat completion without its last `missing` bytes, and close the connection once `when` holds."""
         host, port = self.url.removeprefix("http://").split(":")
         lines = ["POST /v1/chat/completions HTTP/1.1", f"Host: {host}", "Content-Type: application/json"]
         lines += [f"X-Api-Key: {key}", f"Content-Length: {len(body)}", "", ""]
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall("\r\n".join(lines).encode() + body[: len(body) - missing])
-            self.wait_until(until, seconds=20)
+            self.wait_until(when, seconds=20)
 
 
 @contextmanager
 def serving(log: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
-    """Start `tenuto serve` with the built-in model on a free port; in the end, nothing of it is left running."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    command = [sys.executable, "-m", "tenuto", "serve", "--port", str(port), *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-            env={**os.environ, **(environment or {})},
-        )
-    try:
-        yield RunningServer(f"http://127.0.0.1:{port}", process, log)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(STOP_SECONDS)
+    """Start `tenuto serve`, by default with the built-in model, on a free port; at the end, kill its whole group."""
+    with launched([*TENUTO_SERVE, *options], log, environment=environment, stop_seconds=0) as server:
+        yield RunningServer(server.url, server.process, server.log, server.started)
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run; what has ended and was not yet waited for by anybody counts as ended."""
+    """The processes that still run; one that has ended but was not waited for counts as ended."""
     return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 

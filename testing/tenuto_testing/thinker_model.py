@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from tests.decoding.conftest import make_tokenizer
+from .byte_tokenizer import make_tokenizer
 
 NAME = "thinker"
 THINKER_OPTIONS = (

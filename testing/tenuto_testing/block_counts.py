@@ -22,7 +22,7 @@ class Block:
     most: int
 
 
-def blocks_of(case: Case, ids: Ids) -> list[Block]:
+def blocks_in(case: Case, ids: Ids) -> list[Block]:
     """The blocks of thinking in a reply to the case."""
     form = case.family.form
     found: list[Block] = []
@@ -36,30 +36,30 @@ def blocks_of(case: Case, ids: Ids) -> list[Block]:
         spelt = _ends_in(stretch, form.end)
         closing = len(form.end) if spelt else int(token in form.also_ends)
         if closing:
-            block = _block(case, stretch[: len(stretch) - closing], (0, len(case.wish.cap_text)))
+            block = _block(case, stretch[: len(stretch) - closing], (0, len(case.budget.cap_text)))
             found.append(Block(block.least, block.most + (_until_again(form.end, ids[at:]) if spelt else 0)))
             inside, stretch = False, []
     if inside:
         cut = next((size for size in range(len(form.end) - 1, 0, -1) if _ends_in(stretch, form.end[:size])), 0)
-        block = _block(case, stretch[: len(stretch) - cut], range(len(case.wish.cap_text) + 1))
+        block = _block(case, stretch[: len(stretch) - cut], range(len(case.budget.cap_text) + 1))
         found.append(Block(block.least, block.most + cut))
     return found
 
 
-def keeps_its_cap(case: Case, ids: Ids, told: int) -> bool:
+def respects_cap(case: Case, ids: Ids, told: int) -> bool:
     """Whether the thinking is within the cap, and as much as was told."""
-    blocks, cap = blocks_of(case, ids), case.wish.cap
+    blocks, cap = blocks_in(case, ids), case.budget.cap
     least, most = sum(block.least for block in blocks), sum(block.most for block in blocks)
     if not least <= told <= most:
         return False
     if cap is None:
         return True
-    return all(block.least <= cap for block in blocks) if case.wish.per_block else max(least, told) <= cap
+    return all(block.least <= cap for block in blocks) if case.budget.per_block else max(least, told) <= cap
 
 
 def _block(case: Case, thought: list[int], of_cap_text: Iterable[int]) -> Block:
     """A block from its tokens; `of_cap_text` says how many tokens of the cap text may stand at its end."""
-    newline, cap_text = case.family.form.newline, case.wish.cap_text
+    newline, cap_text = case.family.form.newline, case.budget.cap_text
     closed = bool(newline) and any(_ends_in(thought, (*newline, *cap_text[:size])) for size in of_cap_text)
     return Block(len(thought) - closed, len(thought))
 

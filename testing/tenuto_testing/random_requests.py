@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.integration.by_hand import ByHand
-from tests.integration.running_server import MODEL
-from tests.integration.talk import Talk, check
+from .collected_reply import CollectedReply, check_reports
+from .reply_counter import ReplyCounter
+from .servers import MODEL
 
 CHAT = "/v1/chat/completions"
 LONGEST_LINE = 1 << 20
@@ -89,7 +89,7 @@ def outcomes(metrics: str) -> Counter[str]:
     return Counter({outcome: int(float(count)) for outcome, count in line.findall(metrics)})
 
 
-def ask(question: str, **more: Any) -> dict[str, Any]:
+def chat_body(question: str, **more: Any) -> dict[str, Any]:
     return {"model": MODEL, "messages": [{"role": "user", "content": question}], **more}
 
 
@@ -107,7 +107,7 @@ def random_budget(rng: random.Random) -> dict[str, Any]:
     return budget
 
 
-def random_order(rng: random.Random) -> dict[str, Any]:
+def random_steering(rng: random.Random) -> dict[str, Any]:
     """What a running reply is told; it may be too much."""
     until = rng.choice([None, 0, 30, 60, 150, 10_000])
     return {"action": "answer_now"} if until is None else {"action": "think_until", "min_thinking_tokens": until}
@@ -123,12 +123,12 @@ class RandomRequests:
         choices, tokens: in all replies that were checked.
     """
 
-    def __init__(self, url: str, questions: Sequence[str], by_hand: ByHand) -> None:
+    def __init__(self, url: str, questions: Sequence[str], counter: ReplyCounter) -> None:
         self.endings: Counter[str] = Counter()
         self.unseen = 0
         self.orders: Counter[str] = Counter()
         self.choices = self.tokens = 0
-        self._url, self._questions, self._by_hand = url, questions, by_hand
+        self._url, self._questions, self._by_hand = url, questions, counter
 
     async def one(self, seed: int) -> None:
         """A request from its first byte to whatever end it comes to; the same one for the same seed.
@@ -162,7 +162,7 @@ class RandomRequests:
         draw: dict[str, Any] = rng.choice(
             [{"temperature": 0, "n": 1}, {"temperature": 1.0, "n": 1}, {"temperature": 1.0, "n": 2}]
         )
-        body = ask(rng.choice(self._questions), stream=rng.random() < 0.5, return_token_ids=True, **draw)
+        body = chat_body(rng.choice(self._questions), stream=rng.random() < 0.5, return_token_ids=True, **draw)
         body |= random_budget(rng) | {"max_tokens": rng.choice([60, 80])}
         steered = rng.random() < 0.15
         if steered:
@@ -185,8 +185,8 @@ class RandomRequests:
         connection.cut()
         return False
 
-    async def _read(self, connection: Connection, is_stream: bool, orders: random.Random | None) -> Talk:
-        talk = Talk()
+    async def _read(self, connection: Connection, is_stream: bool, orders: random.Random | None) -> CollectedReply:
+        talk = CollectedReply()
         if not is_stream:
             talk.take(json.loads(await connection.content()))
             return talk
@@ -194,10 +194,10 @@ class RandomRequests:
             assert "error" not in event, event
             talk.take(event)
             if orders is not None and orders.random() < 0.03:
-                await self._steer(talk, random_order(orders))
+                await self._steer(talk, random_steering(orders))
         return talk
 
-    async def _steer(self, talk: Talk, order: dict[str, Any]) -> None:
+    async def _steer(self, talk: CollectedReply, order: dict[str, Any]) -> None:
         async with connected(self._url) as connection:
             await connection.post(f"/v1/requests/{talk.id}/thinking", order)
             status = await connection.status()
@@ -208,9 +208,9 @@ class RandomRequests:
             talk.steered.append(json.loads(content))
             self.orders["applied"] += sum(bool(choice["applied"]) for choice in talk.steered[-1]["choices"])
 
-    def _check(self, body: dict[str, Any], talk: Talk) -> None:
+    def _check(self, body: dict[str, Any], talk: CollectedReply) -> None:
         assert set(talk.thinking) == set(range(body["n"])), f"{body} {talk}"
-        check(self._by_hand, talk)
+        check_reports(self._by_hand, talk)
         tokens = sum(map(len, talk.ids.values()))
         assert talk.usage["completion_tokens"] == tokens, f"{tokens} ids: {body} {talk}"
         self.choices += len(talk.ids)

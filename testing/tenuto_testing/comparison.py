@@ -58,7 +58,7 @@ class Compared:
         return is_tie(engine, self.case.prompt, self.ids, tuple(self.procedure.text))
 
     def __str__(self) -> str:
-        return f"{self.case.asked} after {self.case.prompt} ({self.case.where})"
+        return f"{self.case.fields} after {self.case.prompt} ({self.case.where})"
 
 
 def compare(engine: Engine, family: Family, cases: Sequence[Case]) -> Outcome:
@@ -68,7 +68,7 @@ def compare(engine: Engine, family: Family, cases: Sequence[Case]) -> Outcome:
         AssertionError: naming the first case that differs.
     """
     ties, events = 0, Counter[str]()
-    for number, each in enumerate(both_ways(engine, family, cases)):
+    for number, each in enumerate(run_both_ways(engine, family, cases)):
         events += each.procedure.events
         if not each.is_equal and each.is_tie(engine):
             ties += 1
@@ -79,7 +79,7 @@ def compare(engine: Engine, family: Family, cases: Sequence[Case]) -> Outcome:
     return Outcome(len(cases) - ties, ties, events)
 
 
-def both_ways(engine: Engine, family: Family, cases: Sequence[Case]) -> list[Compared]:
+def run_both_ways(engine: Engine, family: Family, cases: Sequence[Case]) -> list[Compared]:
     """The cases as stop-append-resume, side by side, and then in one pass, in one batch."""
     procedures = [case.procedure() for case in cases]
     carry_out(engine.llm, procedures)
@@ -96,7 +96,7 @@ def one_pass(engine: Engine, family: Family, cases: Sequence[Case]) -> list[tupl
     names = [uuid.uuid4().hex for _ in cases]  # the processor remembers requests of former tests for a while
     parameters = [
         SamplingParams(
-            temperature=0, max_tokens=case.limit, detokenize=False, extra_args={**case.asked, REQUEST_KEY: name}
+            temperature=0, max_tokens=case.limit, detokenize=False, extra_args={**case.fields, REQUEST_KEY: name}
         )
         for name, case in zip(names, cases, strict=True)
     ]
@@ -111,7 +111,7 @@ def account(engine: Engine, family: Family, case: Case, ids: Ids, request: str) 
     ((taken, fires, _),) = engine.processor.report(request)
     assert tuple(taken) == ids[: len(taken)]
     assert len(taken) >= len(ids) - 1
-    plan = compile_plan(ThinkingBudget.from_mapping(case.asked), family.markers, engine.llm.get_tokenizer())
+    plan = compile_plan(ThinkingBudget.from_mapping(case.fields), family.markers, engine.llm.get_tokenizer())
     automaton = ThinkingAutomaton.after(plan, case.prompt)
     for place, token in enumerate(ids):
         automaton.advance(token, place in fires)

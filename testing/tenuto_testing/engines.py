@@ -98,7 +98,7 @@ class Engines:
 
 
 @contextmanager
-def in_this_process() -> Iterator[Engines]:
+def in_process_engines() -> Iterator[Engines]:
     """A place for engines that leaves the process as it was: vLLM changes its environment and torch's settings."""
     environment = dict(os.environ)
     set_threads, threads = torch.set_num_threads, torch.get_num_threads()

@@ -23,7 +23,7 @@ from .random_model import (
     roles,
     text_of,
 )
-from .reference import Format, Procedure, Where, Wish
+from .reference import Format, Procedure, ReferenceBudget, Where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +72,17 @@ class Family:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A prompt and a budget: `asked` is the budget as in `extra_args`, `wish` the same as ids."""
+    """A prompt and a budget: `fields` is the budget as in `extra_args`, `budget` the same as ids."""
 
     family: Family
     prompt: Ids
     where: Where
     limit: int
-    asked: dict[str, Any]
-    wish: Wish
+    fields: dict[str, Any]
+    budget: ReferenceBudget
 
     def procedure(self) -> Procedure:
-        return Procedure(self.family.form, self.wish, self.prompt, self.where, self.limit)
+        return Procedure(self.family.form, self.budget, self.prompt, self.where, self.limit)
 
 
 @cache
@@ -176,8 +176,8 @@ def _family(
 
 def _draw_case(family: Family, chance: random.Random) -> Case:
     prompt, where = _draw_prompt(family, chance)
-    asked, wish = _draw_budget(family, chance)
-    return Case(family=family, prompt=prompt, where=where, limit=chance.randint(20, 110), asked=asked, wish=wish)
+    fields, budget = _draw_budget(family, chance)
+    return Case(family=family, prompt=prompt, where=where, limit=chance.randint(20, 110), fields=fields, budget=budget)
 
 
 def _draw_prompt(family: Family, chance: random.Random) -> tuple[Ids, Where]:
@@ -198,7 +198,7 @@ def _draw_prompt(family: Family, chance: random.Random) -> tuple[Ids, Where]:
     return (*text, *start, *thought, *end), "answer"
 
 
-def _draw_budget(family: Family, chance: random.Random) -> tuple[dict[str, Any], Wish]:
+def _draw_budget(family: Family, chance: random.Random) -> tuple[dict[str, Any], ReferenceBudget]:
     cap = chance.choice((None, 0, 1, 2, chance.randint(3, 9), chance.randint(3, 9), chance.randint(10, 30), 60))
     floor = min(chance.choice((0, 0, 0, chance.randint(1, 8), chance.randint(9, 50))), 50 if cap is None else cap)
     waits = chance.choice((0, 0, 1, 2, 3, 4, 5, 6))
@@ -206,7 +206,7 @@ def _draw_budget(family: Family, chance: random.Random) -> tuple[dict[str, Any],
     per_block = chance.random() < 0.25
     texts = _draw_waits(family, chance)
     cap_text = _draw_text(family, chance, chance.randint(0, 6)) if chance.random() < 0.4 else None
-    asked: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "max_thinking_tokens": cap,
         "min_thinking_tokens": floor,
         "num_waits": waits,
@@ -215,7 +215,7 @@ def _draw_budget(family: Family, chance: random.Random) -> tuple[dict[str, Any],
         "wait_text": None if texts is None else _wire(family.words, texts, chance),
         "cap_text": None if cap_text is None else family.words.text(cap_text),
     }
-    wish = Wish(
+    budget = ReferenceBudget(
         cap=cap,
         floor=floor,
         waits=waits,
@@ -224,7 +224,7 @@ def _draw_budget(family: Family, chance: random.Random) -> tuple[dict[str, Any],
         landing=landing,
         per_block=per_block,
     )
-    return asked, wish
+    return fields, budget
 
 
 def _draw_waits(family: Family, chance: random.Random) -> tuple[Ids, ...] | None:

@@ -1,11 +1,11 @@
 import pytest
 
-from tests.integration.by_hand import ByHand
+from tenuto_testing.reply_counter import ReplyCounter
 
 
 @pytest.fixture(scope="module")
-def by_hand() -> ByHand:
-    return ByHand()
+def counter() -> ReplyCounter:
+    return ReplyCounter()
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,6 @@ def by_hand() -> ByHand:
     ],
 )
 def test_thinking_is_what_stands_between_the_markers_however_the_reply_ends(
-    by_hand: ByHand, reply: str, tokens: str
+    counter: ReplyCounter, reply: str, tokens: str
 ) -> None:
-    assert by_hand.count_all(by_hand.encode(reply), None) == len(by_hand.encode(tokens))
+    assert counter.count_all(counter.encode(reply), None) == len(counter.encode(tokens))

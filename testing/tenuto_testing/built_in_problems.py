@@ -12,7 +12,7 @@ from tenuto_decoding import FAMILIES
 
 from .cases import Case, Family, Words
 from .random_model import Ids
-from .reference import Format, Wish
+from .reference import Format, ReferenceBudget
 
 FOLDER = Path(__file__).parents[2] / "server/tenuto_server/s1_tiny"
 TEXTS = ("Wait", ["Hmm", "Wait"], "\nWait", "Wait, again", "")
@@ -76,12 +76,14 @@ def _draw(prompt: Ids, chance: random.Random) -> Case:
     cap = chance.choice((None, 0, 1, 7, chance.randint(8, 100), chance.randint(8, 100)))
     floor = min(chance.choice((0, 0, 5, 60)), 60 if cap is None else cap)
     waits, texts = chance.choice((0, 1, 2, 4, 6)), chance.choice(TEXTS)
-    asked = {
+    fields = {
         "max_thinking_tokens": cap,
         "min_thinking_tokens": floor,
         "num_waits": waits,
         "wait_text": texts,
     }
     written = tuple(_ids(text) for text in ([texts] if isinstance(texts, str) else texts))
-    wish = Wish(cap=cap, floor=floor, waits=waits, texts=written)
-    return Case(family=built_in(), prompt=prompt, where="before", limit=chance.randint(40, 180), asked=asked, wish=wish)
+    budget = ReferenceBudget(cap=cap, floor=floor, waits=waits, texts=written)
+    return Case(
+        family=built_in(), prompt=prompt, where="before", limit=chance.randint(40, 180), fields=fields, budget=budget
+    )

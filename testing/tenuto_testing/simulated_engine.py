@@ -20,7 +20,7 @@ from tenuto_decoding.gpu.slots import BudgetSlots, Rows, Snapshot, Tiles
 from tenuto_decoding.prompt import Phase
 from tenuto_decoding.worker_messages import MAX_STEERS
 
-from .stories import MARKS, TEXT, UNKNOWN, VOCABULARY, Story
+from .simulated_requests import MARKS, TEXT, UNKNOWN, VOCABULARY, Story
 
 LONGEST = 512
 MAX_DRAFTS = 4

@@ -12,7 +12,7 @@ import torch
 from .random_model import Ids, core
 from .reference import Format
 
-Law = Mapping[Ids, float]
+Distribution = Mapping[Ids, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def next_tokens(texts: Sequence[Ids], form: Format) -> torch.Tensor:
     return logits
 
 
-def drawn(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def sampling_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """Probabilities of the next token: temperature, then the `top_k` likeliest, then as many as make up `top_p`."""
     z = logits / sampling.temperature
     if sampling.top_k:
@@ -46,19 +46,19 @@ def drawn(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return kept / kept.sum(1, keepdim=True)
 
 
-def resumed(prompt: Ids, form: Format, wait: Ids, sampling: Sampling) -> Law:
+def resumed_distribution(prompt: Ids, form: Format, wait: Ids, sampling: Sampling) -> Distribution:
     """Probabilities of the beginnings of a reply, within thinking, where the first attempt to stop is replaced.
 
     They are one token longer than the wait text: a second attempt can only come last.
     """
     length = len(wait) + 1
     open_texts: dict[tuple[Ids, bool], float] = {((), True): 1.0}
-    law: dict[Ids, float] = {}
+    exact: dict[Ids, float] = {}
     while open_texts:
         size = min(len(text) for text, _ in open_texts)
         batch = {key: chance for key, chance in open_texts.items() if len(key[0]) == size}
         open_texts = {key: chance for key, chance in open_texts.items() if key not in batch}
-        chances = drawn(next_tokens([prompt + text for text, _ in batch], form), sampling)
+        chances = sampling_probabilities(next_tokens([prompt + text for text, _ in batch], form), sampling)
         for ((text, waits), chance), row in zip(batch.items(), chances.tolist(), strict=True):
             for token, own in enumerate(row):
                 if own == 0.0:
@@ -66,26 +66,26 @@ def resumed(prompt: Ids, form: Format, wait: Ids, sampling: Sampling) -> Law:
                 stops = token in form.interruptions
                 longer = text + (wait if stops and waits else form.end if token in form.stops else (token,))
                 if len(longer) >= length:
-                    law[longer[:length]] = law.get(longer[:length], 0.0) + chance * own
+                    exact[longer[:length]] = exact.get(longer[:length], 0.0) + chance * own
                 else:
                     key = (longer, waits and not stops)
                     open_texts[key] = open_texts.get(key, 0.0) + chance * own
-    return law
+    return exact
 
 
-def redirected_first(prompt: Ids, form: Format, wait: Ids, sampling: Sampling) -> Law:
+def redirected_before_filters(prompt: Ids, form: Format, wait: Ids, sampling: Sampling) -> Distribution:
     """Probabilities of the first token, if the stop tokens were replaced before the filters instead of after them."""
     logits = next_tokens([prompt], form) / sampling.temperature
     sources = list(form.interruptions)
     logits[:, wait[0]] = logits[:, [*sources, wait[0]]].logsumexp(1)
     logits[:, sources] = -torch.inf
-    chances = drawn(logits, Sampling(1.0, sampling.top_p, sampling.top_k))[0].tolist()
+    chances = sampling_probabilities(logits, Sampling(1.0, sampling.top_p, sampling.top_k))[0].tolist()
     return {(token,): chance for token, chance in enumerate(chances) if chance}
 
 
-def first_token(law: Law) -> Law:
-    """The law of the first token alone."""
+def first_token(exact: Distribution) -> Distribution:
+    """The exact of the first token alone."""
     chances: dict[Ids, float] = {}
-    for text, chance in law.items():
+    for text, chance in exact.items():
         chances[text[:1]] = chances.get(text[:1], 0.0) + chance
     return chances

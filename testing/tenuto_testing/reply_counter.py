@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from transformers import AutoTokenizer
 
-from tests.integration.running_server import MODEL_FOLDER
+from .servers import MODEL_FOLDER
 
 
-class ByHand:
+class ReplyCounter:
     """Counts thinking the plain way: the tokens between the two markers, as they stand in the reply."""
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ReferenceBudget:
     """A budget, as ids. `waits` attempts are replaced whatever the count; `texts` are appended in turn."""
 
     cap: int | None = None
@@ -72,7 +72,7 @@ class Wish:
     per_block: bool = False
 
 
-class Ask(NamedTuple):
+class Call(NamedTuple):
     """One call of `generate`: up to `length` tokens after `prompt`, up to the first of `stops`, none of `never`."""
 
     prompt: Ids
@@ -81,8 +81,8 @@ class Ask(NamedTuple):
     never: Ids
 
 
-Steps = Generator[Ask, Sequence[int], None]
-Stretch = Generator[Ask, Sequence[int], bool]  # returns whether thinking comes next
+Steps = Generator[Call, Sequence[int], None]
+Stretch = Generator[Call, Sequence[int], bool]  # returns whether thinking comes next
 
 
 class Procedure:
@@ -96,9 +96,9 @@ class Procedure:
         events: what happened how often, to see that cases cover what they should.
     """
 
-    def __init__(self, form: Format, wish: Wish, prompt: Ids, where: Where, limit: int) -> None:
+    def __init__(self, form: Format, budget: ReferenceBudget, prompt: Ids, where: Where, limit: int) -> None:
         self.form = form
-        self.wish = wish
+        self.budget = budget
         self.prompt = prompt
         self.where = where
         self.limit = limit
@@ -127,7 +127,7 @@ class Procedure:
     @property
     def _closing_at(self) -> int | None:
         """Count at which the cap begins to close; a cap text that the cap has no room for is left out."""
-        cap, length = self.wish.cap, len(self.wish.cap_text)
+        cap, length = self.budget.cap, len(self.budget.cap_text)
         return None if cap is None else cap - length if length <= cap else cap
 
     @property
@@ -137,21 +137,21 @@ class Procedure:
     @property
     def _barred(self) -> bool:
         """Whether thinking must not be opened (again)."""
-        if self.wish.cap is None or self.wish.cap == 0 or self.wish.per_block:
-            return self.wish.cap == 0
+        if self.budget.cap is None or self.budget.cap == 0 or self.budget.per_block:
+            return self.budget.cap == 0
         return self.ended == "cap" or self._spent >= (self._closing_at or 0)
 
     def _begin(self) -> bool:
         """Append what stands at the very beginning; whether the reply then thinks."""
-        form, wish = self.form, self.wish
+        form, budget = self.form, self.budget
         if self.where != "before":
             return self.where == "thinking"
-        if form.opens and wish.cap == 0:
+        if form.opens and budget.cap == 0:
             self.ended = "cap"
             self._append(form.end)
             self._stretch = len(self.text)
             self._append(form.prefix)
-        elif (form.opens or wish.floor or wish.waits) and wish.cap != 0:
+        elif (form.opens or budget.floor or budget.waits) and budget.cap != 0:
             self.events["opened by force"] += 1
             return self._append(form.start)
         return False
@@ -161,7 +161,7 @@ class Procedure:
         form = self.form
         while self._room and not self._over:
             never = form.start[:1] if self._barred and not form.spelt_start else ()
-            written = yield self._ask(self._room, never=never)
+            written = yield self._call(self._room, never=never)
             place = self._first_end_of(form.start, written)
             if place is None:
                 self._take_all(written)
@@ -173,20 +173,20 @@ class Procedure:
             else:
                 self.text += written[: place - 1]
                 self.events["kept from opening"] += 1
-                self._take_all((yield self._ask(1, never=form.start[-1:])))
+                self._take_all((yield self._call(1, never=form.start[-1:])))
         return False
 
     def _think(self) -> Stretch:
         """Inside thinking: generate, and see to every attempt to stop, until it has ended. Returns False: it has."""
         self._stretch = len(self.text)
-        if self.wish.per_block:
+        if self.budget.per_block:
             self._counted, self._waited = self.count, self.waits
         while self._room:
             left = None if self._closing_at is None else self._closing_at - self._spent
             if left is not None and (left <= 0 or self._landed):
                 self._close()
                 return False
-            written = yield self._ask(self._room if left is None else min(left, self._room), self.form.interruptions)
+            written = yield self._call(self._room if left is None else min(left, self._room), self.form.interruptions)
             for token in written:
                 if token in self.form.interruptions or self._completes_end(token):
                     if not self._goes_on:
@@ -203,13 +203,13 @@ class Procedure:
     def _goes_on(self) -> bool:
         """Whether an attempt to stop is replaced here."""
         spent = self._spent - self._spelt  # ended here, the ids of the marker would be no thinking
-        return spent < self.wish.floor or self.waits - self._waited < self.wish.waits
+        return spent < self.budget.floor or self.waits - self._waited < self.budget.waits
 
     def _wait(self, token: int) -> Steps:
         """In place of the token that stops: append a wait text, or where that is empty only mask the token."""
-        self.events["wait for the floor" if self.waits - self._waited >= self.wish.waits else "wait"] += 1
+        self.events["wait for the floor" if self.waits - self._waited >= self.budget.waits else "wait"] += 1
         self.events["wait for a stop token" if token in self.form.stops else "wait for a marker"] += 1
-        text = self.wish.texts[self.waits % len(self.wish.texts)]
+        text = self.budget.texts[self.waits % len(self.budget.texts)]
         self.waits += 1
         for appended, later in enumerate(text, 1):
             self._ponder(later)
@@ -220,7 +220,7 @@ class Procedure:
         if not text:
             self.events["suppressed"] += 1
             last = self.form.end[-1:] if self._spelt == len(self.form.end) - 1 else ()
-            for drawn in (yield self._ask(1, never=self.form.interruptions + last)):
+            for drawn in (yield self._call(1, never=self.form.interruptions + last)):
                 self._ponder(drawn)
 
     def _end(self, token: int) -> None:
@@ -238,11 +238,11 @@ class Procedure:
 
     def _close(self) -> None:
         """The cap's end."""
-        form, cap_text = self.form, self.wish.cap_text
+        form, cap_text = self.form, self.budget.cap_text
         self.events["landed" if self._landed and self._spent != self._closing_at else "capped"] += 1
         if (*self.prompt, *self.text)[-1] not in form.line_ends:
             self._append(form.newline)
-        if self._spent + len(cap_text) <= (self.wish.cap or 0):
+        if self._spent + len(cap_text) <= (self.budget.cap or 0):
             for token in cap_text[: self._room]:
                 self._ponder(token)
         if self._append(form.end):
@@ -274,7 +274,12 @@ class Procedure:
     def _landed(self) -> bool:
         """Whether the thinking, near its cap and not below its floor, has just completed a sentence or a line."""
         at, spent = self._closing_at, self._spent
-        if at is None or spent <= at - self.wish.landing or spent < self.wish.floor or len(self.text) == self._stretch:
+        if (
+            at is None
+            or spent <= at - self.budget.landing
+            or spent < self.budget.floor
+            or len(self.text) == self._stretch
+        ):
             return False
         return self.text[-1] in self.form.landings
 
@@ -292,8 +297,8 @@ class Procedure:
         self.text += written
         self._over = self._over or (bool(written) and written[-1] in self.form.finish)
 
-    def _ask(self, length: int, stops: Ids = (), never: Ids = ()) -> Ask:
-        return Ask((*self.prompt, *self.text), length, stops, self.form.unknown + never)
+    def _call(self, length: int, stops: Ids = (), never: Ids = ()) -> Call:
+        return Call((*self.prompt, *self.text), length, stops, self.form.unknown + never)
 
 
 def carry_out(llm: LLM, procedures: Sequence[Procedure], **sampling: Any) -> int:
@@ -303,30 +308,30 @@ def carry_out(llm: LLM, procedures: Sequence[Procedure], **sampling: Any) -> int
         How many rounds of `generate` calls the longest one took.
     """
     running = {index: procedure.steps() for index, procedure in enumerate(procedures)}
-    asks = {index: ask for index, steps in running.items() if (ask := next(steps, None)) is not None}
+    calls = {index: call for index, steps in running.items() if (call := next(steps, None)) is not None}
     rounds = 0
-    while asks:
+    while calls:
         rounds += 1
         answers = llm.generate(
-            [{"prompt_token_ids": list(ask.prompt)} for ask in asks.values()],
-            [_parameters(ask, sampling) for ask in asks.values()],
+            [{"prompt_token_ids": list(call.prompt)} for call in calls.values()],
+            [_parameters(call, sampling) for call in calls.values()],
             use_tqdm=False,
         )
         following = {}
-        for index, answer in zip(asks, answers, strict=True):
+        for index, answer in zip(calls, answers, strict=True):
             try:
                 following[index] = running[index].send(answer.outputs[0].token_ids)
             except StopIteration:
                 continue
-        asks = following
+        calls = following
     return rounds
 
 
-def _parameters(ask: Ask, sampling: dict[str, Any]) -> SamplingParams:
+def _parameters(call: Call, sampling: dict[str, Any]) -> SamplingParams:
     return SamplingParams(
         **{"temperature": 0.0, **sampling},
-        max_tokens=ask.length,
-        stop_token_ids=list(ask.stops),
-        logit_bias=dict.fromkeys(ask.never, BARRED) or None,
+        max_tokens=call.length,
+        stop_token_ids=list(call.stops),
+        logit_bias=dict.fromkeys(call.never, BARRED) or None,
         detokenize=False,
     )
