@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     run_parser = actions.add_parser("run", help=text, description=text.capitalize() + ".")
     run_parser.add_argument("--url", required=True, help="URL of the server, for example http://127.0.0.1:8000")
     run_parser.add_argument(
-        "--problems", type=Path, required=True, help='JSON lines file, one {"question": ..., "answer": ...} a line'
+        "--problems", type=Path, required=True, help='JSON lines file, one {"question": ..., "answer": ...} per line'
     )
     add_common(run_parser, waits=(), caps=())
     run_parser.add_argument("--model", help="model to use (default: the only model of the server)")

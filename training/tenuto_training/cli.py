@@ -12,7 +12,7 @@ from tenuto_training.tiny.settings import TrainingSettings, default_output
 HELP = {
     "seed": "seed of the weights and of the examples",
     "steps": "optimizer steps",
-    "batch_size": "examples in each step",
+    "batch_size": "examples per step",
     "threads": "PyTorch threads; another number gives slightly different weights",
     "problems": "held-out problems to evaluate on and to write to problems.jsonl",
 }

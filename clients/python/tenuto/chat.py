@@ -119,7 +119,7 @@ def parse_cap(text: str) -> Cap:
 
 
 def command(argv: Sequence[str]) -> int:
-    """Chat with a server in the terminal and watch the model think."""
+    """Chat with a server in the terminal and see the model's thinking."""
     arguments = parser().parse_args(argv)
     budget = ChatBudget(arguments.max_thinking_tokens, arguments.min_thinking_tokens, arguments.num_waits)
     terminal = Terminal(sys.stdout, os.environ, arguments.hide_thinking)
@@ -170,8 +170,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="tenuto chat",
         description=command.__doc__,
-        epilog="In the chat, /help lists the commands that change the budget. Input may also come from a pipe, one "
-        "question a line.",
+        epilog="In the chat, /help lists the commands that change the budget. Questions can also come from a "
+        "pipe, one per line.",
     )
     options.add_argument("--url", default=DEFAULT_URL, help="URL of the server (default: %(default)s)")
     options.add_argument("--model", help="model to use (default: the only model of the server)")
