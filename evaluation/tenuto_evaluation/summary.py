@@ -8,8 +8,8 @@ from typing import Any
 
 from tenuto_evaluation.errors import ServerFailed
 from tenuto_evaluation.methods import Method
-from tenuto_evaluation.metrics import Point, TokenRange, control, performance, scaling, wilson_interval
 from tenuto_evaluation.runner import ProblemResult
+from tenuto_evaluation.scaling_metrics import Point, TokenRange, control, performance, scaling, wilson_interval
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from tenuto_evaluation.metrics import Point, TokenRange, control, performance, scaling, wilson_interval
+from tenuto_evaluation.scaling_metrics import Point, TokenRange, control, performance, scaling, wilson_interval
 
 
 @dataclass(frozen=True)
