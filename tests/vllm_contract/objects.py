@@ -1,0 +1,130 @@
+"""What we rely on and reach through an object, so that it cannot be read from our imports, calls and subclasses."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Relied:
+    """One attribute, method or function.
+
+    Attributes:
+        path: `module:Name` or `module:Class.member`.
+        why: what we do with it.
+        call: the arguments we pass, as a call of the name; empty for what is only read.
+    """
+
+    path: str
+    why: str
+    call: str = ""
+
+
+_ENGINE = "vllm.v1.engine"
+_OPENAI = "vllm.entrypoints.openai"
+_WORKER = "vllm.v1.worker"
+
+RELIED = (
+    # The engine.
+    Relied(
+        f"{_ENGINE}.core_client:AsyncMPClient.call_utility_all_async",
+        "worker methods are called on every engine, with data parallelism too",
+        "call_utility_all_async('collective_rpc', method, None, arguments, None)",
+    ),
+    Relied(
+        f"{_ENGINE}.core:EngineCore.collective_rpc",
+        "the utility that the call above names",
+        "collective_rpc(method, None, arguments, None)",
+    ),
+    Relied(
+        f"{_ENGINE}.async_llm:AsyncLLM.pause_generation",
+        "cuts replies that outlast the drain",
+        "pause_generation(mode='abort', clear_cache=False)",
+    ),
+    Relied(f"{_ENGINE}.async_llm:AsyncLLM.errored", "the server ends with its engine"),
+    Relied(f"{_ENGINE}.async_llm:AsyncLLM.do_log_stats", "the engine's figures in the log", "do_log_stats()"),
+    Relied(f"{_ENGINE}.async_llm:AsyncLLM.get_supported_tasks", "for init_app_state", "get_supported_tasks()"),
+    Relied(f"{_ENGINE}.async_llm:AsyncLLM.shutdown", "ends the engine's processes in order", "shutdown(seconds)"),
+    Relied(f"{_ENGINE}.async_llm:AsyncLLM.output_handler", "None until the first request: see stop strings"),
+    Relied(f"{_ENGINE}.input_processor:InputProcessor.generation_config_fields", "the model's own stop ids"),
+    Relied("vllm.renderers:BaseRenderer.get_eos_token_id", "the model's own stop ids", "get_eos_token_id()"),
+    Relied(
+        "vllm.sampling_params:SamplingParams.update_from_generation_config",
+        "puts the model's own stop ids in before the plan is compiled",
+        "update_from_generation_config(fields, eos)",
+    ),
+    Relied("vllm.sampling_params:SamplingParams.all_stop_token_ids", "what may end a reply ends thinking too"),
+    Relied("vllm.sampling_params:SamplingParams.thinking_token_budget", "vLLM's own budget, refused next to ours"),
+    Relied("vllm.sampling_params:SamplingParams.extra_args", "carries the budget to the workers"),
+    Relied("vllm.sampling_params:SamplingParams.clone", "requests keep their own parameters", "clone()"),
+    # The output processor and its detokenizers: stop strings end the answer, never the thinking.
+    Relied(f"{_ENGINE}.output_processor:OutputProcessor.request_states", "the state of a request, by its id"),
+    Relied(f"{_ENGINE}.output_processor:RequestState.detokenizer", "is wrapped for requests with stop strings"),
+    Relied(f"{_ENGINE}.detokenizer:BaseIncrementalDetokenizer.min_tokens", "below it no stop string is searched"),
+    Relied(
+        f"{_ENGINE}.detokenizer:BaseIncrementalDetokenizer.update",
+        "the wrapped detokenizer takes the tokens one by one",
+        "update([token], stop_terminated)",
+    ),
+    # The configuration.
+    Relied("vllm.config:VllmConfig.additional_config", "carries the markers to the workers"),
+    Relied("vllm.config:VllmConfig.use_v2_model_runner", "which adapter the engine needs"),
+    Relied("vllm.config:VllmConfig.structured_outputs_config", "the reasoning parser"),
+    Relied("vllm.config:StructuredOutputsConfig.reasoning_parser", "ours is the default"),
+    Relied("vllm.config:StructuredOutputsConfig.reasoning_parser_plugin", "the module with our parser"),
+    Relied("vllm.config:StructuredOutputsConfig.enable_in_reasoning", "a grammar over the thinking rules out a budget"),
+    Relied("vllm.config:ModelConfig.logits_processors", "our processor is added to it"),
+    Relied("vllm.config:ModelConfig.get_vocab_size", "rows of logits", "get_vocab_size()"),
+    Relied("vllm.config:ModelConfig.max_model_len", "the context that a budget has to fit into"),
+    Relied("vllm.config:ModelConfig.is_diffusion", "refused on the V2 runner"),
+    Relied("vllm.config:ParallelConfig.worker_extension_cls", "our worker extension"),
+    Relied("vllm.config:ParallelConfig.data_parallel_size", "the server's capacity"),
+    Relied("vllm.config:SchedulerConfig.max_num_seqs", "the server's capacity"),
+    Relied("vllm.config:SpeculativeConfig.num_speculative_tokens", "bounded on the V2 runner"),
+    # Serving objects.
+    Relied(
+        f"{_OPENAI}.chat_completion.serving:OpenAIServingChat.create_chat_completion",
+        "the route's work",
+        "create_chat_completion(request, raw_request)",
+    ),
+    Relied(
+        f"{_OPENAI}.chat_completion.batch_serving:OpenAIServingChatBatch.create_batch_chat_completion",
+        "the route's work",
+        "create_batch_chat_completion(request, raw_request)",
+    ),
+    Relied(
+        f"{_OPENAI}.completion.serving:OpenAIServingCompletion.create_completion",
+        "the route's work",
+        "create_completion(request, raw_request)",
+    ),
+    Relied(
+        f"{_OPENAI}.responses.serving:OpenAIServingResponses.create_responses",
+        "the route's work",
+        "create_responses(request, raw_request)",
+    ),
+    Relied(
+        "vllm.entrypoints.anthropic.serving:AnthropicServingMessages.create_messages",
+        "the route's work",
+        "create_messages(request, raw_request)",
+    ),
+    Relied(
+        "vllm.entrypoints.anthropic.serving:AnthropicServingMessages.count_tokens",
+        "the route's work",
+        "count_tokens(request, raw_request)",
+    ),
+    # Requests: None where the server's default applies, since 0.33.
+    Relied(f"{_OPENAI}.chat_completion.protocol:ChatCompletionRequest.skip_special_tokens", "shown markers are split"),
+    Relied(f"{_OPENAI}.completion.protocol:CompletionRequest.skip_special_tokens", "shown markers are split"),
+    Relied(f"{_OPENAI}.responses.protocol:ResponsesRequest.skip_special_tokens", "shown markers are split"),
+    # Workers: where our processor is found in each of the two model runners.
+    Relied("vllm.v1.sample.logits_processor:LogitsProcessors.all", "our processor among them"),
+    Relied(f"{_WORKER}.gpu_input_batch:InputBatch.logitsprocs", "the processors of the V1 runner"),
+    Relied(f"{_WORKER}.gpu_model_runner:GPUModelRunner.input_batch", "the batch of the V1 runner"),
+    Relied(f"{_WORKER}.gpu.model_runner:GPUModelRunner.sampler", "the sampler of the V2 runner"),
+    Relied(f"{_WORKER}.gpu.sample.sampler:Sampler.logits_processors", "the processors of the V2 runner"),
+    Relied(f"{_WORKER}.gpu.buffer_utils:StagedWriteTensor.gpu", "ids and lengths on the device"),
+    Relied(f"{_WORKER}.gpu.buffer_utils:UvaBackedTensor.gpu", "lengths of prompts on the device"),
+    Relied(f"{_WORKER}.gpu.buffer_utils:UvaBackedTensor.np", "lengths of prompts on the host"),
+    *(
+        Relied(f"{_WORKER}.gpu.states:RequestState.{name}", "read by slot on the device")
+        for name in ("all_token_ids", "prompt_len", "prefill_len", "total_len", "vocab_size", "device")
+    ),
+)
