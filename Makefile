@@ -22,7 +22,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CLIENTS  := $(VENV)/clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-pythons kernels bench bench-gpu check check-vllm format lock tiny-model clean
+.PHONY: help setup serve demo chat test test-long test-pythons kernels bench bench-gpu check check-vllm format lock tiny-model clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -53,8 +53,11 @@ demo: setup  ## budget forcing on the built-in model, through a running server: 
 chat: setup  ## talk to a running server
 	@$(BIN)/tenuto chat --url http://$(HOST):$(PORT) $(ARGS)
 
-test: setup $(CLIENTS)/.installed  ## the whole suite
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup $(CLIENTS)/.installed  ## the suite, on two cores: ARGS= (pytest's, such as "-m 'not engine'": a minute)
+	@$(BIN)/python -m scripts.test $(ARGS)
+
+test-long: setup $(CLIENTS)/.installed  ## the suite in its long form: more cases, longer runs
+	@$(BIN)/python -m scripts.test --long $(ARGS)
 
 test-pythons: setup  ## the tests that need no engine, on every other supported Python that is present
 	@$(BIN)/python -m scripts.test_pythons $(ARGS)

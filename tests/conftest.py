@@ -1,13 +1,83 @@
-"""For all tests: what they assert is behaviour, so a slow example of a property is no failure.
+"""Options, markers and settings of the whole suite.
 
-And Ctrl-C works, in what they start too: a shell runs jobs in the background with it ignored, and that is inherited.
+What a test needs follows from its folder: NEEDS maps folders to markers, and each entry of LANES is the part of the
+suite that one pytest process runs (see scripts/test.py). Without `--lane` one process runs everything, except the tests
+that need Triton's interpreter: these run alone, with TRITON_INTERPRET=1.
 """
 
+import os
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
-signal.signal(signal.SIGINT, signal.default_int_handler)
+ROOT = Path(__file__).parent
+#: Markers by path. The last one names the lane.
+NEEDS = {
+    "integration": ("engine", "server"),
+    "decoding/interpreted": ("engine", "interpreter"),
+    "decoding/test_interpreted.py": ("engine",),
+    "engine": ("engine",),
+    "benchmarks/test_gpu.py": ("engine",),
+    "test_docs.py": ("engine",),
+}
+LANES = ("unit", "server", "engine", "interpreter")
 
+# What tests assert is behaviour, so an example of a property may be slow.
 settings.register_profile("behaviour", deadline=None)
 settings.load_profile("behaviour")
+
+# Ctrl-C works in everything that tests start: a shell ignores SIGINT in background jobs, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def needs(path: Path) -> tuple[str, ...]:
+    """The markers of the tests under a path."""
+    return next((markers for place, markers in NEEDS.items() if path.is_relative_to(ROOT / place)), ())
+
+
+def lane(path: Path) -> str:
+    return (needs(path) or ("unit",))[-1]
+
+
+def is_interpreting() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tenuto")
+    group.addoption("--lane", choices=LANES, help="run this part of the suite only")
+    group.addoption("--long", action="store_true", help="run the long forms: more cases, and the tests marked `long`")
+
+
+def is_chosen(path: Path, config: pytest.Config) -> bool:
+    """Whether this process runs the tests of a file."""
+    if (lane(path) == "interpreter") != is_interpreting():
+        return False
+    return config.option.lane in (None, lane(path))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Files of other lanes are not even imported."""
+    return True if collection_path.suffix == ".py" and not is_chosen(collection_path, config) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in needs(item.path):
+            item.add_marker(marker)
+    left_out = [item for item in items if not is_chosen(item.path, config) or _is_only_long(item, config)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_only_long(item: pytest.Item, config: pytest.Config) -> bool:
+    return item.get_closest_marker("long") is not None and not config.option.long
+
+
+@pytest.fixture(scope="session")
+def is_long(pytestconfig: pytest.Config) -> bool:
+    """Whether tests run in their long form."""
+    return bool(pytestconfig.option.long)
