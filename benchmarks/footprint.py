@@ -15,8 +15,10 @@ from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.sample.logits_processor import BatchUpdate
 
 from tenuto_decoding import ThinkingBudget, compile_plan
+from tenuto_decoding.prompt import Phase
 from tenuto_decoding.vllm_requests import REQUEST_KEY, markers_of
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
+from tenuto_server.budgets.resolution import ResolvedBudget
 from tenuto_server.engine.accounting import CountedReply
 from tenuto_server.engine.registry import RunningReplies, RunningReply
 
@@ -163,9 +165,10 @@ def _in_api(
         for at, (asked, prompt) in enumerate(zip(budgets, prompts, strict=True)):
             budget = ThinkingBudget.from_mapping(asked)
             plan = compile_plan(budget, markers, tokenizer)
-            reply = CountedReply(plan, budget, prompt, 1, dict.fromkeys(asked, "request"))
-            one = RunningReply(f"chatcmpl-{at:032x}", 0, f"{at:032x}", reply, budget, lambda until: None)
-            stack.enter_context(running.during(one))
+            resolved = ResolvedBudget(plan, budget, Phase.BEFORE, prompt[-1], dict.fromkeys(asked, "request"))
+            reply = CountedReply(resolved, prompt, 1)
+            one = RunningReply(f"chatcmpl-{at:032x}", 0, f"{at:032x}", reply)
+            stack.enter_context(running.registered(one))
             for token in ids:
                 reply.choices[0].take((token,))
             replies.append(reply)

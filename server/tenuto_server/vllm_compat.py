@@ -5,6 +5,9 @@ differ (0.32 and 0.33), this module hides the difference. Documented, and so imp
 its arguments, `vllm.config`, `vllm.envs`, `vllm.exceptions`, `SamplingParams`, `ReasoningParser` and its manager.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 # Messages: bodies, and the serving object that makes a chat request of a message.
 from vllm.entrypoints.anthropic.protocol import (
     AnthropicCountTokensRequest,
@@ -55,6 +58,13 @@ from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
 # What serving objects make for each sequence to parse its text. To subclass it is the way to parse in another way.
 from vllm.parser.abstract_parser import DelegatingParser, Parser
 
+# The engine's side: what a prompt holds, what is sent to the engine core, and what turns its tokens into text.
+from vllm.renderers.inputs.preprocess import extract_prompt_components
+from vllm.v1.engine import EngineCoreRequest
+from vllm.v1.engine.detokenizer import BaseIncrementalDetokenizer, IncrementalDetokenizer
+from vllm.v1.engine.exceptions import EngineDeadError
+from vllm.v1.engine.output_processor import OutputProcessor
+
 __all__ = [
     "AnthropicCountTokensRequest",
     "AnthropicCountTokensResponse",
@@ -62,6 +72,7 @@ __all__ = [
     "AnthropicMessagesRequest",
     "AnthropicMessagesResponse",
     "AnthropicServingMessages",
+    "BaseIncrementalDetokenizer",
     "BatchChatCompletionRequest",
     "ChatCompletionRequest",
     "ChatCompletionResponse",
@@ -72,19 +83,51 @@ __all__ = [
     "DeltaMessage",
     "DetokenizeRequest",
     "DetokenizeResponse",
+    "EngineCoreRequest",
+    "EngineDeadError",
     "ErrorInfo",
     "ErrorResponse",
+    "IncrementalDetokenizer",
     "OpenAIBaseModel",
     "OpenAIServingResponses",
+    "OutputProcessor",
     "Parser",
     "ResponsesRequest",
     "ResponsesResponse",
     "TokenizeChatRequest",
     "TokenizeCompletionRequest",
     "TokenizeResponse",
+    "call_all_engines",
     "create_error_response",
+    "prompt_token_ids",
     "validate_json_request",
     "validation_exception_handler",
     "with_cancellation",
+    "with_model_stops",
     "with_sse_keep_alive",
 ]
+
+
+def prompt_token_ids(engine: Any, prompt: Any) -> Sequence[int]:
+    """The token ids of a prompt in any form that `AsyncLLM.generate` takes; empty where it has none."""
+    ids: Sequence[int] | None = extract_prompt_components(engine.model_config, prompt).token_ids
+    return ids or []
+
+
+def with_model_stops(engine: Any, params: Any) -> Any:
+    """A copy of the sampling parameters with the model's own stop ids, which vLLM puts in later; twice is safe."""
+    params = params.clone()
+    fields = engine.input_processor.generation_config_fields
+    params.update_from_generation_config(fields, engine.renderer.get_eos_token_id())
+    return params
+
+
+async def call_all_engines(engine: Any, method: str, arguments: Sequence[Any]) -> list[list[Any]]:
+    """Call a worker method on every engine: for each, the results of its workers.
+
+    `AsyncLLM.collective_rpc` calls one engine only, and with data parallelism any of them may run the request.
+    """
+    engines: list[list[Any]] = await engine.engine_core.call_utility_all_async(
+        "collective_rpc", method, None, tuple(arguments), None
+    )
+    return engines

@@ -61,8 +61,8 @@ class ThinkingMessages(AnthropicServingMessages):
         if not isinstance(request, MessagesRequest):
             return base
         fields = {name: value for name, value in base if name in base.model_fields_set}
-        fields |= {"messages": messages, "reasoning_effort": request.asked.effort}
-        return ChatCompletionRequest(**fields).asking_as(request)
+        fields |= {"messages": messages, "reasoning_effort": request.budget_request.effort}
+        return ChatCompletionRequest(**fields).with_budget_of(request)
 
     @classmethod
     def _handle_thinking(cls, chat: Any, request: Any, disabled_thinking_effort: Any = "none") -> None:

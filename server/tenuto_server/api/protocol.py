@@ -17,7 +17,7 @@ from vllm.sampling_params import SamplingParams
 from tenuto_decoding.budget import MAX_TOKENS, MAX_WAITS
 from tenuto_decoding.errors import InvalidBudget
 
-from ..budgets.request_fields import BudgetRequest
+from ..budgets.request_fields import BUDGET_REQUEST, BudgetRequest
 
 
 class BudgetFields(OpenAIBaseModel):
@@ -84,45 +84,43 @@ class BudgetFields(OpenAIBaseModel):
         "before it.",
     )
 
-    _asked: BudgetRequest = PrivateAttr()  # set below, for every request that is made of a body
+    _budget_request: BudgetRequest = PrivateAttr()  # set below, for every request that is made of a body
 
     @model_validator(mode="wrap")
     @classmethod
     def read_budget(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Read what the body asks for, under whatever name; vLLM does not see its own name for the cap."""
+        """Read what the body asks for, under any name. vLLM does not see its own name for the cap."""
         if not isinstance(data, dict):
             return handler(data)
-        asked = BudgetRequest.of_body(data)
+        budget_request = BudgetRequest.from_body(data)
         request = handler({name: value for name, value in data.items() if name != "thinking_token_budget"})
-        request._asked = asked
+        request._budget_request = budget_request
         return request
 
     @property
-    def asked(self) -> BudgetRequest:
+    def budget_request(self) -> BudgetRequest:
         """What the body asks for."""
-        return self._asked
+        return self._budget_request
 
-    def asking_as(self, other: "BudgetFields") -> Self:
-        """This request, which was made of another, asking for what that one asks."""
-        self._asked = other.asked
+    def with_budget_of(self, other: "BudgetFields") -> Self:
+        """This request, which was made of another, with what the other one asks for."""
+        self._budget_request = other.budget_request
         return self
 
     def to_sampling_params(self, *args: Any, **kwargs: Any) -> SamplingParams:
         params = super().to_sampling_params(*args, **kwargs)
-        wishes = self._asked.to_extra_args()
-        if wishes:
-            params.extra_args = {**(params.extra_args or {}), **wishes}
+        params.extra_args = {**(params.extra_args or {}), BUDGET_REQUEST: self._budget_request}
         return params
 
 
 class CheckedNames(OpenAIBaseModel):
-    """Mixed into a request type that generates nothing: wrong wishes are refused as they would be for the reply."""
+    """Mixed into a request type that generates nothing: a wrong budget is refused as it would be for the reply."""
 
     @model_validator(mode="before")
     @classmethod
-    def check_wishes(cls, data: Any) -> Any:
+    def check_budget(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            BudgetRequest.of_body(data)
+            BudgetRequest.from_body(data)
         return data
 
 
@@ -168,7 +166,7 @@ class BatchChatCompletionRequest(BudgetFields, VllmBatchChatCompletionRequest):
         unknown = self.model_extra or {}  # of which vLLM knows nothing; what we know has been read
         body = self.model_dump(exclude={"messages", *unknown}, exclude_none=True)
         request: ChatCompletionRequest = ChatCompletionRequest.model_validate({**body, "messages": messages})
-        return request.asking_as(self)
+        return request.with_budget_of(self)
 
 
 class TokenizeChatRequest(CheckedNames, VllmTokenizeChatRequest):
@@ -180,5 +178,5 @@ class TokenizeCompletionRequest(CheckedNames, VllmTokenizeCompletionRequest):
 
 
 def _check_beam_search(request: Any) -> None:
-    if request.use_beam_search and (wishes := request.asked.named_wishes):
-        raise InvalidBudget(wishes[0], "beam search (use_beam_search) takes no thinking budget")
+    if request.use_beam_search and (names := request.budget_request.given_names):
+        raise InvalidBudget(names[0], "beam search (use_beam_search) takes no thinking budget")

@@ -1,44 +1,50 @@
-"""Sampling parameters that a budget cannot be kept with: refused, naming both."""
+"""Sampling parameters that a budget cannot be enforced with are refused, naming both."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.errors import InvalidBudget
-from tenuto_decoding.gpu.layout import MAX_SOURCES
 from tenuto_decoding.markers import Tokenizer
 from tenuto_decoding.plan import Ids, ThinkingPlan
-from tenuto_decoding.prompt import Phase, initial_phase
+from tenuto_decoding.prompt import Phase
 
 
-def check_combination(
-    params: SamplingParams, asked_stops: Iterable[int], plan: ThinkingPlan, prompt: Sequence[int], tokenizer: Tokenizer
+def check_sampling(
+    params: SamplingParams,
+    stop_token_ids: Iterable[int],
+    plan: ThinkingPlan,
+    phase: Phase,
+    tokenizer: Tokenizer,
+    max_end_ids: int | None = None,
 ) -> None:
-    """Refuse what would end the reply inside a forced text, or leave no way out of the thinking.
+    """Refuse parameters that would end the reply inside a forced text, or leave no way out of the thinking.
 
-    Forced tokens win over `bad_words`, `allowed_token_ids`, `logit_bias` and `min_tokens`; what is left to check is
-    what the model has to write itself.
+    Forced tokens take precedence over `bad_words`, `allowed_token_ids`, `logit_bias` and `min_tokens`; what is left to
+    check is what the model has to write itself.
 
     Args:
         params: the request's, with the model's own stop ids put in.
-        asked_stops: the `stop_token_ids` that the request gives itself.
+        stop_token_ids: those that the request itself gives.
         plan: of the request's budget.
-        prompt: the token ids that the reply follows.
+        phase: in which the reply begins.
+        max_end_ids: how many ids that end a reply or its thinking the logits processor can handle; None for any number.
 
     Raises:
         InvalidBudget: naming the sampling parameter, and in its message the field of the budget.
     """
-    if not plan.enforced or (phase := initial_phase(plan, prompt)) is Phase.ANSWER:
+    if not plan.enforced or phase is Phase.ANSWER:
         return
-    stops = set(asked_stops)
+    stops = set(stop_token_ids)
     _check_stops(stops, plan, phase)
+    _check_number(stops, plan, max_end_ids)
     if phase is Phase.THINKING or plan.opens_itself:
         _check_closing(params, stops, plan, opening=len(plan.start.ids) if phase is Phase.BEFORE else 0)
         _check_way_out(params, plan, tokenizer)
 
 
 def _check_stops(stops: set[int], plan: ThinkingPlan, phase: Phase) -> None:
-    """No id that ends the reply may stand in a text that is forced; an end marker may be the end of a reply."""
+    """No id that ends the reply may be in a forced text; the last of an end marker may."""
     forced: list[tuple[str, Ids]] = []
     if phase is Phase.BEFORE and plan.opens_itself:
         forced.append(("the marker that opens the thinking", plan.start.ids))
@@ -47,8 +53,8 @@ def _check_stops(stops: set[int], plan: ThinkingPlan, phase: Phase) -> None:
     if plan.max_thinking_tokens is not None or plan.loop_tokens:
         forced += [
             ("cap_text", plan.cap_text),
-            ("the line break that a forced end puts before its marker", plan.newline),
-            ("the answer's prefix that a forced end puts behind its marker", plan.answer_prefix),
+            ("the line break that is forced before the end marker", plan.newline),
+            ("the answer's prefix that is forced after the end marker", plan.answer_prefix),
         ]
     forced.append(("the marker that ends the thinking", plan.end.ids[:-1]))
     for name, ids in forced:
@@ -57,17 +63,21 @@ def _check_stops(stops: set[int], plan: ThinkingPlan, phase: Phase) -> None:
                 raise InvalidBudget(
                     "stop_token_ids", f"holds {token}, a token of {name}: the reply would end inside it"
                 )
-    sources = len(plan.stops) + len(plan.also_ends)
-    if sources > MAX_SOURCES:
+
+
+def _check_number(stops: set[int], plan: ThinkingPlan, most: int | None) -> None:
+    """The GPU's logits processor has room for a fixed number of ids."""
+    number = len(plan.stops) + len(plan.also_ends)
+    if most is not None and number > most:
         raise InvalidBudget(
             "stop_token_ids",
-            f"has {len(stops)} ids, which makes {sources} that end a reply or its thinking; "
-            f"with a thinking budget at most {MAX_SOURCES} can be told apart",
+            f"has {len(stops)} ids, which makes {number} that end a reply or its thinking; "
+            f"with a thinking budget at most {most} are supported",
         )
 
 
 def _check_closing(params: SamplingParams, stops: set[int], plan: ThinkingPlan, opening: int) -> None:
-    """A reply that ends with its thinking, which the cap closes, must not have to be longer than that."""
+    """A reply that ends with its thinking, which the cap closes, must not be required to be longer than that."""
     cap = plan.max_thinking_tokens
     if cap is None or plan.end.ids[-1] not in stops:
         return
@@ -76,18 +86,18 @@ def _check_closing(params: SamplingParams, stops: set[int], plan: ThinkingPlan, 
         raise InvalidBudget(
             "min_tokens",
             f"{params.min_tokens} cannot be reached: stop_token_ids ends the reply with its thinking, "
-            f"and max_thinking_tokens, which is {cap}, ends that after {most} tokens at the latest",
+            f"and max_thinking_tokens, which is {cap}, ends the thinking after at most {most} tokens",
         )
 
 
 def _check_way_out(params: SamplingParams, plan: ThinkingPlan, tokenizer: Tokenizer) -> None:
-    """Without a cap, the model must be able to end its thinking; with a floor, to go on with it."""
+    """Without a cap, the model must be able to end its thinking; in any case, to write some text."""
     end, allowed = plan.end.ids[: plan.end.gate + 1], params.allowed_token_ids
     leaves = {*plan.stops, *plan.also_ends, plan.end.ids[plan.end.gate]}
     if allowed is not None and leaves.issuperset(allowed):
         raise InvalidBudget(
             "allowed_token_ids",
-            "allows only tokens that end the thinking or the reply, so there can be none; allow some text",
+            "allows only tokens that end the thinking or the reply, so no text can be written; allow some text",
         )
     if plan.max_thinking_tokens is not None:
         return

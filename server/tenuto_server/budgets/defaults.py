@@ -1,4 +1,4 @@
-"""What requests get that ask for nothing, and what an effort stands for: for the server, and model by model."""
+"""Budgets of requests that ask for nothing, and what an effort means: for the server, and for single models."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from .request_fields import AUTO, CAP, EFFORTS, UNLIMITED
 
 Fields = Mapping[str, Any]
 
-#: What the efforts of OpenAI's API stand for where the server's table says nothing else.
+#: What the efforts of OpenAI's API mean where the server's table says nothing else.
 EFFORT_CAPS: Mapping[str, Fields] = {
     "none": {CAP: 0},
     "minimal": {CAP: 512},
@@ -28,12 +28,12 @@ EFFORT_CAPS: Mapping[str, Fields] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """Budgets that the server brings.
+    """Budgets that the operator configures.
 
     Attributes:
-        budget: budget fields of requests that say nothing of them.
+        budget: budget fields for requests that do not give them.
         efforts: budget fields by `reasoning_effort`.
-        models: fields and efforts of single models, by served name; they come before the server's.
+        models: fields and efforts of single models, by served name; they take precedence over the server's.
     """
 
     budget: Fields = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Defaults:
 
     @classmethod
     def from_options(cls, budget: Fields, efforts: Fields, file: Path | None) -> Self:
-        """The defaults of a command line: single options come before the file, a model's entries before both.
+        """The defaults of a command line: single options take precedence over the file, a model's entries over both.
 
         Raises:
             StartupError: naming the option or the file's entry.
@@ -58,12 +58,12 @@ class Defaults:
         return cls(budget={**server[0], **budget}, efforts={**EFFORT_CAPS, **server[1], **given}, models=models)
 
     def budget_of(self, model: str | None) -> Fields:
-        """The budget fields of requests to a model that say nothing of them."""
+        """The budget fields for requests to a model that do not give them."""
         own = self.models.get(model or "")
         return {**self.budget, **own.budget} if own else self.budget
 
     def effort_of(self, model: str | None, effort: str | None) -> Fields:
-        """The budget fields that an effort stands for; nothing for an effort that is in no table."""
+        """The budget fields that an effort means; none for an effort that is in no table."""
         own = self.models.get(model or "")
         if effort is None:
             return {}
@@ -75,7 +75,7 @@ class Defaults:
         return is_bounded(self.budget) or any(is_bounded(own.budget) for own in self.models.values())
 
     def budgets(self) -> Iterator[ThinkingBudget]:
-        """Every budget that stands in a table, for a check before the model is loaded."""
+        """Every configured budget, for a check before the model is loaded."""
         for part in (self, *self.models.values()):
             for fields in (part.budget, *part.efforts.values()):
                 yield _budget(fields)
@@ -90,7 +90,7 @@ def is_bounded(fields: Fields) -> bool:
 
 
 def _budget(fields: Fields) -> ThinkingBudget:
-    """The fields as a budget; what a word for the cap comes to depends on the request, so it is left open."""
+    """The fields as a budget, without a cap that is a word: its number depends on the request."""
     if isinstance(fields.get(CAP), str):
         fields = {name: value for name, value in fields.items() if name not in (CAP, "landing_tokens")}
     return ThinkingBudget(**fields)

@@ -1,20 +1,20 @@
-"""What a request asks for, whatever it calls it: our fields, other servers' names for the cap, and an effort.
+"""What a request asks for, under any of its names: our fields, other servers' names for the cap, and an effort.
 
 Every name for the cap means exactly `max_thinking_tokens`; `docs/budgets.md` lists them.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Self
 
-from tenuto_decoding.budget import FIELDS, LONGEST_SLIP, MAX_TOKENS, ThinkingBudget, check_names, resembled_field
+from tenuto_decoding.budget import FIELDS, MAX_TOKENS, ThinkingBudget, check_names, resembled_field
 from tenuto_decoding.errors import InvalidBudget
 
-#: Values of `max_thinking_tokens` beside a number: what leaves room for the answer; no cap, whatever the defaults say.
+#: Values of `max_thinking_tokens` other than a number: what leaves room for the answer; no cap, despite any default.
 AUTO, UNLIMITED = "auto", "unlimited"
 
-CAP, RESERVE, EFFORT = "max_thinking_tokens", "answer_reserve_tokens", "reasoning_effort"
+CAP, FLOOR, WAITS, LANDING = "max_thinking_tokens", "min_thinking_tokens", "num_waits", "landing_tokens"
+RESERVE, EFFORT = "answer_reserve_tokens", "reasoning_effort"
 
 #: The values of `reasoning_effort` in OpenAI's API, from the least to the most.
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -31,12 +31,12 @@ CAP_PATHS: tuple[tuple[str, ...], ...] = (
     ("reasoning", "max_tokens"),
 )
 _TOP_LEVEL = frozenset(path[0] for path in CAP_PATHS if len(path) == 1)
-#: Where a boolean says whether to think at all: for DashScope and for OpenRouter.
+#: Where a boolean turns thinking on or off: for DashScope and for OpenRouter.
 _SWITCHES: tuple[tuple[str, ...], ...] = (("enable_thinking",), ("reasoning", "enabled"))
 _NESTED = ("thinking", "nvext", "chat_template_kwargs", "reasoning", "custom_params")
 #: Where an effort is nested: in the Responses API and for OpenRouter; in Anthropic's Messages.
-_EFFORT_PLACES = ("reasoning", "output_config")
-#: Objects among a request's fields. Wrong types of others are for the request's own type to refuse.
+_EFFORT_OBJECTS = ("reasoning", "output_config")
+#: Fields that must be objects. Wrong types of other fields are left to the request's own type.
 _OBJECTS = ("nvext", "reasoning", "chat_template_kwargs", "output_config")
 #: Where vLLM takes further arguments of a request, ours too.
 _XARGS = "vllm_xargs"
@@ -44,28 +44,29 @@ _XARGS = "vllm_xargs"
 MAX_FIELDS = 256
 _THINKING_TYPES = ("enabled", "disabled", "adaptive", "auto")
 
-# ApiKeys of `SamplingParams.extra_args` for what is no field of a budget.
-_CAP_NAME, _MODEL = "thinking_cap_name", "thinking_model"
-OWN_KEYS = frozenset({*FIELDS, RESERVE, EFFORT, _CAP_NAME, _MODEL})
+#: Key of `SamplingParams.extra_args` under which the parsed request travels from its endpoint to the engine's entrance,
+#: within one process. Nothing that a client sends can be under it: it is set last.
+BUDGET_REQUEST = "tenuto_budget_request"
 
-#: Every name in a body that may ask for something, or for whose value there is something to check.
-_ASKING = frozenset(
-    {*FIELDS, RESERVE, EFFORT, *(path[0] for path in (*CAP_PATHS, *_SWITCHES))}.union(
-        _NESTED, _EFFORT_PLACES, _OBJECTS, [_XARGS]
-    )
+#: Budget names that a client may send in `vllm_xargs`.
+BUDGET_NAMES = frozenset({*FIELDS, RESERVE, EFFORT})
+
+#: Every name in a body that may be part of a budget, or whose value has to be checked for one.
+_RELEVANT = frozenset(
+    {*BUDGET_NAMES, *(path[0] for path in (*CAP_PATHS, *_SWITCHES))}.union(_NESTED, _EFFORT_OBJECTS, _OBJECTS, [_XARGS])
 )
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetRequest:
-    """The wishes of one request.
+    """What one request asks for. Made once, when the body is parsed, and passed on unchanged.
 
     Attributes:
         fields: budget fields that were given; the cap is a number, `auto` or `unlimited`.
         cap_name: the name under which the cap was given.
         effort: `reasoning_effort`.
         reserve: tokens to be left for the answer.
-        model: the name of the model that was asked.
+        model: the requested model's name.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -75,21 +76,27 @@ class BudgetRequest:
     model: str | None = None
 
     @property
-    def named_wishes(self) -> list[str]:
-        """The names of what was asked for."""
+    def given_names(self) -> list[str]:
+        """The names of everything that was given."""
         others = {EFFORT: self.effort, RESERVE: self.reserve}
         return [*self.fields, *(name for name, value in others.items() if value is not None)]
 
     @classmethod
-    def of_body(cls, body: Mapping[str, Any]) -> Self:
+    def from_extra_args(cls, entries: Mapping[str, Any] | None) -> Self:
+        """The request that was put under `BUDGET_REQUEST`; an empty one for vLLM's own requests, such as a search's."""
+        return (entries or {}).get(BUDGET_REQUEST) or cls()
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Read the body of a request, as it came.
 
         Raises:
-            InvalidBudget: for wrong values, for two caps that differ, and for names that look like a slip.
+            InvalidBudget: for wrong values, for two caps that differ, and for names that look misspelt.
         """
         _check_names(body)
-        model = _text_or_none(body.get("model"))
-        if _ASKING.isdisjoint(body):  # as in most requests
+        model = body.get("model")
+        model = model if isinstance(model, str) else None  # other types are left to the request's own type
+        if _RELEVANT.isdisjoint(body):
             return cls(model=model)
         _check_objects(body)
         body = _with_xargs(body)
@@ -107,51 +114,19 @@ class BudgetRequest:
             _check_count(RESERVE, reserve)
         return cls(fields, name, _effort(body), reserve, model)
 
-    def to_extra_args(self) -> dict[str, Any]:
-        """The entries of `SamplingParams.extra_args` that carry the wishes to the engine's door; empty without any."""
-        entries = {
-            **self.fields,
-            _CAP_NAME: self.cap_name if self.cap_name != CAP else None,
-            EFFORT: self.effort,
-            RESERVE: self.reserve,
-            _MODEL: self.model,
-        }
-        return {name: value for name, value in entries.items() if value is not None}
-
-    @classmethod
-    def of_extra_args(cls, entries: Mapping[str, Any], native_cap: int | None = None) -> Self:
-        """Read the entries back; a request that did not come through our schema may have brought its own.
-
-        Args:
-            entries: also those of others, which are left alone.
-            native_cap: vLLM's `thinking_token_budget`, which counts where no cap of ours is given.
-
-        Raises:
-            InvalidBudget: as for a body.
-        """
-        check_names(name for name in entries if name not in OWN_KEYS)
-        fields = {name: entries[name] for name in FIELDS if entries.get(name) is not None}
-        name = entries.get(_CAP_NAME, CAP)
-        if native_cap is not None and CAP not in fields:
-            name, fields = "thinking_token_budget", {**fields, CAP: native_cap}
-        if fields:
-            _check_fields(fields)
-        return cls(fields, name, entries.get(EFFORT), entries.get(RESERVE), entries.get(_MODEL))
-
 
 def _check_names(body: Mapping[str, Any]) -> None:
-    _check_number("body", body)
+    _check_size("body", body)
     for name in body:
-        meant = _meant(name) if len(name) <= LONGEST_SLIP else None
+        meant = _meant(name)
         if meant is not None:
             raise InvalidBudget(name, f"is not a field; did you mean {meant}?")
     if "extra_body" in body:
         raise InvalidBudget(
-            "extra_body", "is an argument of the openai SDK, no field: what is in it belongs into the body itself"
+            "extra_body", "is an argument of the openai SDK, not a field: put its content into the body itself"
         )
 
 
-@lru_cache(maxsize=4096)
 def _meant(name: str) -> str | None:
     """The field that an unknown name in a body was probably meant for, or None."""
     if name in _TOP_LEVEL:
@@ -160,16 +135,16 @@ def _meant(name: str) -> str | None:
     return resembled_field(name) if other in (None, name) else other
 
 
-def _check_number(name: str, part: Mapping[str, Any]) -> None:
+def _check_size(name: str, part: Mapping[str, Any]) -> None:
     if len(part) > MAX_FIELDS:
-        raise InvalidBudget(name, f"has {len(part)} fields; at most {MAX_FIELDS} are taken")
+        raise InvalidBudget(name, f"has {len(part)} fields; at most {MAX_FIELDS} are accepted")
 
 
 def _check_objects(body: Mapping[str, Any]) -> None:
-    """Check the objects among the fields that may ask for something: that they are objects, and their names."""
+    """Check the objects that may hold a part of a budget: their types, and the names in them."""
     for outer in (_XARGS, *_NESTED):
         if isinstance(body.get(outer), Mapping):
-            _check_number(outer, body[outer])
+            _check_size(outer, body[outer])
     for outer in _OBJECTS:
         if isinstance(body.get(outer), str | int | float | list):
             raise InvalidBudget(outer, f"{_show(body[outer])} is not an object")
@@ -178,22 +153,20 @@ def _check_objects(body: Mapping[str, Any]) -> None:
         for name in inner if isinstance(inner, Mapping) else ():
             meant = name if name in FIELDS and name != "scope" else resembled_field(str(name))
             if meant is not None and (outer, name) not in CAP_PATHS:
-                raise InvalidBudget(f"{outer}.{name}", f"is not a field; did you mean {meant}, beside {outer}?")
+                raise InvalidBudget(f"{outer}.{name}", f"is not a field; did you mean {meant}, outside of {outer}?")
 
 
 def _with_xargs(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body with the wishes among vLLM's further arguments, which mean the same there."""
+    """The body with the budget fields among vLLM's further arguments, where they mean the same."""
     given = body.get(_XARGS)
     if not isinstance(given, Mapping):
         return body
-    check_names(name for name in given if name not in OWN_KEYS)
-    wishes = {name: value for name, value in given.items() if name in OWN_KEYS and value is not None}
-    for name, value in wishes.items():
-        if name in (_CAP_NAME, _MODEL):
-            raise InvalidBudget(f"{_XARGS}.{name}", "is not for requests to say")
+    check_names(name for name in given if name not in BUDGET_NAMES)
+    fields = {name: value for name, value in given.items() if name in BUDGET_NAMES and value is not None}
+    for name, value in fields.items():
         if body.get(name) not in (None, value):
             raise InvalidBudget(f"{_XARGS}.{name}", f"{_show(value)} differs from {name}, which is {_show(body[name])}")
-    return {**body, **wishes}
+    return {**body, **fields}
 
 
 _OTHER_SLIPS = {
@@ -207,7 +180,7 @@ _OTHER_SLIPS = {
 
 
 def _other_caps(body: Mapping[str, Any]) -> Iterator[tuple[str, int | str]]:
-    """Every cap under another name than ours: the name, dotted where it is nested, and the cap it stands for."""
+    """Every cap under a name that is not ours: the name, dotted where it is nested, and the cap that it means."""
     kind = _thinking_type(body)
     if kind == "disabled":
         yield "thinking.type", 0
@@ -224,7 +197,7 @@ def _other_caps(body: Mapping[str, Any]) -> Iterator[tuple[str, int | str]]:
 
 
 def _at(body: Mapping[str, Any], path: tuple[str, ...]) -> object:
-    """What stands at a path of one or two names; None where nothing does."""
+    """The value at a path of one or two names; None where there is none."""
     value = body.get(path[0])
     if len(path) == 2:
         value = value.get(path[1]) if isinstance(value, Mapping) else None
@@ -245,7 +218,7 @@ def _thinking_type(body: Mapping[str, Any]) -> str | None:
 
 
 def _cap(name: str, value: object) -> int | str:
-    """A number under another name; -1 is what vLLM and llama.cpp say for no cap."""
+    """A number under another name; -1 is what vLLM and llama.cpp use for no cap."""
     if value == -1 and not isinstance(value, (bool, float)):
         return UNLIMITED
     _check_count(name, value)
@@ -254,12 +227,12 @@ def _cap(name: str, value: object) -> int | str:
 
 
 def _check_fields(fields: Mapping[str, Any]) -> None:
-    """Check what can be checked before prompt and defaults are known; until then, any cap stands for a cap."""
+    """Check what can be checked before prompt and defaults are known; a cap that is no number counts as any number."""
     cap = fields.get(CAP)
-    open_ended = cap is None or cap in (AUTO, UNLIMITED) if isinstance(cap, str | None) else False
-    if cap == UNLIMITED and fields.get("landing_tokens"):
-        raise InvalidBudget("landing_tokens", f"{fields['landing_tokens']} needs a cap to land before; it is unlimited")
-    ThinkingBudget(**{**fields, CAP: MAX_TOKENS} if open_ended else fields)
+    is_open = cap is None or cap in (AUTO, UNLIMITED) if isinstance(cap, str | None) else False
+    if cap == UNLIMITED and fields.get(LANDING):
+        raise InvalidBudget(LANDING, f"{fields[LANDING]} needs a cap to land before; it is unlimited")
+    ThinkingBudget(**{**fields, CAP: MAX_TOKENS} if is_open else fields)
 
 
 def _check_count(name: str, value: Any) -> None:
@@ -272,7 +245,7 @@ def _check_count(name: str, value: Any) -> None:
 def _effort(body: Mapping[str, Any]) -> str | None:
     """`reasoning_effort`, or the `effort` of the APIs that nest it."""
     given = {EFFORT: body.get(EFFORT)}
-    for outer in _EFFORT_PLACES:
+    for outer in _EFFORT_OBJECTS:
         inner = body.get(outer)
         given[f"{outer}.effort"] = inner.get("effort") if isinstance(inner, Mapping) else None
     name, effort = EFFORT, None
@@ -283,11 +256,6 @@ def _effort(body: Mapping[str, Any]) -> str | None:
             raise InvalidBudget(other, f"{_show(value)} differs from {name}, which is {_show(effort)}")
         name, effort = (name, effort) if value is None else (other, value)
     return effort
-
-
-def _text_or_none(value: object) -> str | None:
-    """A value that is no text is refused by the request's own type."""
-    return value if isinstance(value, str) else None
 
 
 def _show(value: object) -> str:

@@ -1,61 +1,93 @@
-"""What a request gets of what it asks for: defaults, precedence, and what is refused because it could not be kept."""
+"""What a request gets of what it asks for: defaults, precedence, and what is refused because it cannot be enforced."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vllm.sampling_params import SamplingParams
+
+from tenuto_decoding.automaton import ThinkingAutomaton
 from tenuto_decoding.budget import MAX_TOKENS, ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget, UnknownMarkers
 from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
 from tenuto_decoding.prompt import Phase, initial_phase
+from tenuto_decoding.vllm_requests import plan_for
 
+from .conflicts import check_sampling
 from .defaults import Defaults, is_bounded
-from .request_fields import AUTO, CAP, EFFORT, RESERVE, UNLIMITED, BudgetRequest
+from .request_fields import AUTO, CAP, EFFORT, FLOOR, LANDING, RESERVE, UNLIMITED, WAITS, BudgetRequest
+from .structured_output import GrammarStart, budget_with_grammar, check_grammar_start, opens_thinking
 
 DEFAULT_ANSWER_RESERVE = 1024
 
-#: Raises InvalidBudget for a floor that leaves no room for the answer of a reply.
-FloorCheck = Callable[[int], None]
-
-_FLOOR, _WAITS, _LANDING = "min_thinking_tokens", "num_waits", "landing_tokens"
-
 
 @dataclass(frozen=True, slots=True)
-class TokenLimits:
-    """Where the reply has to fit.
+class Generation:
+    """What the engine is about to generate for a request.
 
     Attributes:
-        max_tokens: tokens that may be generated.
+        prompt: token ids.
+        params: the request's, with the model's own stop ids put in.
+        stop_token_ids: those that the request itself gives.
         context: tokens of the model's context.
+        grammar_start: what decides where a grammar begins, where the request has one.
     """
 
-    max_tokens: int
-    context: int
+    prompt: Sequence[int]
+    params: SamplingParams
+    stop_token_ids: Sequence[int] = ()
+    context: int = MAX_TOKENS
+    grammar_start: GrammarStart = GrammarStart.OUR_MARKERS
 
-    def describe(self, prompt_tokens: int) -> str:
-        """The bound in words, by what it comes from."""
-        if self.max_tokens < self.context - prompt_tokens:
-            return f"max_tokens, which is {self.max_tokens}"
-        return f"the {self.max_tokens} that the prompt's {prompt_tokens} leave of the model's context of {self.context}"
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens may be generated."""
+        return self.params.max_tokens or self.context
+
+    @property
+    def has_grammar(self) -> bool:
+        return self.params.structured_outputs is not None
+
+    def describe_limit(self) -> str:
+        """`max_tokens` for an error message, with where it comes from."""
+        tokens, prompt = self.max_tokens, len(self.prompt)
+        if tokens < self.context - prompt:
+            return f"max_tokens, which is {tokens}"
+        return f"the {tokens} that the prompt's {prompt} leave of the model's context of {self.context}"
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
-    """What is in force for a request.
+class ResolvedBudget:
+    """What is in force for one request: the budget, compiled, and where the reply begins.
 
     Attributes:
-        budget: None where nothing is.
-        plan: of the budget; without a budget, one that only counts; None where the markers are not known.
-        set_by: for each field that was set, the name by which: `request`, another server's name for the cap,
-            `reasoning_effort` or `default`.
-        check_floor: for a floor that the reply is given while it runs.
+        plan: of the budget; one that only counts where there is none.
+        budget: None where nothing bounds the thinking.
+        phase: in which the reply begins.
+        last_token: of the prompt; None where it is empty.
+        set_by: for each field that was set, by what: `request`, another server's name for the cap, `reasoning_effort`,
+            `answer_reserve_tokens` or `default`.
+        grammar_begins: whether a grammar begins with the first token; None without one, or where vLLM decides.
+        floor_limit: checks a floor that the reply is given while it runs; None where nothing has to fit.
     """
 
+    plan: ThinkingPlan
     budget: ThinkingBudget | None = None
-    plan: ThinkingPlan | None = None
+    phase: Phase = Phase.BEFORE
+    last_token: int | None = None
     set_by: Mapping[str, str] = field(default_factory=dict)
-    check_floor: FloorCheck = field(default=lambda floor: None, compare=False)
+    grammar_begins: bool | None = None
+    floor_limit: "AnswerRoom | None" = field(default=None, compare=False)
+
+    def start(self) -> ThinkingAutomaton:
+        """The automaton of a reply before its first token. Call it for each choice."""
+        return ThinkingAutomaton(self.plan, self.phase, self.last_token)
+
+    def check_floor(self, floor: int) -> None:
+        """Refuse a new floor that leaves no room for the answer. Raises InvalidBudget."""
+        if self.floor_limit is not None:
+            self.floor_limit.check_bound(FLOOR, floor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,139 +95,153 @@ class ThinkingPolicy:
     """The server's side of a budget.
 
     Attributes:
-        markers: how the served model marks its thinking; None if not known: then no budget can be asked for.
-        defaults: what requests get that ask for nothing, and what an effort stands for.
+        markers: how the served model marks its thinking; None if not known: then no budget can be requested.
+        defaults: what requests get that ask for nothing, and what an effort means.
         answer_reserve: tokens that are left for the answer by caps which the request has not given as a number, but at
             most a quarter of the reply.
+        max_end_ids: how many ids that end a reply or its thinking the logits processor can handle; None for any number.
     """
 
     markers: ThinkingMarkers | None
     defaults: Defaults = field(default_factory=Defaults)
     answer_reserve: int = DEFAULT_ANSWER_RESERVE
+    max_end_ids: int | None = None
 
-    def resolve(
-        self, asked: BudgetRequest, prompt: Sequence[int], tokenizer: Tokenizer, room: TokenLimits
-    ) -> Resolution:
-        """The budget in force for a request to which the reply follows the ids of `prompt`.
+    def resolve(self, request: BudgetRequest, generation: Generation, tokenizer: Tokenizer) -> ResolvedBudget | None:
+        """The budget in force for a request, compiled; None where the model's markers are not known.
 
-        Explicit fields come before the fields that `reasoning_effort` stands for, and those before the defaults. What
-        is explicit is kept or refused; the others yield to it, to the room, and to where the prompt ends.
+        Explicit fields come before the fields that `reasoning_effort` means, and those before the defaults. Explicit
+        fields are enforced or refused; the others yield to them, to `max_tokens`, and to a prompt that has closed the
+        thinking.
 
         Raises:
-            InvalidBudget: for what is wrong in itself or cannot be kept in this request.
+            InvalidBudget: for a field that is wrong in itself or cannot be enforced in this request.
             UnknownMarkers: for a budget on a model whose markers are not known.
         """
         if self.markers is None:
-            if asked.fields or asked.reserve is not None:
+            if request.fields or request.reserve is not None:
                 raise UnknownMarkers(
                     "this model's thinking markers are not known, so no thinking budget can be enforced; "
                     "start the server with --thinking-family, or --thinking-start-marker and --thinking-end-marker"
                 )
-            return Resolution()
+            return None
+        prompt, params = generation.prompt, generation.params
         counting = compile_plan(None, self.markers, tokenizer)
-        effort = self.defaults.effort_of(asked.model, asked.effort)
-        default = self.defaults.budget_of(asked.model)
-        if not (asked.fields or asked.reserve is not None or effort or default):
-            return Resolution(plan=counting)
         phase = initial_phase(counting, prompt)
-        place = _PromptPosition(prompt, room, phase, _around(self.markers, tokenizer, phase))
-        explicit = self._explicit(asked, place)
-        merged = _LayeredFields()
-        merged.add(explicit, "request")
-        merged.add(self._fitted(effort, asked, place), EFFORT)
-        merged.add(self._fitted(default, asked, place), "default")
-        if asked.reserve is not None:
-            merged.cap_at_most(self._fitting(asked, place), RESERVE)
-        if asked.fields or is_bounded(merged.fields):
-            budget, set_by = merged.budget(asked.cap_name)
-            plan = compile_plan(budget, self.markers, tokenizer)
-            return Resolution(budget, plan, set_by, lambda floor: place.check_bound(_FLOOR, floor, asked.reserve))
-        return Resolution(plan=counting)
+        room = AnswerRoom(generation, _marker_tokens(self.markers, tokenizer, phase), request.reserve)
+        budget, set_by = self._budget(request, phase, room)
+        begins: bool | None = None
+        if generation.has_grammar:
+            check_grammar_start(budget, generation.grammar_start)
+            if generation.grammar_start is GrammarStart.OUR_MARKERS:
+                opens = budget is None and opens_thinking(self.markers, tokenizer, counting, prompt)
+                budget, begins = budget_with_grammar(budget, phase, opens_thinking=opens)
+        plan = plan_for(params, budget, self.markers, tokenizer)
+        check_sampling(params, generation.stop_token_ids, plan, phase, tokenizer, self.max_end_ids)
+        last = prompt[-1] if prompt else None
+        return ResolvedBudget(plan, budget, phase, last, set_by, begins, room)
 
-    def _explicit(self, asked: BudgetRequest, place: "_PromptPosition") -> Mapping[str, Any]:
-        """The request's own fields, with the number that "auto" comes to; refused where they cannot be kept."""
-        fields = dict(asked.fields)
-        if asked.reserve is not None:
-            place.check_reserve(asked.reserve)
+    def _budget(
+        self, request: BudgetRequest, phase: Phase, room: "AnswerRoom"
+    ) -> tuple[ThinkingBudget | None, Mapping[str, str]]:
+        """The budget without regard to a grammar, and what set each of its fields."""
+        effort = self.defaults.effort_of(request.model, request.effort)
+        default = self.defaults.budget_of(request.model)
+        if not (request.given_names or effort or default):
+            return None, {}
+        layers = _LayeredFields()
+        layers.add(self._explicit(request, phase, room), "request")
+        layers.add(self._fitted(effort, phase, room), EFFORT)
+        layers.add(self._fitted(default, phase, room), "default")
+        if request.reserve is not None:
+            layers.cap_at_most(room.largest_cap(self.answer_reserve), RESERVE)
+        return layers.budget(request.cap_name) if request.fields or is_bounded(layers.fields) else (None, {})
+
+    def _explicit(self, request: BudgetRequest, phase: Phase, room: "AnswerRoom") -> Mapping[str, Any]:
+        """The request's own fields, with a number in place of "auto". Refused where they cannot be enforced."""
+        fields = dict(request.fields)
+        room.check_reserve()
         if fields.get(CAP) == AUTO:
-            fields[CAP] = self._fitting(asked, place)
-            floor = fields.get(_FLOOR, 0)
+            fields[CAP] = room.largest_cap(self.answer_reserve)
+            floor = fields.get(FLOOR, 0)
             if floor > fields[CAP]:
                 raise InvalidBudget(
-                    _FLOOR, f"{floor} is above {asked.cap_name}, which is {AUTO} and comes to {fields[CAP]}"
+                    FLOOR, f"{floor} is above {request.cap_name}, which is {AUTO} and results in {fields[CAP]}"
                 )
-        if fields.get(CAP) == 0 and fields.get(_WAITS):
-            raise InvalidBudget(_WAITS, f"{fields[_WAITS]} cannot be had without thinking: {asked.cap_name} comes to 0")
-        if place.phase is Phase.ANSWER:
-            for name in (_FLOOR, _WAITS):
+        if fields.get(CAP) == 0 and fields.get(WAITS):
+            raise InvalidBudget(WAITS, f"{fields[WAITS]} need thinking: {request.cap_name} results in 0")
+        if phase is Phase.ANSWER:
+            for name in (FLOOR, WAITS):
                 if fields.get(name):
                     raise InvalidBudget(
                         name,
                         "the prompt has closed the thinking already, so the reply cannot be made to think; "
                         "with enable_thinking: false in chat_template_kwargs, leave that out",
                     )
-        for name, shown in ((_FLOOR, _FLOOR), (CAP, asked.cap_name)):
+        for name, shown in ((FLOOR, FLOOR), (CAP, request.cap_name)):
             if isinstance(fields.get(name), int):
-                place.check_bound(shown, fields[name], asked.reserve)
+                room.check_bound(shown, fields[name])
         return fields
 
-    def _fitted(self, fields: Mapping[str, Any], asked: BudgetRequest, place: "_PromptPosition") -> Mapping[str, Any]:
-        """Fields that the request has not given itself, as far as they agree with its room and its prompt."""
-        most = self._fitting(asked, place)
+    def _fitted(self, fields: Mapping[str, Any], phase: Phase, room: "AnswerRoom") -> Mapping[str, Any]:
+        """Fields that the request has not given itself, as far as they fit its length and its prompt."""
+        largest = room.largest_cap(self.answer_reserve)
         fitted = dict(fields)
         if fitted.get(CAP) == AUTO:
-            fitted[CAP] = most
-        for name in (CAP, _FLOOR):
+            fitted[CAP] = largest
+        for name in (CAP, FLOOR):
             if isinstance(fitted.get(name), int):
-                fitted[name] = min(fitted[name], most)
-        if place.phase is Phase.ANSWER:
-            fitted = {name: value for name, value in fitted.items() if name not in (_FLOOR, _WAITS)}
+                fitted[name] = min(fitted[name], largest)
+        if phase is Phase.ANSWER:
+            fitted = {name: value for name, value in fitted.items() if name not in (FLOOR, WAITS)}
         return fitted
-
-    def _fitting(self, asked: BudgetRequest, place: "_PromptPosition") -> int:
-        """The largest cap that leaves the answer its reserve."""
-        room, reserve = place.room.max_tokens, asked.reserve
-        if reserve is None:
-            reserve = min(self.answer_reserve, room // 4)
-        return max(0, room - place.around - reserve)
 
 
 @dataclass(frozen=True, slots=True)
-class _PromptPosition:
-    """Where the reply stands.
+class AnswerRoom:
+    """What the reply's length leaves for the thinking.
 
     Attributes:
-        around: tokens around the thinking that a cap closes: markers, and what is forced with them.
+        generation: bounds the length.
+        marker_tokens: tokens around thinking that a cap closes: the markers, and what is forced with them.
+        reserve: tokens that the request reserves for the answer; None where it does not.
     """
 
-    prompt: Sequence[int]
-    room: TokenLimits
-    phase: Phase
-    around: int
+    generation: Generation
+    marker_tokens: int
+    reserve: int | None
 
-    def check_bound(self, name: str, bound: int, reserve: int | None) -> None:
-        """Refuse a bound that does not leave room for the answer: its reserve if one was asked for, else a token."""
-        answer = 1 if reserve is None else reserve
-        if bound and bound + self.around + answer > self.room.max_tokens:
+    def largest_cap(self, default_reserve: int) -> int:
+        """The largest cap that leaves the answer its reserve."""
+        tokens, reserve = self.generation.max_tokens, self.reserve
+        if reserve is None:
+            reserve = min(default_reserve, tokens // 4)
+        return max(0, tokens - self.marker_tokens - reserve)
+
+    def check_bound(self, name: str, bound: int) -> None:
+        """Refuse a bound that leaves no room for the answer: its reserve if one was requested, else one token."""
+        answer = 1 if self.reserve is None else self.reserve
+        if bound and bound + self.marker_tokens + answer > self.generation.max_tokens:
             raise InvalidBudget(
                 name,
-                f"{bound} thinking tokens, {self.around} tokens of markers around them and at least {answer} of an "
-                f"answer are more than {self.room.describe(len(self.prompt))}",
+                f"{bound} thinking tokens, {self.marker_tokens} tokens of markers around them and at least {answer} of "
+                f"an answer are more than {self.generation.describe_limit()}",
             )
 
-    def check_reserve(self, reserve: int) -> None:
-        if reserve + self.around > self.room.max_tokens:
+    def check_reserve(self) -> None:
+        """Refuse a requested reserve that the reply has no room for."""
+        if self.reserve is not None and self.reserve + self.marker_tokens > self.generation.max_tokens:
             raise InvalidBudget(
                 RESERVE,
-                f"{reserve} tokens of an answer and {self.around} of markers before it are more than "
-                f"{self.room.describe(len(self.prompt))}",
+                f"{self.reserve} tokens of an answer and {self.marker_tokens} of markers before it are more than "
+                f"{self.generation.describe_limit()}",
             )
 
 
 class _LayeredFields:
-    """Fields laid one over the other, the first to come on top; a lower one that contradicts a higher one yields.
+    """Fields of several origins, by precedence; a field that contradicts one of higher precedence yields.
 
-    The request's own come first and do not contradict each other.
+    The request's own are added first and do not contradict each other.
     """
 
     def __init__(self) -> None:
@@ -204,17 +250,17 @@ class _LayeredFields:
 
     def add(self, fields: Mapping[str, Any], origin: str) -> None:
         new = {name: value for name, value in fields.items() if name not in self.fields}
-        given = {**self.fields, **new}
-        cap, floor = given.get(CAP), given.get(_FLOOR, 0)
+        merged = {**self.fields, **new}
+        cap, floor = merged.get(CAP), merged.get(FLOOR, 0)
         if isinstance(cap, int) and floor > cap:
-            new.update({_FLOOR: cap} if _FLOOR in new else {CAP: floor})
-        if cap == 0 and given.get(_WAITS):
-            del new[_WAITS if _WAITS in new else CAP]
+            new.update({FLOOR: cap} if FLOOR in new else {CAP: floor})
+        if cap == 0 and merged.get(WAITS):
+            del new[WAITS if WAITS in new else CAP]
         self.fields.update(new)
         self._origins.update(dict.fromkeys(new, origin))
 
     def cap_at_most(self, bound: int, origin: str) -> None:
-        """Where there is no cap yet, this is it; any other has been made to keep to it."""
+        """Add a cap where there is none; any other has been fitted to the reserve already."""
         if self.fields.get(CAP) in (None, UNLIMITED):
             self.fields[CAP] = bound
             self._origins[CAP] = origin
@@ -223,15 +269,15 @@ class _LayeredFields:
         """The budget, and what set each of its fields; the request's cap under the name that the request used."""
         fields = {name: value for name, value in self.fields.items() if name != CAP or value != UNLIMITED}
         origins = dict(self._origins)
-        if CAP not in fields and origins.get(_LANDING) not in (None, "request"):
-            del fields[_LANDING], origins[_LANDING]
+        if CAP not in fields and origins.get(LANDING) not in (None, "request"):
+            del fields[LANDING], origins[LANDING]
         if origins.get(CAP) == "request" and cap_name != CAP:
             origins[CAP] = cap_name
         return ThinkingBudget(**fields), origins
 
 
-def _around(markers: ThinkingMarkers, tokenizer: Tokenizer, phase: Phase) -> int:
-    """How many tokens stand around the thinking that a cap closes: markers, and what is forced with them."""
+def _marker_tokens(markers: ThinkingMarkers, tokenizer: Tokenizer, phase: Phase) -> int:
+    """How many tokens there are around thinking that a cap closes: the markers, and what is forced with them."""
     plan = compile_plan(ThinkingBudget(max_thinking_tokens=MAX_TOKENS), markers, tokenizer)
     opening = len(plan.start.ids) if phase is Phase.BEFORE else 0
     return opening + len(plan.newline) + len(plan.end.ids) + len(plan.answer_prefix)

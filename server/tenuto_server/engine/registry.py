@@ -1,18 +1,16 @@
-"""The replies that the engine works on, by the id that their clients know: for steering them."""
+"""The replies that the engine is generating, by the id that their clients know and by the key that the workers know."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.worker_messages import MAX_STEERS
 
-from ..budgets.resolution import FloorCheck
 from ..errors import NotRunning, SteeringError
 from .accounting import CountedReply
 
-#: How vLLM's serving objects number the parts of a response, by the path that was asked: `ID-2`, `ID_2`. These are its
-#: prompts, its conversations, its turns. Where there are no parts, an id is the response's, whatever it ends in.
+#: How vLLM's serving objects number the parts of a response, by the path of the request: `ID-2`, `ID_2`. The parts are
+#: its prompts, its conversations, its turns. Where there are no parts, the id is the response's, whatever it ends in.
 _SEPARATORS = {"/v1/completions": "-", "/v1/chat/completions/batch": "_", "/v1/responses": "_"}
 _TURNS = frozenset({"/v1/responses"})
 
@@ -33,72 +31,76 @@ def response_of(engine_id: str, path: str, n: int) -> tuple[str, int]:
 
 @dataclass(eq=False, slots=True)
 class RunningReply:
-    """A reply to one prompt while the engine works on it.
+    """A reply to one prompt while the engine generates it.
 
     Attributes:
         id: of the response, as its client knows it; the replies to several prompts share it.
         first_index: of its first choice among those of the response.
         key: under which the engine's workers know its sequences.
-        reply: its account.
-        budget: what it was started with.
-        check_floor: refuses a floor that leaves no room for the answer.
+        reply: its tokens and their count.
         steers: how often it was steered.
-        is_over: whether it has come to an end, whatever end that was.
+        is_over: whether it has ended, for any reason.
     """
 
     id: str
     first_index: int
     key: str
     reply: CountedReply
-    budget: ThinkingBudget | None
-    check_floor: FloorCheck
     steers: int = field(default=0, init=False)
     is_over: bool = field(default=False, init=False)
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether the workers follow it."""
+        return self.reply.resolved.budget is not None
+
     def check(self, until: int | None) -> None:
-        """Whether it can be steered so; `until` as of `ThinkingAutomaton.steer`.
+        """Refuse a steering request that cannot be carried out; `until` as of `ThinkingAutomaton.steer`.
 
         Raises:
             SteeringError: without a budget, and when it was steered too often.
             InvalidBudget: for a floor that leaves no room for the answer.
         """
         if until is not None:
-            self.check_floor(until)
-        if self.budget is None:
+            self.reply.resolved.check_floor(until)
+        if not self.has_budget:
             raise SteeringError(
-                "this reply was started without a thinking budget, so nothing watches over it; a request with any "
-                "field of a budget can be steered, `min_thinking_tokens: 0` is enough"
+                "this reply was started without a thinking budget, so it is not followed; a request with any field of "
+                "a budget can be steered, `min_thinking_tokens: 0` is enough"
             )
         if self.steers == MAX_STEERS:
-            raise SteeringError(f"this reply was steered {MAX_STEERS} times already, which is as often as one can be")
+            raise SteeringError(f"this reply was steered {MAX_STEERS} times already, which is the maximum")
 
     def next_number(self) -> int:
-        """The number of a new steer, once it was checked."""
+        """The number of a new steering request, once it was checked."""
         self.steers += 1
         return self.steers
 
 
 class RunningReplies:
-    """All that run, from their first step to whatever end they come to.
+    """All replies that are being generated.
 
     Args:
-        depart: is told the key of every reply that is over and that the workers know of.
+        forget: called with the key of every reply that has ended and that the workers follow.
     """
 
-    def __init__(self, depart: Callable[[str], None]) -> None:
-        self._depart = depart
+    def __init__(self, forget: Callable[[str], None]) -> None:
+        self._forget = forget
         self._by_id: dict[str, list[RunningReply]] = {}
+        self._by_key: dict[str, RunningReply] = {}
 
     @contextmanager
-    def during(self, running: RunningReply) -> Iterator[None]:
-        """Known for as long as this is open."""
+    def registered(self, running: RunningReply) -> Iterator[None]:
+        """Keep the reply registered while the context is open."""
         self._by_id.setdefault(running.id, []).append(running)
+        self._by_key[running.key] = running
         try:
             yield
         finally:
             running.is_over = True
-            if running.budget is not None:
-                self._depart(running.key)
+            if running.has_budget:
+                self._forget(running.key)
+            del self._by_key[running.key]
             self._by_id[running.id].remove(running)
             if not self._by_id[running.id]:
                 del self._by_id[running.id]
@@ -110,5 +112,9 @@ class RunningReplies:
             raise NotRunning(reply_id)
         return list(found)
 
+    def by_key(self, key: str) -> RunningReply | None:
+        """The reply that the workers know under this key."""
+        return self._by_key.get(key)
+
     def __len__(self) -> int:
-        return sum(map(len, self._by_id.values()))
+        return len(self._by_key)

@@ -121,7 +121,7 @@ def _outcome(
         return SteeringResult(index, False, "finished" if is_over else "waiting", choice.report.tokens)
     if not choice.is_finished:
         choice.settle(report.fires, report.steers)
-    automaton, fired = choice.begin(), frozenset(report.fires)
+    automaton, fired = running.reply.resolved.start(), frozenset(report.fires)
     for position in range(len(report.ids) + 1):
         for steer in report.steers:
             if steer.position == position:

@@ -1,42 +1,39 @@
-"""Stop strings end the answer, never the thinking: what is searched for them begins where the thinking has ended.
+"""Stop strings end the answer, never the thinking: only the text after the thinking is searched for them.
 
-vLLM searches all of the text. So a stop string that the thinking, a marker or a forced text happens to hold would end
-the reply without an answer.
+vLLM searches all of the text. A stop string that occurs in the thinking, a marker or a forced text would end the reply
+without an answer.
 """
 
 import sys
 from collections.abc import Callable
-
-from vllm.sampling_params import SamplingParams
-from vllm.v1.engine import EngineCoreRequest
-from vllm.v1.engine.detokenizer import BaseIncrementalDetokenizer, IncrementalDetokenizer
-from vllm.v1.engine.output_processor import OutputProcessor
+from typing import Any
 
 from tenuto_decoding.actions import Force
 from tenuto_decoding.automaton import ThinkingAutomaton
-from tenuto_decoding.plan import ThinkingPlan
 from tenuto_decoding.prompt import Phase
 from tenuto_decoding.vllm_requests import REQUEST_KEY
 
-#: The plan of a request, as far as this module needs it: from its parameters as they were sent to the engine.
-PlanOf = Callable[[SamplingParams], ThinkingPlan | None]
+from ..vllm_compat import BaseIncrementalDetokenizer, EngineCoreRequest, IncrementalDetokenizer, OutputProcessor
+
+#: The automaton of a new sequence, by the key of its request; None where nothing is counted.
+Start = Callable[[str], ThinkingAutomaton | None]
 
 
 class AnswerOnlyDetokenizer(IncrementalDetokenizer):
-    """A detokenizer that searches no text of the thinking, of its markers and of what is forced behind them.
+    """A detokenizer that searches neither the thinking, nor its markers, nor what is forced after them.
 
     Attributes:
-        key: under which the engine's workers know the request; None without a budget.
-        is_steered: whether the thinking may be closed where the budget does not say so; then the answer's prefix behind
-            it is taken for forced.
+        key: under which the engine's workers know the request.
+        is_steered: whether the thinking may be closed where the budget does not; then an answer prefix that follows it
+            is taken for forced.
     """
 
-    def __init__(self, inner: BaseIncrementalDetokenizer, automaton: ThinkingAutomaton, key: str | None = None) -> None:
+    def __init__(self, inner: BaseIncrementalDetokenizer, automaton: ThinkingAutomaton, key: str) -> None:
         self._inner = inner
         self._automaton = automaton
         self._min_tokens = inner.min_tokens
-        # How many ids of the answer's prefix stand directly behind the thinking; all, where no more can.
-        self._behind = len(automaton.plan.answer_prefix)
+        # How many ids of the answer prefix follow the thinking directly; all of them, once no more can.
+        self._prefix_ids = len(automaton.plan.answer_prefix)
         self.key = key
         self.is_steered = False
 
@@ -56,7 +53,7 @@ class AnswerOnlyDetokenizer(IncrementalDetokenizer):
     def update(self, new_token_ids: list[int], stop_terminated: bool) -> str | None:
         """Take tokens one by one; the stop string that one of them completes, or None."""
         for place, token in enumerate(new_token_ids):
-            # vLLM searches nothing of what comes before the least number of tokens.
+            # vLLM searches nothing while there are fewer than `min_tokens` tokens.
             self._inner.min_tokens = self._min_tokens if self._is_answer(token) else sys.maxsize
             last = place == len(new_token_ids) - 1
             stop: str | None = self._inner.update([token], stop_terminated and last)
@@ -70,43 +67,40 @@ class AnswerOnlyDetokenizer(IncrementalDetokenizer):
         before, forced = automaton.phase, isinstance(automaton.action(), Force)
         automaton.advance(token)
         if before is Phase.THINKING or automaton.phase is Phase.THINKING:
-            self._behind = 0
+            self._prefix_ids = 0
             return False
         return not forced and not self._is_prefix(token)
 
     def _is_prefix(self, token: int) -> bool:
-        """Whether the token goes on with a prefix that steering has brought."""
+        """Whether the token continues an answer prefix that steering has forced."""
         prefix = self._automaton.plan.answer_prefix
-        fits = self.is_steered and self._behind < len(prefix) and token == prefix[self._behind]
-        self._behind = self._behind + 1 if fits else len(prefix)
+        fits = self.is_steered and self._prefix_ids < len(prefix) and token == prefix[self._prefix_ids]
+        self._prefix_ids = self._prefix_ids + 1 if fits else len(prefix)
         return fits
 
 
 class AnswerOnlyOutputProcessor(OutputProcessor):
-    """vLLM's output processor, with `AnswerOnlyDetokenizer` for the requests that have stop strings."""
+    """vLLM's output processor, with `AnswerOnlyDetokenizer` for requests that have stop strings.
 
-    def __init__(self, vllms: OutputProcessor, plan_of: PlanOf) -> None:
-        super().__init__(
-            vllms.tokenizer,
-            log_stats=vllms.log_stats,
-            stream_interval=vllms.stream_interval,
-            tracing_enabled=vllms.tracing_enabled,
-            admission_stats=vllms.admission_stats,
-        )
-        self._plan_of = plan_of
+    Args:
+        original: the processor whose place it takes, before that one has been used.
+        start: the automaton of a new sequence.
+    """
 
-    def add_request(self, request: EngineCoreRequest, *args: object, **kwargs: object) -> None:
+    def __init__(self, original: OutputProcessor, start: Start) -> None:
+        self.__dict__.update(vars(original))  # whatever vLLM's constructor has made of its arguments
+        self._start = start
+
+    def add_request(self, request: EngineCoreRequest, *args: Any, **kwargs: Any) -> None:
         super().add_request(request, *args, **kwargs)
         state, params = self.request_states[request.request_id], request.sampling_params
         inner = state.detokenizer
         if params is None or not params.stop or not isinstance(inner, BaseIncrementalDetokenizer):
             return
-        plan = self._plan_of(params)
-        if plan is not None:
-            key = (params.extra_args or {}).get(REQUEST_KEY)
-            state.detokenizer = AnswerOnlyDetokenizer(
-                inner, ThinkingAutomaton.after(plan, request.prompt_token_ids or ()), key
-            )
+        key = (params.extra_args or {}).get(REQUEST_KEY, "")
+        automaton = self._start(key)
+        if automaton is not None:
+            state.detokenizer = AnswerOnlyDetokenizer(inner, automaton, key)
 
     def steered(self, key: str) -> None:
         """The sequences that the engine's workers know under this key are about to be steered."""

@@ -11,6 +11,7 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.executor import Executor
 
 from tenuto_decoding.errors import ThinkingError, UnknownMarkers
+from tenuto_decoding.gpu.layout import MAX_SOURCES
 from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.vllm_requests import CONFIG_KEY, markers_of
@@ -41,7 +42,10 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
     context = UsageContext.OPENAI_API_SERVER
     vllm_config = engine_args.create_engine_config(usage_context=context)
     defaults = config.read_defaults()
-    policy = ThinkingPolicy(_prepare(vllm_config, config, defaults), defaults, config.answer_reserve_tokens)
+    markers = _prepare(vllm_config, config, defaults)
+    # The GPU's logits processor has room for a fixed number of ids that end a reply or its thinking.
+    max_end_ids = MAX_SOURCES if vllm_config.use_v2_model_runner else None
+    policy = ThinkingPolicy(markers, defaults, config.answer_reserve_tokens, max_end_ids)
     if policy.markers is not None:
         _choose_reasoning_parser(vllm_config, args, policy.markers)
     return ThinkingEngine(

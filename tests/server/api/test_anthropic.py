@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,18 +12,18 @@ from vllm.entrypoints.anthropic.protocol import AnthropicMessagesRequest
 from tenuto_server.api.anthropic import CountTokensRequest, MessagesRequest, ThinkingMessages, tell_events
 from tenuto_server.api.protocol import ChatCompletionRequest
 from tenuto_server.api.thinking_reports import Account
+from tenuto_server.budgets.request_fields import BUDGET_REQUEST
 
 BODY: dict[str, Any] = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "x"}]}
 
 
-def extra_args(**more: Any) -> dict[str, Any] | None:
+def extra_args(**more: Any) -> dict[str, Any]:
     """What reaches the engine of what a message asks for."""
     chat = ThinkingMessages.to_chat_completion_request(MessagesRequest(**BODY, **more))
     assert isinstance(chat, ChatCompletionRequest)
     params = chat.to_sampling_params(50, {})
     assert params.thinking_token_budget is None
-    found: dict[str, Any] | None = params.extra_args
-    return found
+    return dict(params.extra_args or {})
 
 
 @pytest.mark.parametrize(
@@ -39,10 +40,9 @@ def extra_args(**more: Any) -> dict[str, Any] | None:
 )
 def test_a_message_asks_the_engine_for_what_chat_would_ask(asked: dict[str, Any], in_chat: dict[str, Any]) -> None:
     chat = ChatCompletionRequest(model="m", messages=BODY["messages"], **in_chat).to_sampling_params(50, {})
-    ours, theirs = (
-        {k: v for k, v in (args or {}).items() if k != "thinking_cap_name"}
-        for args in (extra_args(**asked), chat.extra_args)
-    )
+    ours, theirs = extra_args(**asked), dict(chat.extra_args or {})
+    mine, others = ours.pop(BUDGET_REQUEST), theirs.pop(BUDGET_REQUEST)
+    assert replace(mine, cap_name=others.cap_name) == others  # the name is the one that the client used
     assert ours == theirs
 
 

@@ -12,7 +12,7 @@ from tenuto_server.api.protocol import (
     CompletionRequest,
 )
 from tenuto_server.api.responses import ResponsesRequest
-from tenuto_server.budgets.request_fields import CAP, BudgetRequest
+from tenuto_server.budgets.request_fields import BUDGET_REQUEST, CAP, BudgetRequest
 
 MESSAGES = [{"role": "user", "content": "x"}]
 
@@ -29,12 +29,12 @@ BODIES: dict[type[BudgetFields], dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("kind", "body"), BODIES.items())
-def test_given_fields_reach_the_engine_beside_what_others_put_there(
+def test_given_fields_reach_the_engine_alongside_other_arguments(
     kind: type[BudgetFields], body: dict[str, Any]
 ) -> None:
     given = {"max_thinking_tokens": 9, "wait_text": ["a", "b"], "scope": "block"}
     params = kind(**body, **given, vllm_xargs={"else": 1}).to_sampling_params(10, {})
-    assert params.extra_args == {**given, "else": 1}
+    assert params.extra_args == {BUDGET_REQUEST: BudgetRequest(given), "else": 1}
 
 
 @pytest.mark.parametrize(("kind", "body"), list(BODIES.items())[:2])
@@ -44,23 +44,24 @@ def test_beam_search_takes_no_budget(kind: type[BudgetFields], body: dict[str, A
 
 
 def test_zero_is_given_and_null_is_not() -> None:
-    assert request(max_thinking_tokens=0, num_waits=None).asked.fields == {"max_thinking_tokens": 0}
+    assert request(max_thinking_tokens=0, num_waits=None).budget_request.fields == {"max_thinking_tokens": 0}
 
 
-def test_without_fields_the_parameters_are_vllms() -> None:
-    assert request().to_sampling_params(10, {}).extra_args is None
+def test_a_client_cannot_put_anything_in_place_of_the_parsed_request() -> None:
+    params = request(vllm_xargs={BUDGET_REQUEST: "x"}).to_sampling_params(10, {})
+    assert params.extra_args == {BUDGET_REQUEST: BudgetRequest()}
 
 
 def test_the_names_that_vllm_knows_are_not_taken_for_slips() -> None:
     """Any field of vLLM's own request may be sent, however much its name looks like one of ours."""
-    BudgetRequest.of_body(dict.fromkeys(ChatCompletionRequest.model_fields))
+    BudgetRequest.from_body(dict.fromkeys(ChatCompletionRequest.model_fields))
 
 
 def test_vllms_own_cap_is_lifted_and_never_reaches_its_machinery() -> None:
     asked = request(thinking_token_budget=5)
     params = asked.to_sampling_params(10, {})
     assert (asked.thinking_token_budget, params.thinking_token_budget) == (None, None)
-    assert BudgetRequest.of_extra_args(params.extra_args or {}) == BudgetRequest({CAP: 5}, "thinking_token_budget")
+    assert BudgetRequest.from_extra_args(params.extra_args) == BudgetRequest({CAP: 5}, "thinking_token_budget")
 
 
 def test_the_caller_decides_whether_control_tokens_are_shown_whatever_the_parser_needs() -> None:
@@ -91,5 +92,5 @@ def test_a_batch_hands_on_what_is_known_and_no_more() -> None:
     unknown = {f"unknown {number}": number for number in range(200)}
     batch = BatchChatCompletionRequest(messages=[MESSAGES, MESSAGES], thinking_budget=5, **unknown)
     single = batch.to_chat_completion_request(MESSAGES)
-    assert single.asked == BudgetRequest({CAP: 5}, "thinking_budget")
+    assert single.budget_request == BudgetRequest({CAP: 5}, "thinking_budget")
     assert unknown.keys().isdisjoint(single.model_extra or {})

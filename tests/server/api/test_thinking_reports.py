@@ -11,18 +11,17 @@ from vllm.entrypoints.openai.completion.protocol import CompletionResponse, Comp
 from vllm.entrypoints.serve.engine.protocol import UsageInfo
 
 from tenuto_decoding.errors import InvalidBudget
-from tenuto_decoding.markers import FAMILIES
-from tenuto_decoding.plan import compile_plan
 from tenuto_server.api.thinking_reports import Account, open_account, tell_choices, tell_chunks
 from tenuto_server.engine.accounting import CountedReply, collect_replies, hand_over
 from tenuto_server.state import ServerState
+from tests.server.resolved import resolved
 
 THINKING = "<|im_start|>think"
 
 
 def generate(tokenizer: Any, *texts: str) -> CountedReply:
     """Stands for the engine: a reply with one choice for each text, handed over as the engine does."""
-    reply = CountedReply(compile_plan(None, FAMILIES["s1"], tokenizer), None, [], n=len(texts))
+    reply = CountedReply(resolved(tokenizer), [], n=len(texts))
     for choice, text in zip(reply.choices, texts, strict=True):
         choice.take(tokenizer.encode(text, add_special_tokens=False))
     hand_over(reply)

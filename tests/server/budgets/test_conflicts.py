@@ -7,9 +7,11 @@ from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
+from tenuto_decoding.gpu.layout import MAX_SOURCES
 from tenuto_decoding.markers import FAMILIES, ThinkingMarkers
+from tenuto_decoding.prompt import initial_phase
 from tenuto_decoding.vllm_requests import plan_for
-from tenuto_server.budgets.conflicts import check_combination
+from tenuto_server.budgets.conflicts import check_sampling
 
 PROMPTS = {"s1": "<|im_start|>assistant\n", "think": "<|im_start|>assistant\n<think>\n"}
 DONE = {"s1": "<|im_start|>think\na<|im_start|>answer\n", "think": "<think>a</think>"}
@@ -32,7 +34,7 @@ def check(
     params.update_from_generation_config({}, tokenizer.eos_token_id)
     ids = tokenizer.encode(PROMPTS[markers.family] if prompt is None else prompt)
     plan = plan_for(params, ThinkingBudget(**budget), markers, tokenizer)
-    check_combination(params, more.get("stop_token_ids", ()), plan, ids, tokenizer)
+    check_sampling(params, more.get("stop_token_ids", ()), plan, initial_phase(plan, ids), tokenizer, MAX_SOURCES)
 
 
 def refused(*arguments: Any, **more: Any) -> str:

@@ -1,11 +1,11 @@
-"""Every name for a budget that a request may use, and the slips that are refused."""
+"""Every name for a budget that a request may use, and the misspelt names that are refused."""
 
 from typing import Any
 
 import pytest
 
 from tenuto_decoding.errors import InvalidBudget
-from tenuto_server.budgets.request_fields import CAP, CAP_PATHS, BudgetRequest
+from tenuto_server.budgets.request_fields import BUDGET_REQUEST, CAP, CAP_PATHS, BudgetRequest
 
 
 def body_with(path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -21,19 +21,19 @@ def dotted(path: tuple[str, ...]) -> str:
 @pytest.mark.parametrize("path", CAP_PATHS, ids=dotted)
 @pytest.mark.parametrize("value", [0, 1, 4096])
 def test_every_name_for_the_cap_means_the_cap(path: tuple[str, ...], value: int) -> None:
-    assert BudgetRequest.of_body(body_with(path, value)) == BudgetRequest({CAP: value}, dotted(path))
+    assert BudgetRequest.from_body(body_with(path, value)) == BudgetRequest({CAP: value}, dotted(path))
 
 
 @pytest.mark.parametrize("path", CAP_PATHS, ids=dotted)
 def test_minus_one_lifts_the_servers_default(path: tuple[str, ...]) -> None:
-    assert BudgetRequest.of_body(body_with(path, -1)).fields == {CAP: "unlimited"}
+    assert BudgetRequest.from_body(body_with(path, -1)).fields == {CAP: "unlimited"}
 
 
 @pytest.mark.parametrize("path", CAP_PATHS, ids=dotted)
 @pytest.mark.parametrize("value", [-2, 1.0, True, "5", [5], float("nan"), float("inf"), 10**30, -1.0])
 def test_a_wrong_cap_is_refused_under_the_name_that_was_used(path: tuple[str, ...], value: Any) -> None:
     with pytest.raises(InvalidBudget) as refusal:
-        BudgetRequest.of_body(body_with(path, value))
+        BudgetRequest.from_body(body_with(path, value))
     assert refusal.value.field == dotted(path)
 
 
@@ -41,7 +41,7 @@ def test_a_wrong_cap_is_refused_under_the_name_that_was_used(path: tuple[str, ..
 @pytest.mark.parametrize("ours", [0, 7, "auto", "unlimited"])
 def test_two_names_with_different_values_are_refused(path: tuple[str, ...], ours: Any) -> None:
     with pytest.raises(InvalidBudget, match="differs from max_thinking_tokens, which is") as refusal:
-        BudgetRequest.of_body({CAP: ours, **body_with(path, 6)})
+        BudgetRequest.from_body({CAP: ours, **body_with(path, 6)})
     assert refusal.value.field == dotted(path)
 
 
@@ -49,12 +49,12 @@ def test_two_names_with_one_value_are_one_cap() -> None:
     body: dict[str, Any] = {CAP: 6}
     for path in CAP_PATHS:
         body |= body_with(path, 6)
-        assert BudgetRequest.of_body(body) == BudgetRequest({CAP: 6})
+        assert BudgetRequest.from_body(body) == BudgetRequest({CAP: 6})
 
 
 def test_two_other_names_that_differ_name_each_other() -> None:
     with pytest.raises(InvalidBudget, match="thinking_budget: 6 differs from thinking_token_budget, which is 5"):
-        BudgetRequest.of_body({"thinking_token_budget": 5, "thinking_budget": 6})
+        BudgetRequest.from_body({"thinking_token_budget": 5, "thinking_budget": 6})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_two_other_names_that_differ_name_each_other() -> None:
     ids=str,
 )
 def test_the_form_that_gateways_send(thinking: Any, fields: dict[str, Any]) -> None:
-    assert BudgetRequest.of_body({"thinking": thinking}).fields == fields
+    assert BudgetRequest.from_body({"thinking": thinking}).fields == fields
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,6 @@ def test_the_form_that_gateways_send(thinking: Any, fields: dict[str, Any]) -> N
         ({"vllm_xargs": {"answer_reserve_tokens": -5000}}, "answer_reserve_tokens"),
         ({"vllm_xargs": {"answer_reserve_tokens": "1"}}, "answer_reserve_tokens"),
         ({"vllm_xargs": {"reasoning_effort": "bogus"}}, "reasoning_effort"),
-        ({"vllm_xargs": {"thinking_model": "other"}}, "vllm_xargs.thinking_model"),
-        ({"vllm_xargs": {"thinking_cap_name": "other"}}, "vllm_xargs.thinking_cap_name"),
         ({"vllm_xargs": {"max_thinking_token": 5}}, "max_thinking_token"),
         (dict.fromkeys(map(str, range(257))), "body"),
         ({"vllm_xargs": dict.fromkeys(map(str, range(257)))}, "vllm_xargs"),
@@ -128,35 +126,30 @@ def test_the_form_that_gateways_send(thinking: Any, fields: dict[str, Any]) -> N
 )
 def test_what_is_refused_names_the_field(body: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidBudget) as refusal:
-        BudgetRequest.of_body(body)
+        BudgetRequest.from_body(body)
     assert refusal.value.field == field
 
 
 def test_switches_of_other_servers_turn_thinking_off() -> None:
-    assert BudgetRequest.of_body({"enable_thinking": False}) == BudgetRequest({CAP: 0}, "enable_thinking")
-    assert BudgetRequest.of_body({"reasoning": {"enabled": False}}) == BudgetRequest({CAP: 0}, "reasoning.enabled")
-    assert BudgetRequest.of_body({"enable_thinking": True, "reasoning": {"enabled": True}}) == BudgetRequest()
+    assert BudgetRequest.from_body({"enable_thinking": False}) == BudgetRequest({CAP: 0}, "enable_thinking")
+    assert BudgetRequest.from_body({"reasoning": {"enabled": False}}) == BudgetRequest({CAP: 0}, "reasoning.enabled")
+    assert BudgetRequest.from_body({"enable_thinking": True, "reasoning": {"enabled": True}}) == BudgetRequest()
 
 
-def test_wishes_among_vllms_further_arguments_mean_the_same() -> None:
-    assert BudgetRequest.of_body({"vllm_xargs": {CAP: 5, "reasoning_effort": "low", "else": 1}}) == BudgetRequest(
+def test_fields_among_vllms_further_arguments_mean_the_same() -> None:
+    assert BudgetRequest.from_body({"vllm_xargs": {CAP: 5, "reasoning_effort": "low", "else": 1}}) == BudgetRequest(
         {CAP: 5}, effort="low"
     )
-    assert BudgetRequest.of_body({CAP: 5, "vllm_xargs": {CAP: 5}}) == BudgetRequest({CAP: 5})
+    assert BudgetRequest.from_body({CAP: 5, "vllm_xargs": {CAP: 5}}) == BudgetRequest({CAP: 5})
 
 
-def test_an_effort_may_stand_where_the_responses_api_has_it() -> None:
-    assert BudgetRequest.of_body({"reasoning": {"effort": "low"}}).effort == "low"
-    assert BudgetRequest.of_body({"reasoning": {"effort": "low"}, "reasoning_effort": "low"}).effort == "low"
-    assert BudgetRequest.of_body({"reasoning_effort": None}).effort is None
+def test_an_effort_may_be_nested_as_in_the_responses_api() -> None:
+    assert BudgetRequest.from_body({"reasoning": {"effort": "low"}}).effort == "low"
+    assert BudgetRequest.from_body({"reasoning": {"effort": "low"}, "reasoning_effort": "low"}).effort == "low"
+    assert BudgetRequest.from_body({"reasoning_effort": None}).effort is None
 
 
-def test_wishes_travel_to_the_engines_door_and_back() -> None:
-    asked = BudgetRequest({CAP: "auto", "wait_text": ["a", "b"]}, "nvext.max_thinking_tokens", "low", 7, "small")
-    assert BudgetRequest.of_extra_args({**asked.to_extra_args(), "of": "others"}) == asked
-    assert BudgetRequest.of_extra_args(BudgetRequest().to_extra_args()) == BudgetRequest()
-
-
-def test_a_misspelt_field_is_refused_at_the_engines_door_too() -> None:
-    with pytest.raises(InvalidBudget, match="did you mean max_thinking_tokens"):
-        BudgetRequest.of_extra_args({"max_thinking_token": 4})
+def test_the_parsed_request_travels_under_its_key_and_vllms_own_requests_have_none() -> None:
+    request = BudgetRequest({CAP: "auto", "wait_text": ["a", "b"]}, "nvext.max_thinking_tokens", "low", 7, "small")
+    assert BudgetRequest.from_extra_args({"of": "others", BUDGET_REQUEST: request}) is request
+    assert BudgetRequest.from_extra_args({"of": "others"}) == BudgetRequest.from_extra_args(None) == BudgetRequest()

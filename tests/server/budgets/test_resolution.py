@@ -1,65 +1,68 @@
-"""Defaults, precedence, and what is refused because it could not be kept."""
+"""Defaults, precedence, and what is refused because it cannot be enforced."""
 
 from typing import Any
 
 import pytest
+from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget, UnknownMarkers
 from tenuto_decoding.markers import FAMILIES
 from tenuto_server.budgets.defaults import Defaults
 from tenuto_server.budgets.request_fields import BudgetRequest
-from tenuto_server.budgets.resolution import Resolution, ThinkingPolicy, TokenLimits
+from tenuto_server.budgets.resolution import Generation, ThinkingPolicy
 
-ROOMY = TokenLimits(max_tokens=900, context=1000)
+CHAT = "<|im_start|>assistant\n"
+NATIVE = "thinking_token_budget"
+
+
+def generation(tokenizer: Any, prompt: str = CHAT, max_tokens: int = 900, context: int = 1000) -> Generation:
+    return Generation(tokenizer.encode(prompt), SamplingParams(max_tokens=max_tokens), context=context)
 
 
 def resolve(
     tokenizer: Any,
-    asked: dict[str, Any],
+    body: dict[str, Any],
     *,
-    native: int | None = None,
-    prompt: str = "<|im_start|>assistant\n",
-    room: TokenLimits = ROOMY,
+    prompt: str = CHAT,
+    max_tokens: int = 900,
+    context: int = 9000,
     **default: Any,
 ) -> ThinkingBudget | None:
     policy = ThinkingPolicy(FAMILIES["s1"], Defaults(budget=default))
-    resolution = policy.resolve(BudgetRequest.of_extra_args(asked, native), tokenizer.encode(prompt), tokenizer, room)
-    assert resolution.plan is not None
-    assert resolution.plan.enforced == (resolution.budget is not None)
-    return resolution.budget
+    request = BudgetRequest.from_body(body)
+    found = policy.resolve(request, generation(tokenizer, prompt, max_tokens, context), tokenizer)
+    assert found is not None
+    assert found.plan.enforced == (found.budget is not None)
+    return found.budget
 
 
 @pytest.mark.parametrize(
-    ("asked", "native", "default", "expected"),
+    ("body", "default", "expected"),
     [
-        ({}, None, {}, None),
-        ({"max_thinking_tokens": 9}, None, {}, {"max_thinking_tokens": 9}),
-        ({}, 7, {}, {"max_thinking_tokens": 7}),
-        ({"max_thinking_tokens": 9}, 7, {}, {"max_thinking_tokens": 9}),
-        ({}, None, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 5}),
-        ({}, 7, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 7}),
-        ({"num_waits": 2}, None, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 5, "num_waits": 2}),
-        ({"num_waits": 2}, 7, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 7, "num_waits": 2}),
-        # A zero that is asked for is an answer too.
+        ({}, {}, None),
+        ({"max_thinking_tokens": 9}, {}, {"max_thinking_tokens": 9}),
+        ({NATIVE: 7}, {}, {"max_thinking_tokens": 7}),
+        ({}, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 5}),
+        ({NATIVE: 7}, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 7}),
+        ({"num_waits": 2}, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 5, "num_waits": 2}),
+        ({"num_waits": 2, NATIVE: 7}, {"max_thinking_tokens": 5}, {"max_thinking_tokens": 7, "num_waits": 2}),
+        # A requested zero counts as given.
         (
             {"min_thinking_tokens": 0},
-            None,
             {"min_thinking_tokens": 50, "num_waits": 1},
             {"min_thinking_tokens": 0, "num_waits": 1},
         ),
-        ({"num_waits": 0}, None, {}, {"num_waits": 0}),
-        # What is explicit never fails on a default: the default yields.
+        ({"num_waits": 0}, {}, {"num_waits": 0}),
+        # An explicit field never fails on a default: the default yields.
         (
             {"max_thinking_tokens": 3},
-            None,
             {"min_thinking_tokens": 50},
             {"max_thinking_tokens": 3, "min_thinking_tokens": 3},
         ),
-        ({"max_thinking_tokens": 0}, None, {"num_waits": 4, "min_thinking_tokens": 50}, {"max_thinking_tokens": 0}),
+        ({"max_thinking_tokens": 0}, {"num_waits": 4, "min_thinking_tokens": 50}, {"max_thinking_tokens": 0}),
         (
             {"min_thinking_tokens": 40},
-            None,
             {"max_thinking_tokens": 5},
             {"max_thinking_tokens": 40, "min_thinking_tokens": 40},
         ),
@@ -67,9 +70,9 @@ def resolve(
     ids=str,
 )
 def test_explicit_fields_come_before_the_native_cap_and_that_before_the_default(
-    chatml: Any, asked: dict[str, Any], native: int | None, default: dict[str, Any], expected: dict[str, Any] | None
+    chatml: Any, body: dict[str, Any], default: dict[str, Any], expected: dict[str, Any] | None
 ) -> None:
-    budget = resolve(chatml, asked, native=native, **default)
+    budget = resolve(chatml, body, **default)
     assert budget == (None if expected is None else ThinkingBudget(**expected))
 
 
@@ -90,88 +93,89 @@ def test_an_explicit_floor_is_refused_where_the_prompt_has_closed_the_thinking(c
 def test_the_answer_needs_room_after_the_longest_thinking(chatml: Any) -> None:
     """Around the thinking: opening marker, newline, closing marker, answer prefix; and one token of an answer."""
     around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
-    room = TokenLimits(max_tokens=100, context=1000)
     for field in ("max_thinking_tokens", "min_thinking_tokens"):
-        assert resolve(chatml, {field: 99 - around}, room=room) is not None
+        assert resolve(chatml, {field: 99 - around}, max_tokens=100) is not None
         with pytest.raises(InvalidBudget, match="max_tokens, which is 100") as refusal:
-            resolve(chatml, {field: 100 - around}, room=room)
+            resolve(chatml, {field: 100 - around}, max_tokens=100)
         assert refusal.value.field == field
 
 
 @pytest.mark.parametrize(
-    "asked", [{}, {"num_waits": 1}, {"max_thinking_tokens": "unlimited"}, {"reasoning_effort": "max"}], ids=str
+    "body", [{}, {"num_waits": 1}, {"max_thinking_tokens": "unlimited"}, {"reasoning_effort": "max"}], ids=str
 )
-def test_a_reserve_is_a_cap_where_there_is_none(chatml: Any, asked: dict[str, Any]) -> None:
+def test_a_reserve_is_a_cap_where_there_is_none(chatml: Any, body: dict[str, Any]) -> None:
     around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
     policy = ThinkingPolicy(FAMILIES["s1"])
-    wishes = BudgetRequest.of_extra_args({**asked, "answer_reserve_tokens": 200})
-    resolution = policy.resolve(wishes, chatml.encode("<|im_start|>assistant\n"), chatml, TokenLimits(400, 9000))
+    request = BudgetRequest.from_body({**body, "answer_reserve_tokens": 200})
+    resolution = policy.resolve(request, generation(chatml, CHAT, 400, 9000), chatml)
+    assert resolution is not None
     assert resolution.budget is not None
     assert resolution.budget.max_thinking_tokens == 200 - around
     assert resolution.set_by["max_thinking_tokens"] == "answer_reserve_tokens"
 
 
 def test_a_text_that_reads_like_a_word_for_the_cap_is_a_text(chatml: Any) -> None:
-    wish = {"num_waits": 1, "wait_text": "unlimited"}
-    assert resolve(chatml, wish) == ThinkingBudget(num_waits=1, wait_text="unlimited")
+    fields = {"num_waits": 1, "wait_text": "unlimited"}
+    assert resolve(chatml, fields) == ThinkingBudget(num_waits=1, wait_text="unlimited")
 
 
 def test_waits_are_refused_where_there_is_no_thinking(chatml: Any) -> None:
     for cap in (0, "auto"):
-        with pytest.raises(InvalidBudget, match="2 cannot be had without thinking") as refusal:
-            resolve(chatml, {"max_thinking_tokens": cap, "num_waits": 2}, room=TokenLimits(10, 1000))
+        with pytest.raises(InvalidBudget, match="2 need thinking") as refusal:
+            resolve(chatml, {"max_thinking_tokens": cap, "num_waits": 2}, max_tokens=10, context=1000)
         assert refusal.value.field == "num_waits"
 
 
 def test_no_opening_marker_is_needed_where_the_prompt_ends_in_thinking(chatml: Any) -> None:
     around = len(chatml.encode("\n<|im_start|>answer\nFinal Answer:"))
     opened = "<|im_start|>assistant\n<|im_start|>think\n"
-    assert resolve(chatml, {"max_thinking_tokens": 99 - around}, prompt=opened, room=TokenLimits(100, 1000)) is not None
+    assert resolve(chatml, {"max_thinking_tokens": 99 - around}, prompt=opened, max_tokens=100) is not None
     with pytest.raises(InvalidBudget):
-        resolve(chatml, {"max_thinking_tokens": 100 - around}, prompt=opened, room=TokenLimits(100, 1000))
+        resolve(chatml, {"max_thinking_tokens": 100 - around}, prompt=opened, max_tokens=100, context=1000)
 
 
 def test_auto_leaves_the_answer_its_reserve(chatml: Any) -> None:
     around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
-    wish = {"max_thinking_tokens": "auto"}
-    assert resolve(chatml, wish, room=TokenLimits(8000, 9000)) == ThinkingBudget(
+    fields = {"max_thinking_tokens": "auto"}
+    assert resolve(chatml, fields, max_tokens=8000, context=9000) == ThinkingBudget(
         max_thinking_tokens=8000 - around - 1024
     )
-    assert resolve(chatml, wish, room=TokenLimits(100, 9000)) == ThinkingBudget(max_thinking_tokens=100 - around - 25)
-    assert resolve(chatml, wish, room=TokenLimits(5, 9000)) == ThinkingBudget(max_thinking_tokens=0)
+    assert resolve(chatml, fields, max_tokens=100, context=9000) == ThinkingBudget(
+        max_thinking_tokens=100 - around - 25
+    )
+    assert resolve(chatml, fields, max_tokens=5, context=9000) == ThinkingBudget(max_thinking_tokens=0)
 
 
-def test_a_floor_above_what_auto_comes_to_is_refused(chatml: Any) -> None:
+def test_a_floor_above_what_auto_results_in_is_refused(chatml: Any) -> None:
     with pytest.raises(
-        InvalidBudget, match="min_thinking_tokens: 90 is above max_thinking_tokens, which is auto and comes to"
+        InvalidBudget, match="min_thinking_tokens: 90 is above max_thinking_tokens, which is auto and results in"
     ):
-        resolve(chatml, {"max_thinking_tokens": "auto", "min_thinking_tokens": 90}, room=TokenLimits(100, 9000))
+        resolve(chatml, {"max_thinking_tokens": "auto", "min_thinking_tokens": 90}, max_tokens=100, context=9000)
 
 
 def test_the_context_is_named_where_it_is_what_binds(chatml: Any) -> None:
     prompt = "<|im_start|>assistant\n"
     taken = len(chatml.encode(prompt))
     with pytest.raises(InvalidBudget, match=f"the {200 - taken} that the prompt's {taken} leave of .* context of 200"):
-        resolve(chatml, {"max_thinking_tokens": 200}, prompt=prompt, room=TokenLimits(200 - taken, 200))
+        resolve(chatml, {"max_thinking_tokens": 200}, prompt=prompt, max_tokens=200 - taken, context=200)
 
 
-def test_what_the_request_has_not_given_yields_to_the_room(chatml: Any) -> None:
+def test_what_the_request_has_not_given_yields_to_its_length(chatml: Any) -> None:
     """Neither a default nor an effort may leave a reply without an answer, and neither is a fault of the request."""
     around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
-    room = TokenLimits(100, 9000)
     fitting = ThinkingBudget(max_thinking_tokens=100 - around - 25)
-    assert resolve(chatml, {}, room=room, max_thinking_tokens=500) == fitting
-    assert resolve(chatml, {}, room=room, max_thinking_tokens="auto") == fitting
-    assert resolve(chatml, {"reasoning_effort": "high"}, room=room) == fitting
-    assert resolve(chatml, {}, room=TokenLimits(5, 9000), max_thinking_tokens=500) == ThinkingBudget(
+    assert resolve(chatml, {}, max_tokens=100, max_thinking_tokens=500) == fitting
+    assert resolve(chatml, {}, max_tokens=100, max_thinking_tokens="auto") == fitting
+    assert resolve(chatml, {"reasoning_effort": "high"}, max_tokens=100) == fitting
+    assert resolve(chatml, {}, max_tokens=5, context=9000, max_thinking_tokens=500) == ThinkingBudget(
         max_thinking_tokens=0
     )
-    floor = resolve(chatml, {}, room=room, min_thinking_tokens=500)
+    floor = resolve(chatml, {}, max_tokens=100, min_thinking_tokens=500)
     assert floor == ThinkingBudget(min_thinking_tokens=100 - around - 25)
 
 
 @pytest.mark.parametrize(
-    ("asked", "default", "expected", "set_by"),
+    ("body", "default", "expected", "set_by"),
     [
         (
             {"reasoning_effort": "low"},
@@ -186,7 +190,7 @@ def test_what_the_request_has_not_given_yields_to_the_room(chatml: Any) -> None:
             {"max_thinking_tokens": "request"},
         ),
         (
-            {"max_thinking_tokens": 7, "thinking_cap_name": "thinking.budget_tokens"},
+            {"thinking": {"type": "enabled", "budget_tokens": 7}},
             {"cap_text": "So."},
             {"max_thinking_tokens": 7, "cap_text": "So."},
             {"max_thinking_tokens": "thinking.budget_tokens", "cap_text": "default"},
@@ -201,14 +205,15 @@ def test_what_the_request_has_not_given_yields_to_the_room(chatml: Any) -> None:
 )
 def test_explicit_fields_come_before_the_effort_and_that_before_the_default(
     chatml: Any,
-    asked: dict[str, Any],
+    body: dict[str, Any],
     default: dict[str, Any],
     expected: dict[str, Any] | None,
     set_by: dict[str, str] | None,
 ) -> None:
     policy = ThinkingPolicy(FAMILIES["s1"], Defaults(budget=default))
-    wishes = BudgetRequest.of_extra_args(asked)
-    resolution = policy.resolve(wishes, chatml.encode("<|im_start|>assistant\n"), chatml, TokenLimits(60_000, 64_000))
+    request = BudgetRequest.from_body(body)
+    resolution = policy.resolve(request, generation(chatml, CHAT, 60_000, 64_000), chatml)
+    assert resolution is not None
     assert resolution.budget == (None if expected is None else ThinkingBudget(**expected))
     assert set_by is None or resolution.set_by == set_by
 
@@ -217,8 +222,9 @@ def test_a_model_has_defaults_and_efforts_of_its_own(chatml: Any) -> None:
     own = Defaults(budget={"max_thinking_tokens": 5}, efforts={"low": {"max_thinking_tokens": 3}})
     policy = ThinkingPolicy(FAMILIES["s1"], Defaults(budget={"num_waits": 2}, models={"small": own}))
 
-    def cap(**asked: Any) -> int | None:
-        budget = policy.resolve(BudgetRequest(**asked), [1], chatml, TokenLimits(60_000, 64_000)).budget
+    def cap(**given: Any) -> int | None:
+        found = policy.resolve(BudgetRequest(**given), generation(chatml, CHAT, 60_000, 64_000), chatml)
+        budget = found.budget if found else None
         assert budget is not None
         assert budget.num_waits == 2
         return budget.max_thinking_tokens
@@ -228,25 +234,24 @@ def test_a_model_has_defaults_and_efforts_of_its_own(chatml: Any) -> None:
     assert cap(model="small", effort="medium") == 4096
 
 
-def test_a_reserve_that_is_asked_for_is_kept_by_every_cap(chatml: Any) -> None:
+def test_a_requested_reserve_is_kept_by_every_cap(chatml: Any) -> None:
     around = len(chatml.encode("<|im_start|>think\n<|im_start|>answer\nFinal Answer:"))
-    room = TokenLimits(100, 9000)
-    wish = {"max_thinking_tokens": "auto", "answer_reserve_tokens": 40}
-    assert resolve(chatml, wish, room=room) == ThinkingBudget(max_thinking_tokens=60 - around)
-    assert resolve(chatml, {"answer_reserve_tokens": 40}, room=room, max_thinking_tokens=90) == ThinkingBudget(
+    fields = {"max_thinking_tokens": "auto", "answer_reserve_tokens": 40}
+    assert resolve(chatml, fields, max_tokens=100) == ThinkingBudget(max_thinking_tokens=60 - around)
+    assert resolve(chatml, {"answer_reserve_tokens": 40}, max_tokens=100, max_thinking_tokens=90) == ThinkingBudget(
         max_thinking_tokens=60 - around
     )
     with pytest.raises(InvalidBudget, match="at least 40 of an answer") as refusal:
-        resolve(chatml, {"max_thinking_tokens": 61 - around, "answer_reserve_tokens": 40}, room=room)
+        resolve(chatml, {"max_thinking_tokens": 61 - around, "answer_reserve_tokens": 40}, max_tokens=100)
     assert refusal.value.field == "max_thinking_tokens"
     with pytest.raises(InvalidBudget, match="100 tokens of an answer") as refusal:
-        resolve(chatml, {"answer_reserve_tokens": 100}, room=room)
+        resolve(chatml, {"answer_reserve_tokens": 100}, max_tokens=100)
     assert refusal.value.field == "answer_reserve_tokens"
 
 
 def test_without_known_markers_there_is_no_budget_and_no_count(chatml: Any) -> None:
     policy = ThinkingPolicy(None)
-    assert policy.resolve(BudgetRequest(effort="low"), [1], chatml, ROOMY) == Resolution()
-    for asked in (BudgetRequest({"num_waits": 1}), BudgetRequest(reserve=5)):
+    assert policy.resolve(BudgetRequest(effort="low"), generation(chatml), chatml) is None
+    for request in (BudgetRequest({"num_waits": 1}), BudgetRequest(reserve=5)):
         with pytest.raises(UnknownMarkers, match="--thinking-family"):
-            policy.resolve(asked, [1], chatml, ROOMY)
+            policy.resolve(request, generation(chatml), chatml)

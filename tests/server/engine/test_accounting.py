@@ -6,17 +6,15 @@ from typing import Any
 import pytest
 
 from tenuto_decoding.budget import ThinkingBudget
-from tenuto_decoding.markers import FAMILIES
-from tenuto_decoding.plan import compile_plan
 from tenuto_server.engine.accounting import CountedChoice, CountedReply, collect_replies, hand_over
+from tests.server.resolved import resolved
 
 PROMPT = "<|im_start|>assistant\n"
 
 
 def choice(tokenizer: Any, **budget: Any) -> CountedChoice:
-    asked = ThinkingBudget(**budget) if budget else None
-    plan = compile_plan(asked, FAMILIES["s1"], tokenizer)
-    return CountedChoice(plan, asked, tokenizer.encode(PROMPT))
+    given = ThinkingBudget(**budget) if budget else None
+    return CountedChoice(resolved(tokenizer, given, tokenizer.encode(PROMPT)))
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:
@@ -34,7 +32,7 @@ def ids(tokenizer: Any, text: str) -> list[int]:
         ("<|im_start|>think\nabc<|im_start|><|im_end|>", 5, "stop_token"),
     ],
 )
-def test_a_reply_without_a_budget_is_counted_and_needs_no_word_from_the_engine(
+def test_a_reply_without_a_budget_is_counted_and_needs_no_report_of_the_workers(
     chatml: Any, text: str, tokens: int, ended_by: str
 ) -> None:
     counted = choice(chatml)
@@ -61,7 +59,7 @@ def test_pieces_count_as_the_whole(chatml: Any) -> None:
 
 
 def test_a_wait_counts_as_one_only_where_a_redirect_fired(chatml: Any) -> None:
-    """Two waits asked for: the model writes "Wait" itself, and then is made to write it."""
+    """Two waits requested: the model writes "Wait" itself, and then is made to write it."""
     text = ids(chatml, "<|im_start|>think\naWaitbWait")
     first, second = (index for index, token in enumerate(text) if token == chatml.encode("Wait")[0])
     for fired, waits in (([second], 1), ([first, second], 2), ([], 0)):
@@ -73,7 +71,7 @@ def test_a_wait_counts_as_one_only_where_a_redirect_fired(chatml: Any) -> None:
         assert waiting.report.tokens == 5
 
 
-def test_a_stop_that_became_an_end_marker_is_told_from_the_models_own_end(chatml: Any) -> None:
+def test_a_stop_that_became_an_end_marker_differs_from_the_models_own_end(chatml: Any) -> None:
     text = ids(chatml, "<|im_start|>think\na<|im_start|>answer\nx<|im_end|>")
     marker = text.index(chatml.encode("<|im_start|>")[0], 1)
     for fired, ended_by in (([marker], "stop_token"), ([], "model")):
@@ -84,38 +82,7 @@ def test_a_stop_that_became_an_end_marker_is_told_from_the_models_own_end(chatml
         assert ended.report.ended_by == ended_by
 
 
-def test_what_an_ended_thinking_left_to_guess_can_be_asked_for_before_the_reply_ends(chatml: Any) -> None:
-    counted = choice(chatml, num_waits=1, max_thinking_tokens=90)
-    thinking = ids(chatml, "<|im_start|>think\nWaitabc\n")
-    assert not counted.take(thinking), "the thinking goes on"
-    asking = [counted.take([token]) for token in ids(chatml, "<|im_start|>answer\n")]
-    assert True in asking, "whether the model wrote the Wait, or a redirect did"
-    known = len(counted.ids)
-    counted.take(ids(chatml, "x"))
-    counted.settle([], until=known)
-    assert not counted.needs_redirects
-    assert counted.report.waits == 0
-    counted.take(ids(chatml, "y<|im_end|>"))
-    assert not counted.needs_redirects, "nothing behind the thinking can have been redirected"
-
-
-def test_what_is_not_known_yet_stays_a_guess(chatml: Any) -> None:
-    counted = choice(chatml, num_waits=1, max_thinking_tokens=90)
-    counted.take(ids(chatml, "<|im_start|>think\nabc"))
-    known = len(counted.ids)
-    counted.take(ids(chatml, "Waitabc\n<|im_start|>answer\n"))
-    counted.settle([], until=known)
-    assert counted.needs_redirects
-
-
-def test_thinking_that_left_nothing_to_guess_is_not_asked_for(chatml: Any) -> None:
-    counted = choice(chatml)
-    assert not counted.take(ids(chatml, "<|im_start|>think\nabc\n<|im_start|>answer\n"))
-    capped = choice(chatml, max_thinking_tokens=3)
-    assert not capped.take(ids(chatml, "<|im_start|>think\nabc\n<|im_start|>answer\n"))
-
-
-def test_a_cap_that_was_reached_needs_no_word_from_the_engine(chatml: Any) -> None:
+def test_a_cap_that_was_reached_needs_no_report_of_the_workers(chatml: Any) -> None:
     capped = choice(chatml, max_thinking_tokens=2)
     capped.take(ids(chatml, "<|im_start|>thinkab\n<|im_start|>answer\nFinal Answer:x<|im_end|>"))
     assert not capped.needs_redirects
@@ -123,16 +90,16 @@ def test_a_cap_that_was_reached_needs_no_word_from_the_engine(chatml: Any) -> No
     assert capped.report.tokens == 2
 
 
-def test_a_floor_that_was_passed_without_an_attempt_to_end_needs_no_word_from_the_engine(chatml: Any) -> None:
+def test_a_floor_that_was_passed_without_an_attempt_to_end_needs_no_report_of_the_workers(chatml: Any) -> None:
     passed = choice(chatml, min_thinking_tokens=2, num_waits=1)
     passed.take(ids(chatml, "<|im_start|>thinkabc"))
     assert not passed.needs_redirects
     assert passed.report.waits == 0
 
 
-async def test_accounts_reach_the_context_that_collects_them_and_no_other(chatml: Any) -> None:
+async def test_replies_reach_the_context_that_collects_them_and_no_other(chatml: Any) -> None:
     def account() -> CountedReply:
-        reply = CountedReply(compile_plan(None, FAMILIES["s1"], chatml), None, ids(chatml, PROMPT), n=2)
+        reply = CountedReply(resolved(chatml), ids(chatml, PROMPT), n=2)
         hand_over(reply)
         return reply
 
@@ -142,5 +109,5 @@ async def test_accounts_reach_the_context_that_collects_them_and_no_other(chatml
             await asyncio.sleep(0)
             return replies == [account()]
 
-    account()  # collected by nobody
+    account()  # not collected
     assert all(await asyncio.gather(*(handle() for _ in range(5))))

@@ -1,20 +1,22 @@
 """Steering on the server's side: which report is whose, what came of steering, and who can be steered."""
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
-from tenuto_decoding.markers import FAMILIES
-from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.worker_messages import MAX_STEERS, SequenceReport, Steer
+from tenuto_server.budgets.resolution import AnswerRoom, Generation
 from tenuto_server.engine import steering
 from tenuto_server.engine.accounting import CountedReply
 from tenuto_server.engine.registry import RunningReplies, RunningReply, response_of
 from tenuto_server.engine.steering import SteeringResult, assign, report_of, steer
 from tenuto_server.errors import NotRunning, SteeringError
+from tests.server.resolved import resolved
 
 PROMPT = "<|im_start|>assistant\n"
 FIRST, SECOND = SequenceReport([1, 2, 3, 4], [1], []), SequenceReport([1, 2, 9, 4], [0], [])
@@ -37,19 +39,19 @@ def test_a_choice_finds_its_report_by_its_ids(reports: list[SequenceReport], own
 
 
 def running(
-    tokenizer: Any, reply_id: str = "chatcmpl-1", n: int = 1, first: int = 0, longest: int = 100, **budget: Any
+    tokenizer: Any,
+    reply_id: str = "chatcmpl-1",
+    n: int = 1,
+    first: int = 0,
+    longest: int = 100,
+    key: str = "key",
+    **budget: Any,
 ) -> RunningReply:
-    asked = ThinkingBudget(**budget) if budget else None
-    reply = CountedReply(compile_plan(asked, FAMILIES["s1"], tokenizer), asked, tokenizer.encode(PROMPT), n)
-    return RunningReply(reply_id, first, "key", reply, asked, refuse_above(longest))
-
-
-def refuse_above(bound: int) -> Any:
-    def check(floor: int) -> None:
-        if floor > bound:
-            raise InvalidBudget("min_thinking_tokens", f"{floor} is above {bound}")
-
-    return check
+    prompt = tokenizer.encode(PROMPT)
+    generation = Generation(prompt, SamplingParams(max_tokens=longest + 1))
+    budgeted = resolved(tokenizer, ThinkingBudget(**budget) if budget else None, prompt)
+    budgeted = replace(budgeted, floor_limit=AnswerRoom(generation, marker_tokens=0, reserve=None))
+    return RunningReply(reply_id, first, key, CountedReply(budgeted, prompt, n))
 
 
 def test_every_choice_has_a_report_of_its_own(chatml: Any) -> None:
@@ -121,7 +123,7 @@ async def test_a_longer_thinking_is_told_with_the_bounds_that_it_came_to(chatml:
     choice.take(ids(chatml, "abcdef\n<|im_start|>answer"))
     report = choice.report
     assert (report.max_thinking_tokens, report.min_thinking_tokens, report.tokens, report.ended_by) == (9, 9, 9, "cap")
-    with pytest.raises(InvalidBudget, match="101 is above 100"):
+    with pytest.raises(InvalidBudget, match="101 thinking tokens"):
         await steer([reply], 101, workers.call)
 
 
@@ -200,7 +202,7 @@ async def test_an_order_is_for_all_parts_of_a_response_or_for_none(chatml: Any) 
     """One part has no room for the floor, or was steered too often: the others are not steered behind the error."""
     workers = Workers([], positions=(0,))
     roomy, narrow = (running(chatml, "cmpl-a", longest=longest, min_thinking_tokens=0) for longest in (100, 50))
-    with pytest.raises(InvalidBudget, match="60 is above 50"):
+    with pytest.raises(InvalidBudget, match="60 thinking tokens"):
         await steer([roomy, narrow], 60, workers.call)
     for _ in range(MAX_STEERS):
         await steer([narrow], 5, workers.call)
@@ -237,8 +239,10 @@ def test_only_what_vllm_has_added_is_taken_off_an_id(engine_id: str, path: str, 
 
 def test_replies_are_found_by_the_id_of_their_response_while_they_run(chatml: Any) -> None:
     replies = RunningReplies(lambda key: None)
-    chat, *prompts = [running(chatml, name) for name in ("chatcmpl-bill_7", "cmpl-a", "cmpl-a")]
-    contexts = [replies.during(each) for each in (chat, *prompts)]
+    chat, *prompts = [
+        running(chatml, name, key=str(key)) for key, name in enumerate(("chatcmpl-bill_7", "cmpl-a", "cmpl-a"))
+    ]
+    contexts = [replies.registered(each) for each in (chat, *prompts)]
     for context in contexts:
         context.__enter__()
     assert replies.find("chatcmpl-bill_7") == [chat]
@@ -255,9 +259,9 @@ def test_replies_are_found_by_the_id_of_their_response_while_they_run(chatml: An
 
 
 def test_two_replies_of_one_id_end_one_by_one(chatml: Any) -> None:
-    replies, twins = RunningReplies(lambda key: None), [running(chatml), running(chatml)]
-    with replies.during(twins[0]):
-        with replies.during(twins[1]):
+    replies, twins = RunningReplies(lambda key: None), [running(chatml, key="a"), running(chatml, key="b")]
+    with replies.registered(twins[0]):
+        with replies.registered(twins[1]):
             assert replies.find("chatcmpl-1") == twins
         assert replies.find("chatcmpl-1") == twins[:1]
 
@@ -266,12 +270,12 @@ def test_whatever_end_a_reply_comes_to_the_workers_may_forget_it(chatml: Any) ->
     """Those that they know of: without a budget they follow nothing."""
     over: list[str] = []
     replies = RunningReplies(over.append)
-    with replies.during(running(chatml, min_thinking_tokens=0)):
+    with replies.registered(running(chatml, min_thinking_tokens=0)):
         assert over == []
     assert over == ["key"]
-    with pytest.raises(GeneratorExit), replies.during(running(chatml, min_thinking_tokens=0)):
+    with pytest.raises(GeneratorExit), replies.registered(running(chatml, min_thinking_tokens=0)):
         raise GeneratorExit  # its client has gone
     assert over == ["key", "key"]
-    with replies.during(running(chatml)):
+    with replies.registered(running(chatml)):
         pass
     assert over == ["key", "key"]

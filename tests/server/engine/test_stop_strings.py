@@ -32,7 +32,7 @@ def run(
     request: Any = SimpleNamespace(sampling_params=params, prompt_token_ids=prompt, request_id="x")
     plan = compile_plan(ThinkingBudget(**budget) if budget else None, FAMILIES[family], tokenizer)
     inner = FastIncrementalDetokenizer(tokenizer, request)
-    stops = AnswerOnlyDetokenizer(inner, ThinkingAutomaton.after(plan, prompt))
+    stops = AnswerOnlyDetokenizer(inner, ThinkingAutomaton.after(plan, prompt), "key")
     stops.is_steered = steered
     ids = tokenizer.encode(text)
     for place in range(0, len(ids), size):
@@ -45,7 +45,7 @@ def run(
 
 @pytest.mark.parametrize("size", [1, 3, 100])
 @pytest.mark.parametrize("family", ["s1", "think"])
-def test_a_stop_string_in_the_thinking_is_passed_over(chatml: Any, thinker: Any, family: str, size: int) -> None:
+def test_a_stop_string_in_the_thinking_is_ignored(chatml: Any, thinker: Any, family: str, size: int) -> None:
     tokenizer, markers = (chatml, FAMILIES["s1"]) if family == "s1" else (thinker, FAMILIES["think"])
     thinking = f"{markers.start}a STOP b{markers.end}"
     assert run(tokenizer, family, f"{thinking}c", size, stop=["STOP"]) == (None, f"{thinking}c")
@@ -53,7 +53,7 @@ def test_a_stop_string_in_the_thinking_is_passed_over(chatml: Any, thinker: Any,
     assert run(tokenizer, family, f"x STOP {thinking}", size, stop=["STOP"]) == ("STOP", "x ")
 
 
-def test_markers_and_forced_texts_are_passed_over(chatml: Any) -> None:
+def test_markers_and_forced_texts_are_not_searched(chatml: Any) -> None:
     closed = "<|im_start|>think\na\n<|im_start|>answer\nFinal Answer:"
     budget = {"max_thinking_tokens": 2}
     for stop in ("answer", "Final", ":", "\n"):
@@ -61,7 +61,7 @@ def test_markers_and_forced_texts_are_passed_over(chatml: Any) -> None:
         assert run(chatml, "s1", f"{closed} 5{stop}6", 1, budget, stop=[stop]) == (stop, f"{closed} 5")
 
 
-def test_what_is_forced_behind_a_steered_thinking_is_passed_over(chatml: Any) -> None:
+def test_text_forced_after_steered_thinking_is_not_searched(chatml: Any) -> None:
     closed = "<|im_start|>think\na\n<|im_start|>answer\nFinal Answer:"
     budget = {"max_thinking_tokens": 50}
     assert run(chatml, "s1", f"{closed} 5", 1, budget, stop=["Final"]) == ("Final", closed.partition("Final")[0])
@@ -73,17 +73,19 @@ def test_what_is_forced_behind_a_steered_thinking_is_passed_over(chatml: Any) ->
     assert found == ("Final", own.partition("Final")[0])
 
 
-def test_the_least_number_of_tokens_still_counts(thinker: Any) -> None:
+def test_min_tokens_still_holds(thinker: Any) -> None:
     text = "<think>a</think>b.c.d"
     assert run(thinker, "think", text, 1, stop=["."], min_tokens=0) == (".", "<think>a</think>b")
     assert run(thinker, "think", text, 1, stop=["."], min_tokens=5) == (".", "<think>a</think>b.c")
 
 
-def test_a_stop_token_is_left_out_of_the_text_as_ever(thinker: Any) -> None:
+def test_a_stop_token_is_left_out_of_the_text(thinker: Any) -> None:
     params = SamplingParams(stop=["x"], stop_token_ids=[3])
     prompt = thinker.encode(PROMPT)
     request: Any = SimpleNamespace(sampling_params=params, prompt_token_ids=prompt, request_id="x")
     plan = compile_plan(None, FAMILIES["think"], thinker)
-    stops = AnswerOnlyDetokenizer(FastIncrementalDetokenizer(thinker, request), ThinkingAutomaton.after(plan, prompt))
+    stops = AnswerOnlyDetokenizer(
+        FastIncrementalDetokenizer(thinker, request), ThinkingAutomaton.after(plan, prompt), "key"
+    )
     assert stops.update([*thinker.encode("ab"), 3], True) is None
     assert (stops.get_next_output_text(True, False), stops.num_output_tokens()) == ("ab", 3)

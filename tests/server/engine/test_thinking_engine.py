@@ -1,4 +1,4 @@
-"""What the engine is given of a budget, and how it learns what became of one."""
+"""What the workers get of a budget, and how the engine learns what was enforced."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -6,82 +6,88 @@ from typing import Any
 
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import SamplingParams
+from vllm.v1.engine.output_processor import OutputProcessor
 
 from tenuto_decoding.budget import ThinkingBudget
-from tenuto_decoding.markers import FAMILIES
-from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.vllm_requests import REQUEST_KEY
+from tenuto_server.budgets.request_fields import BUDGET_REQUEST, BudgetRequest
 from tenuto_server.engine.accounting import CountedReply
 from tenuto_server.engine.registry import RunningReplies, RunningReply
-from tenuto_server.engine.thinking_engine import ThinkingEngine, with_budget
-from tenuto_server.engine.worker_calls import Reports
+from tenuto_server.engine.stop_strings import AnswerOnlyOutputProcessor
+from tenuto_server.engine.thinking_engine import ThinkingEngine, for_workers, without_budget
+from tenuto_server.engine.worker_calls import ReportReader
+from tests.server.resolved import resolved
 
 
-def test_the_engine_gets_our_budget_and_never_vllms_own() -> None:
-    asked = SamplingParams(thinking_token_budget=9, extra_args={"max_thinking_tokens": 50, "kv_transfer_params": {}})
-    given = with_budget(asked, ThinkingBudget(max_thinking_tokens=5), "key")
-    assert given.thinking_token_budget is None
+def test_the_workers_get_the_budget_in_force_and_the_key(chatml: Any) -> None:
+    params = SamplingParams(extra_args={"kv_transfer_params": {}})
+    given = for_workers(params, resolved(chatml, ThinkingBudget(max_thinking_tokens=5)), "key")
     assert given.extra_args is not None
     assert ThinkingBudget.from_mapping(given.extra_args) == ThinkingBudget(max_thinking_tokens=5)
     assert given.extra_args[REQUEST_KEY] == "key"
     assert given.extra_args["kv_transfer_params"] == {}
-    assert asked.extra_args == {"max_thinking_tokens": 50, "kv_transfer_params": {}}, "the caller's are its own"
+    assert params.extra_args == {"kv_transfer_params": {}}, "the caller's are unchanged"
 
 
-def test_without_a_budget_the_engine_gets_nothing_of_ours() -> None:
-    assert with_budget(SamplingParams(), None, "key").extra_args is None
+def test_what_the_request_brought_does_not_reach_the_workers() -> None:
+    entries = {"max_thinking_tokens": 50, BUDGET_REQUEST: BudgetRequest(), "kv_transfer_params": {}}
+    assert without_budget(entries) == {"kv_transfer_params": {}}
+    assert without_budget({BUDGET_REQUEST: BudgetRequest()}) is None
 
 
-class Accounting:
-    """One reply with a budget on its way out of the engine, whose workers say that none of its redirects fired."""
+def test_without_a_budget_the_workers_get_nothing_and_stop_strings_the_key(chatml: Any) -> None:
+    assert for_workers(SamplingParams(), resolved(chatml), "key").extra_args is None
+    assert for_workers(SamplingParams(stop=["x"]), resolved(chatml), "key").extra_args == {REQUEST_KEY: "key"}
+
+
+async def test_the_output_processor_is_wrapped_as_soon_as_it_is_set(chatml: Any) -> None:
+    """Inside an event loop, vLLM's constructor starts a task that holds on to the processor for good."""
+    engine = ThinkingEngine.__new__(ThinkingEngine)
+    engine.output_processor = OutputProcessor(chatml, log_stats=False, stream_interval=3)
+    assert isinstance(engine.output_processor, AnswerOnlyOutputProcessor)
+    assert (engine.output_processor.tokenizer, engine.output_processor.stream_interval) == (chatml, 3)
+
+
+class Workers:
+    """One reply with a budget on its way out of the engine, whose workers report that none of its redirects fired."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self.budget = ThinkingBudget(num_waits=1)
-        self.reply = CountedReply(compile_plan(self.budget, FAMILIES["s1"], tokenizer), self.budget, [], 1)
-        self.asked_after: list[int] = []
+        budget = ThinkingBudget(num_waits=1)
+        self.reply = CountedReply(resolved(tokenizer, budget), [], 1)
+        self.calls: list[int] = []
         self.given = 0
         self.engine = ThinkingEngine.__new__(ThinkingEngine)
         self.engine._running = RunningReplies(lambda key: None)
-        self.engine._reports = Reports(self.call, self.engine._running.__len__)
+        self.engine._reports = ReportReader(self.call)
 
     async def call(self, method: str, *arguments: Any) -> list[Any]:
         assert method == "thinking_reports"
-        self.asked_after.append(self.given)
+        self.calls.append(self.given)
         return [[[(self.reply.choices[0].ids[: self.given], [], [])]]]
 
-    async def outputs(self, ids: Sequence[int], pause: float) -> AsyncGenerator[RequestOutput, None]:
+    async def outputs(self, ids: Sequence[int]) -> AsyncGenerator[RequestOutput, None]:
         for self.given, token in enumerate(ids, 1):
             reason = "stop" if self.given == len(ids) else None
             completion = CompletionOutput(0, "", [token], None, None, finish_reason=reason)
             yield RequestOutput("id", None, [], None, [completion], finished=reason is not None)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(0)
 
-    async def run(self, ids: Sequence[int], pause: float) -> None:
-        running = RunningReply("id", 0, "key", self.reply, self.budget, lambda floor: None)
-        async for _ in self.engine._accounted(self.outputs(ids, pause), running, cumulative=False):
+    async def run(self, ids: Sequence[int]) -> None:
+        running = RunningReply("id", 0, "key", self.reply)
+        async for _ in self.engine._counted(self.outputs(ids), running, cumulative=False):
             pass
 
 
-THINKING = "<|im_start|>think\nWaitabc\n<|im_start|>answer\n"
-
-
-async def test_the_workers_are_asked_for_a_thinking_while_the_answer_is_being_written(chatml: Any) -> None:
-    accounting = Accounting(chatml)
-    thinking, whole = (chatml.encode(text) for text in (THINKING, f"{THINKING}{'x' * 100}<|im_end|>"))
-    await accounting.run(whole, 0.001)
-    (after,) = accounting.asked_after
-    assert len(thinking) - 1 <= after < len(whole)
-    (choice,) = accounting.reply.choices
+async def test_the_workers_are_asked_once_when_a_choice_ends_that_its_tokens_leave_open(chatml: Any) -> None:
+    workers = Workers(chatml)
+    ids = chatml.encode("<|im_start|>think\nWaitabc\n<|im_start|>answer\nx<|im_end|>")
+    await workers.run(ids)
+    assert workers.calls == [len(ids)]
+    (choice,) = workers.reply.choices
     assert (choice.is_finished, choice.report.waits, choice.report.ended_by) == (True, 0, "model")
 
 
-async def test_a_reply_that_ends_sooner_does_not_wait_for_others_that_could_be_asked_for(
-    chatml: Any, monkeypatch: Any
-) -> None:
-    monkeypatch.setattr("tenuto_server.engine.worker_calls._LONGEST_PAUSE", 3600)
-    monkeypatch.setattr("tenuto_server.engine.worker_calls._PAUSE", 3600)
-    accounting = Accounting(chatml)
-    whole = chatml.encode(f"{THINKING}x<|im_end|>")
-    await accounting.run(whole, 0)
-    assert accounting.asked_after == [len(whole)]
-    assert accounting.reply.choices[0].report.waits == 0
+async def test_the_workers_are_not_asked_where_the_tokens_tell_everything(chatml: Any) -> None:
+    workers = Workers(chatml)
+    await workers.run(chatml.encode("<|im_start|>think\nabc"))
+    assert workers.calls == []

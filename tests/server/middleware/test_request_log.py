@@ -24,6 +24,7 @@ from tenuto_server.engine.accounting import CountedReply, hand_over
 from tenuto_server.middleware.admission import AdmissionControl
 from tenuto_server.middleware.request_log import RequestLog, RequestOutcome, RequestPhase, RequestRecord, current_record
 from tenuto_server.state import ServerStage, ServerState
+from tests.server.resolved import resolved
 
 CHAT = "/v1/chat/completions"
 
@@ -276,7 +277,7 @@ async def test_the_budget_and_the_account_stand_in_the_line(chatml: Any, lines: 
     prompt = chatml.encode("hello there")
 
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
-        reply = CountedReply(plan, budget, prompt, 2)
+        reply = CountedReply(resolved(chatml, budget, prompt), prompt, 2)
         hand_over(reply)
         current_record().sequences = 2
         for choice in reply.choices:
@@ -302,7 +303,8 @@ async def test_the_budget_and_the_account_stand_in_the_line(chatml: Any, lines: 
 )
 async def test_the_phase_is_read_off_the_account(chatml: Any, ids: tuple[Any, ...], phase: RequestPhase) -> None:
     plan = compile_plan(None, FAMILIES["s1"], chatml)
-    reply = CountedReply(plan, None, list(plan.start.ids), 1)
+    prompt = list(plan.start.ids)
+    reply = CountedReply(resolved(chatml, None, prompt), prompt, 1)
     reply.choices[0].take([token for item in ids for token in (plan.end.ids if item == "end" else (item,))])
     record = RequestRecord("id", has_body=True, was_left=True, is_stream=True)
     record.replies.append(reply)
@@ -310,13 +312,11 @@ async def test_the_phase_is_read_off_the_account(chatml: Any, ids: tuple[Any, ..
 
 
 async def test_texts_are_logged_only_if_asked_for(chatml: Any, lines: Callable[[], list[Any]]) -> None:
-    plan = compile_plan(None, FAMILIES["s1"], chatml)
-
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         app = FastAPI()
         app.state.engine_client = type("Engine", (), {"get_tokenizer": lambda self: chatml})()
         scope["app"] = app
-        reply = CountedReply(plan, None, chatml.encode("a secret"), 1)
+        reply = CountedReply(resolved(chatml), chatml.encode("a secret"), 1)
         hand_over(reply)
         current_record().sequences = 1
         reply.choices[0].take(chatml.encode("an answer"))
