@@ -1,1 +1,1 @@
-"""What the project measures of itself; each folder is run with one command."""
+"""What the project measures about itself: `python -m benchmarks --help`, or `make bench`."""

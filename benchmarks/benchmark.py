@@ -1,43 +1,62 @@
-"""What a benchmark is: it measures, and it tells a reader what came out. Each is a module of this package."""
+"""The interface of a benchmark: each is a module of this package with `measure` and `report`."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from .spread import Spread
+from .estimates import Estimate
 
-#: What is kept of a measurement: JSON, so that tables can be made again without measuring.
+#: A summary of what was measured, as JSON: medians, intervals and counts, no single samples.
 Results = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a benchmark.
+    """How a benchmark is run.
 
     Attributes:
-        quick: measure as little as shows that it works; the figures say nothing.
         work: an empty folder for models and logs, removed afterwards.
-        say: tells whoever waits how far it has come.
+        check: measure as little as possible, only to show that everything runs.
+        against: another checkout, with its own `.venv`, that `overhead` measures as well.
+        minutes: how long `overhead` measures, not counting the starts of servers; None for its default.
     """
 
-    quick: bool
     work: Path
-    say: Callable[[str], None]
+    check: bool = False
+    against: Path | None = None
+    minutes: float | None = None
+    _began: float = field(default_factory=time.monotonic)
+
+    def say(self, line: str) -> None:
+        """Print a line of progress with the time since the run began."""
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        print(f"[{minutes:3d}:{seconds:02d}] {line}", flush=True)
+
+
+class Verdict(StrEnum):
+    """Whether a target is reached; NOT_DISTINGUISHABLE if the noise is larger than the margin."""
+
+    REACHED = "reached"
+    MISSED = "MISSED"
+    NOT_DISTINGUISHABLE = "not distinguishable"
+    NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What was to be reached, what was found, and whether that reaches it; None where it was not measured."""
+    """A claim, the figures for it, and the verdict."""
 
-    text: str
-    found: str
-    reached: bool | None
+    claim: str
+    measured: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page; `caption` says what stands in it, with units."""
+    """A table; `caption` says what the cells are, with units."""
 
     caption: str
     head: Sequence[str]
@@ -46,12 +65,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """Curves with their spread, drawn into `docs/benchmarks/NAME.svg`.
+    """Curves with their intervals, drawn into `docs/benchmarks/NAME.svg`.
 
     Attributes:
-        name: of the file, without its ending.
-        title, x, y: what is shown; the axes with units.
-        curves: by their label, points of x and the spread of y.
+        name: of the file, without its suffix.
+        title, x, y: the heading, and the axes with units.
+        curves: points of x and an estimate of y, by label.
         log_x, log_y: whether an axis is logarithmic.
     """
 
@@ -59,36 +78,39 @@ class Plot:
     title: str
     x: str
     y: str
-    curves: Mapping[str, Sequence[tuple[float, Spread]]]
+    curves: Mapping[str, Sequence[tuple[float, Estimate]]]
     log_x: bool = False
     log_y: bool = False
 
 
 @dataclass(frozen=True)
-class Section:
-    """What the page says of one benchmark.
+class Report:
+    """What is shown of a benchmark's results."""
 
-    Attributes:
-        title: a few words.
-        text: paragraphs in Markdown: what is compared with what, on which model and load, and how to read it.
-        targets: in the order of the issue.
-        tables, plots: what was found.
-        notes: paragraphs below the tables: what explains the figures.
-    """
-
-    title: str
-    text: str
     targets: Sequence[Target]
     tables: Sequence[Table]
     plots: Sequence[Plot] = ()
-    notes: Sequence[str] = field(default=())
 
 
 class Benchmark(Protocol):
-    """A module of this package that measures."""
+    """A module of this package that measures something."""
 
     def measure(self, run: Run) -> Results:
-        """Measure; takes minutes. What is returned can be written as JSON."""
+        """Measure, which takes minutes, and return a summary that can be written as JSON."""
 
-    def section(self, results: Results) -> Section:
-        """The page's part, from results as `measure` gave them, read back from JSON."""
+    def report(self, results: Results) -> Report:
+        """The targets, tables and plots of a summary that was read from JSON."""
+
+
+def at_least(estimate: Estimate, bound: float) -> Verdict:
+    """Whether the whole interval is at or above the bound."""
+    if estimate.least >= bound:
+        return Verdict.REACHED
+    return Verdict.MISSED if estimate.most < bound else Verdict.NOT_DISTINGUISHABLE
+
+
+def at_most(estimate: Estimate, bound: float) -> Verdict:
+    """Whether the whole interval is at or below the bound."""
+    if estimate.most <= bound:
+        return Verdict.REACHED
+    return Verdict.MISSED if estimate.least > bound else Verdict.NOT_DISTINGUISHABLE

@@ -1,4 +1,4 @@
-"""The machine and the versions that figures come from."""
+"""The machine and the versions that figures were measured with."""
 
 import os
 import platform
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import psutil
 
-#: Pathspecs of everything but what benchmarks write: a page that was just written is no change of what is measured.
-WRITTEN = ("--", ".", ":(exclude)benchmarks/results", ":(exclude)docs/benchmarks", ":(exclude)docs/benchmarks.md")
+#: Pathspecs of everything except what benchmarks write: new results are no change to what is measured.
+MEASURED = ("--", ".", ":(exclude)benchmarks/results", ":(exclude)docs/benchmarks", ":(exclude)docs/benchmarks.md")
 
 
 def describe_machine() -> dict[str, str]:
-    """What a reader must know to compare the figures with those of another machine."""
+    """What a reader needs to compare figures with those of another machine."""
     return {
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
@@ -35,13 +35,13 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """The version, and the commit where this is a checkout of one."""
+    """The version and, in a git checkout, the commit."""
     commit = _git("describe", "--always", "--abbrev=10", "--exclude=*")
-    changed = _git("status", "--porcelain", "--untracked-files=no", *WRITTEN)
+    changed = _git("status", "--porcelain", "--untracked-files=no", *MEASURED)
     return " ".join(filter(None, (version("tenuto"), commit, "with changes" if changed else "")))
 
 
 def _git(*arguments: str) -> str:
-    """What it prints; nothing where this is no checkout."""
+    """What git prints; nothing outside of a checkout."""
     root = Path(__file__).parent.parent
     return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,4 +1,7 @@
-"""What budgets cost while tokens are generated: rates and gaps between tokens, against plain vLLM's server."""
+"""What budgets cost while tokens are generated: Tenuto's server against plain vLLM's, pair by pair.
+
+With another checkout (`--against`), its server takes part too, so that two commits are compared in one run.
+"""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,196 +16,185 @@ import httpx
 
 import tenuto_server
 
-from .benchmark import Plot, Results, Run, Section, Table, Target
+from .benchmark import Plot, Report, Results, Run, Table, Target, Verdict, at_least
+from .estimates import Estimate
 from .load import Fields, put_load
 from .model import save_model
 from .processes import API, ENGINE, WORKER, processor_seconds
-from .servers import PLAIN_VLLM, TENUTO, UNBOUNDED, RunningServer, serving, serving_together
-from .spread import Spread, median_interval, pooled_median, show_within
-
-MODEL = "m"
-FLAGS = ("--served-model-name", MODEL, "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096")
+from .servers import ROOT, RunningServer, plain_vllm, serving, serving_together, tenuto
 
 WIDE, TINY = "152,064 rows", "s1-tiny"
-PLAIN, AGAIN, NO_BUDGET = "plain vLLM", "plain vLLM, a second server", "no budget"
-GUARD, REDIRECT, FORCE = "guard", "redirect", "force"
 
-#: Shares of plain vLLM's tokens a second that are to be left.
+#: What is measured against plain vLLM: a second server of its own kind, and Tenuto with these budgets.
+CONTROL, NO_BUDGET = "plain vLLM, second server", "no budget"
+GUARD, REDIRECT, FORCE = "guard", "redirect", "force"
+#: With another checkout there are more runs in each repetition, so that only these are measured.
+MODES_AGAINST = (NO_BUDGET, GUARD, REDIRECT)
+
+#: The servers of one group of runs. CONTROL's group has the second plain server as "tenuto".
+PLAIN, TENUTO, OTHER = "plain", "tenuto", "other"
+#: Which figures are divided by which, by title. The last two need another checkout.
+COMPARISONS = {
+    "Tenuto / plain vLLM": (TENUTO, PLAIN),
+    "other checkout / plain vLLM": (OTHER, PLAIN),
+    "Tenuto / other checkout": (TENUTO, OTHER),
+}
+AGAINST_PLAIN, *_ = COMPARISONS
+RATIOS = {
+    "tokens_per_second": "tokens/s (more is better)",
+    "gap_ms": "mean gap between the chunks of a stream (less is better)",
+    "api_us": "processor time of the API server for each token (less is better)",
+}
+
+#: The share of plain vLLM's tokens/s that must remain.
 LEAST_WITHOUT, LEAST_WITH = 0.98, 0.95
 
-#: Starts of the servers; a process that starts may be lucky, whatever it runs.
-ROUNDS = 2
-
-#: Repetitions of which one also measures what has no target.
-EVERY = 3
-
-#: Tokens that the model writes before a cap begins to force.
+#: Starts of the servers: some processes run faster than others of the same kind.
+STARTS = 2
+MINUTES = 32.0
+#: Tokens that the model writes before a cap starts to force.
 FREE_BEFORE_FORCED = 4
+FLAGS = ("--served-model-name", "m", "--dtype", "float32", "--enforce-eager", "--max-model-len", "4096")
 
-
-@dataclass(frozen=True)
-class Mode:
-    """What requests ask for: a kind of budget, and how many percent of them; `kind` is None for no budget."""
-
-    name: str
-    kind: str | None = None
-    percent: int = 0
-
-
-def _budgeted(percent: int, *kinds: str) -> list[Mode]:
-    return [Mode(f"{kind}, {percent} %", kind, percent) for kind in kinds]
+#: Figures of one run by their names; runs of one group by server; groups by number of streams and by mode.
+Group = Mapping[str, Mapping[str, float]]
+Groups = dict[str, dict[str, list[Group]]]
 
 
 @dataclass(frozen=True)
 class Load:
-    """So many requests of so many tokens each."""
+    """`requests` requests of `tokens` tokens each."""
 
     requests: int
     tokens: int
 
 
 @dataclass(frozen=True)
-class Scale:
-    """A model that servers are compared on.
+class Model:
+    """A model that the servers are compared on.
 
     Attributes:
         name: in the results.
-        model: its folder.
-        plain_flags: what plain vLLM is given beside the flags of both.
-        answer: tokens of a reply that no bound may take: markers, what is forced with them, and an answer.
-        loads: by the number of streams at once.
-        modes: what is compared with plain vLLM; an even number, for each shares its peer's run with another.
-        seldom: what has no target, and is measured in every third repetition; an even number too.
-        seconds: for repetitions, after each start of the servers; at least one is made.
+        folder: the model itself.
+        plain_flags: what plain vLLM gets in addition to the common flags.
+        reserved: tokens of a reply that are not free thinking: markers, text that is forced with them, an answer.
+        loads: by the number of concurrent streams.
+        modes: what is measured.
+        share: of the time for measuring.
     """
 
     name: str
-    model: Path
+    folder: Path
     plain_flags: Sequence[str]
-    answer: int
+    reserved: int
     loads: Mapping[int, Load]
-    modes: Sequence[Mode]
-    seldom: Sequence[Mode]
-    seconds: float
-
-    @property
-    def names(self) -> list[str]:
-        """Of all modes, as the tables show them."""
-        kinds = (None, GUARD, REDIRECT, FORCE)
-        shown = sorted([*self.seldom, *self.modes], key=lambda mode: (kinds.index(mode.kind), mode.percent))
-        return [mode.name for mode in shown]
-
-    def order(self, turn: int) -> list[Mode]:
-        """What is measured in a repetition, turned so that none always comes behind the same one."""
-        modes = [*self.modes, *(self.seldom if turn % EVERY == 0 else ())]
-        start = turn * 3 % len(modes)
-        return [*modes[start:], *modes[:start]]
-
-    def fields(self, mode: Mode, tokens: int) -> list[Fields]:
-        """What the bodies of requests say in turn."""
-        if mode.kind is None:
-            return [{}]
-        asked = budget(mode.kind, tokens - self.answer)
-        return [asked] if mode.percent == 100 else [asked, {}]
+    modes: Sequence[str]
+    share: float
 
 
-def budget(kind: str, bound: int) -> Fields:
-    if kind == GUARD:
+def budget(mode: str, bound: int) -> Fields:
+    """The fields of a request; `bound` is just below the length of the reply."""
+    if mode == GUARD:
         return {"max_thinking_tokens": bound, "cap_text": ""}
-    if kind == REDIRECT:
+    if mode == REDIRECT:
         return {"min_thinking_tokens": bound}
-    return {"max_thinking_tokens": bound, "cap_text": " ".join(["word"] * (bound - FREE_BEFORE_FORCED))}
+    if mode == FORCE:
+        return {"max_thinking_tokens": bound, "cap_text": " ".join(["word"] * (bound - FREE_BEFORE_FORCED))}
+    return {}
 
 
 def measure(run: Run) -> Results:
-    rounds = 1 if run.quick else ROUNDS
-    results: dict[str, Any] = {}
-    seeds = count()
-    scales = _scales(run)
-    for number in range(rounds):
-        for scale in scales:
-            empty: dict[str, Any] = {str(streams): {name: [] for name in scale.names} for streams in scale.loads}
-            kept = results.setdefault(scale.name, empty)
-            run.say(f"{scale.name}, start {number + 1} of {rounds}")
-            with _servers(scale, run) as servers:
-                _warm(servers, scale)
-                for repetition in _within(scale.seconds):
-                    run.say(f"{scale.name}, repetition {repetition + 1}")
-                    for streams, load in scale.loads.items():
-                        order = scale.order(number + repetition)
-                        for name, pair in _repetition(servers, scale, order, streams, load, seeds):
-                            kept[str(streams)][name].append(pair)
-    return results
+    starts = 1 if run.check else STARTS
+    seconds = 0.0 if run.check else 60 * (run.minutes or MINUTES) / starts
+    models, seeds = _models(run), count()
+    found: dict[str, Groups] = {
+        model.name: {str(streams): {mode: [] for mode in model.modes} for streams in model.loads} for model in models
+    }
+    for start in range(starts):
+        for model in models:
+            run.say(f"{model.name}: start {start + 1} of {starts}")
+            with _servers(model, run) as servers:
+                _warm_up(servers, model)
+                for number in _repetitions(seconds * model.share):
+                    run.say(f"{model.name}: repetition {number + 1}")
+                    for streams, load in model.loads.items():
+                        for mode, group in _repetition(servers, model, streams, load, start + number, seeds):
+                            found[model.name][str(streams)][mode].append(group)
+    return {name: summarize(groups) for name, groups in found.items()}
 
 
-def _within(seconds: float) -> Iterator[int]:
-    """0, 1, 2 and so on, until another one would not fit into the time."""
-    begin = time.monotonic()
+def _repetitions(seconds: float) -> Iterator[int]:
+    """0, 1, 2 and so on, until another one would not fit into the time; at least one."""
+    began = time.monotonic()
     for number in count():
         yield number
-        passed = time.monotonic() - begin
+        passed = time.monotonic() - began
         if passed * (number + 2) / (number + 1) > seconds:
             return
 
 
-def _scales(run: Run) -> list[Scale]:
-    wide = Scale(
+def _models(run: Run) -> list[Model]:
+    modes = (CONTROL, NO_BUDGET, GUARD, REDIRECT)
+    wide = Model(
         name=WIDE,
-        model=save_model(run.work / "overhead-model"),
+        folder=save_model(run.work / "wide"),
         plain_flags=("--reasoning-parser", "deepseek_r1"),
-        answer=4,
-        loads={1: Load(2, 32), 8: Load(8, 32)}
-        if run.quick
-        else {1: Load(2, 64), 8: Load(16, 40), 32: Load(32, 40), 64: Load(64, 40)},
-        modes=[Mode(NO_BUDGET), *_budgeted(100, GUARD, REDIRECT, FORCE)],
-        seldom=[Mode(AGAIN), *_budgeted(50, GUARD, REDIRECT, FORCE)],
-        seconds=0 if run.quick else 600,
+        reserved=4,
+        loads={8: Load(8, 32)} if run.check else {1: Load(1, 64), 8: Load(8, 40), 32: Load(32, 40), 64: Load(64, 24)},
+        modes=MODES_AGAINST if run.against else (*modes, FORCE),
+        share=1.0 if run.check else 0.6,
     )
-    if run.quick:
+    if run.check:
         return [wide]
-    tiny = Scale(
+    tiny = Model(
         name=TINY,
-        model=Path(tenuto_server.__file__).parent / "s1_tiny",
-        plain_flags=(),  # vLLM has no parser for this family
-        answer=16,
+        folder=Path(tenuto_server.__file__).parent / "s1_tiny",
+        plain_flags=(),  # vLLM has no reasoning parser for this family
+        reserved=16,
         loads={1: Load(2, 192), 8: Load(8, 160), 32: Load(32, 128), 64: Load(64, 96)},
-        modes=[Mode(AGAIN), Mode(NO_BUDGET), *_budgeted(100, GUARD, REDIRECT)],
-        seldom=[],
-        seconds=420,
+        modes=MODES_AGAINST if run.against else modes,
+        share=0.4,
     )
-    return [wide, tiny]
+    return [tiny, wide]
 
 
 @contextmanager
-def _servers(scale: Scale, run: Run) -> Iterator[dict[str, RunningServer]]:
-    """Two of plain vLLM's (the quick form makes do with one) and ours, all idle but the one that is under load."""
-    flags = (*FLAGS, "--max-num-seqs", str(max(scale.loads)))
-    plain_flags = (*flags, *scale.plain_flags)
-    names = (NO_BUDGET, PLAIN) if run.quick else (NO_BUDGET, PLAIN, AGAIN)
-    starts = []
-    for number, name in enumerate(names):
-        command, all_flags = (TENUTO, (*flags, *UNBOUNDED)) if name == NO_BUDGET else (PLAIN_VLLM, plain_flags)
-        starts.append(serving(command, scale.model, all_flags, run.work / f"overhead-{number}.log"))
+def _servers(model: Model, run: Run) -> Iterator[dict[str, RunningServer]]:
+    """All servers, by PLAIN, TENUTO, OTHER and CONTROL; only one is under load at a time."""
+    flags = (*FLAGS, "--max-num-seqs", str(max(model.loads)))
+    unbounded = ("--max-queued-requests", "-1")  # as plain vLLM does, let any number of requests wait
+    commands = {
+        PLAIN: (plain_vllm(model.folder, *flags, *model.plain_flags), ROOT),
+        TENUTO: (tenuto(model.folder, *flags, *unbounded), ROOT),
+    }
+    if run.against:
+        commands[OTHER] = (tenuto(model.folder, *flags, *unbounded, checkout=run.against), run.against)
+    if CONTROL in model.modes:
+        commands[CONTROL] = commands[PLAIN]
+    starts = [
+        serving(command, run.work / f"overhead-{name}.log", folder=folder)
+        for name, (command, folder) in commands.items()
+    ]
     with serving_together(*starts) as running:
-        servers = dict(zip(names, running, strict=True))
-        yield {AGAIN: servers[PLAIN], **servers}
+        yield dict(zip(commands, running, strict=True))
 
 
-def _warm(servers: Mapping[str, RunningServer], scale: Scale) -> None:
-    """Let everything happen once that happens only once, and see that budgets do what they are said to do."""
-    for server in dict.fromkeys(servers.values()):
-        for streams in scale.loads:
-            put_load(server, MODEL, concurrency=streams, requests=streams, tokens=8)
-    for mode in scale.modes:  # those of half of the requests are the same ones
-        if mode.percent == 100:
-            for load in scale.loads.values():
-                _check(servers[NO_BUDGET], scale.fields(mode, load.tokens)[0], load.tokens)
+def _warm_up(servers: Mapping[str, RunningServer], model: Model) -> None:
+    """Let everything happen that happens only once, and check that budgets are enforced."""
+    for server in servers.values():
+        for streams in model.loads:
+            put_load(server.url, "m", concurrency=streams, requests=streams, tokens=8)
+    for name in (TENUTO, OTHER):
+        if name in servers:
+            for mode in model.modes:
+                for load in model.loads.values():
+                    _check(servers[name], budget(mode, load.tokens - model.reserved), load.tokens)
 
 
 def _check(server: RunningServer, fields: Fields, tokens: int) -> None:
-    """Raises RuntimeError where the report does not say that the budget was kept, or the forced text is missing."""
+    """Raises RuntimeError if the report does not confirm the budget, or if the forced text is missing."""
     body = {
-        "model": MODEL,
+        "model": "m",
         "messages": [{"role": "user", "content": "How many?"}],
         "max_tokens": tokens,
         "ignore_eos": True,
@@ -211,183 +203,139 @@ def _check(server: RunningServer, fields: Fields, tokens: int) -> None:
     }
     answer = httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=120)
     if answer.status_code != 200:
-        raise RuntimeError(f"{fields} were not taken: {answer.text}")
+        raise RuntimeError(f"{fields} was refused: {answer.text}")
     choice = answer.json()["choices"][0]
     thinking = choice["thinking"]
-    kept = fields.get("min_thinking_tokens", 0) <= thinking["tokens"] <= fields.get("max_thinking_tokens", tokens)
-    if not kept or fields.get("cap_text", "") not in (choice["message"]["reasoning"] or ""):
-        raise RuntimeError(f"{fields} were not kept: {choice}")
+    enforced = fields.get("min_thinking_tokens", 0) <= thinking["tokens"] <= fields.get("max_thinking_tokens", tokens)
+    if not enforced or fields.get("cap_text", "") not in (choice["message"]["reasoning"] or ""):
+        raise RuntimeError(f"{fields} was not enforced: {choice}")
 
 
 def _repetition(
-    servers: Mapping[str, RunningServer],
-    scale: Scale,
-    order: Sequence[Mode],
-    streams: int,
-    load: Load,
-    seeds: Iterator[int],
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every mode once, two of them around one run of plain vLLM's: their names, with the figures and the peer's."""
-
-    def figures(mode: Mode) -> dict[str, Any]:
-        server = servers.get(mode.name, servers[NO_BUDGET])
-        before = processor_seconds(server)
-        found = put_load(
-            server,
-            MODEL,
-            concurrency=streams,
-            requests=load.requests,
-            tokens=load.tokens,
-            fields=scale.fields(mode, load.tokens),
-            seed=next(seeds),
-        )
-        after, tokens = processor_seconds(server), load.requests * load.tokens
-        taken = {kind: 1e6 * (after[kind] - before[kind]) / tokens for kind in (API, ENGINE, WORKER)}
-        return {**found.to_dict(), "processor_us": taken}
-
-    for one, other in zip(order[::2], order[1::2], strict=True):
-        before, peer, after = figures(one), figures(Mode(PLAIN)), figures(other)
-        yield one.name, {"figures": before, "peer": peer}
-        yield other.name, {"figures": after, "peer": peer}
+    servers: Mapping[str, RunningServer], model: Model, streams: int, load: Load, turn: int, seeds: Iterator[int]
+) -> Iterator[tuple[str, Group]]:
+    """Each mode once: the same load on the servers one right after the other. Orders alternate with `turn`."""
+    first = turn % len(model.modes)
+    for mode in (*model.modes[first:], *model.modes[:first]):
+        names = [PLAIN, *([OTHER] if OTHER in servers else []), TENUTO]
+        group = {}
+        for name in names if turn % 2 == 0 else reversed(names):
+            server = servers[CONTROL if (mode, name) == (CONTROL, TENUTO) else name]
+            fields = {} if name == PLAIN else budget(mode, load.tokens - model.reserved)
+            group[name] = _figures(server, streams, load, fields, next(seeds))
+        yield mode, group
 
 
-TEXT = f"""\
-The same load on plain vLLM's OpenAI server and on Tenuto's, by the coroutine behind `vllm bench serve`: streamed chat
-completions, temperature 0, `ignore_eos`, so that every reply has the same number of tokens. Both have the same model
-and the same flags (`--dtype float32 --enforce-eager`), all of them stay up, and one at a time is under load. The load
-tool runs on the same cores. Every run of Tenuto's stands next to one of plain vLLM's, and is divided by it. Servers
-are started {ROUNDS} times, and the runs of all starts are put together, since one start may be luckier than another. A
-second server of plain vLLM's is measured as Tenuto is: what *that* differs from 1 is what cannot be told apart here.
-Runs are short, a second or two, and many: on a machine that is shared the slow phases come and go within seconds, and a
-median of many pairs leaves them out where a long run would hold some. With the targets stands, in parentheses, what
-holds the value with 95 %: that of the median at each number of streams (of order statistics), and that of their
-geometric mean (drawn anew from the pairs). A target is reached where the mean over all loads reaches it and no load is
-shown to miss it, that is, the interval of none lies below.
-
-- *no budget*: requests as they are; Tenuto still counts their thinking and reports it.
-- *guard*: a cap that is reached just before the reply ends; until then only stop tokens are guarded against.
-- *redirect*: a floor that is reached just before the reply ends; in every step an attempt to stop would become "Wait".
-- *force*: a cap with a long `cap_text`: all but the first {FREE_BEFORE_FORCED} tokens of the thinking are forced.
-- *50 %, 100 %* of the requests ask for that, the others for nothing.
-
-*{WIDE}* is a model with Qwen2.5's vocabulary; plain vLLM splits off its reasoning by `--reasoning-parser deepseek_r1`.
-*{TINY}*, the built-in model, is the hardest case: its steps cost next to nothing, so that only the servers and the
-engine's Python are left. vLLM has no reasoning parser for its family: plain vLLM does without that work, and Tenuto
-does it. There the model ends its thinking itself, where no floor keeps it from that."""
+def _figures(server: RunningServer, streams: int, load: Load, fields: Fields, seed: int) -> dict[str, float]:
+    """One run: rates, gaps, and microseconds of processor time for each token."""
+    before = processor_seconds(server)
+    found = put_load(
+        server.url, "m", concurrency=streams, requests=load.requests, tokens=load.tokens, fields=fields, seed=seed
+    )
+    after, tokens = processor_seconds(server), load.requests * load.tokens
+    kinds = {"api_us": API, "engine_us": ENGINE, "worker_us": WORKER}
+    return {**found, **{name: 1e6 * (after[kind] - before[kind]) / tokens for name, kind in kinds.items()}}
 
 
-def section(results: Results) -> Section:
-    targets = [target for name, kept in results.items() for target in _targets(name, kept)]
-    tables = [table for name, kept in results.items() for table in _tables(name, kept)]
-    plots = [_plot(number, name, kept) for number, (name, kept) in enumerate(results.items(), 1)]
-    notes = [_where(name, kept) for name, kept in results.items()]
-    return Section("Decode overhead against plain vLLM", TEXT, targets, tables, plots, notes)
+def summarize(groups: Groups) -> Results:
+    """Ratios with intervals, over all loads and at each number of streams, and medians of the figures themselves."""
+    modes = list(next(iter(groups.values())))
+    servers = next(iter(next(iter(groups.values())).values()))[0].keys()
+
+    def estimates(figure: str, over: str, under: str, mode: str) -> dict[str, Any]:
+        ratios = {
+            streams: [group[over][figure] / group[under][figure] for group in by_mode[mode]]
+            for streams, by_mode in groups.items()
+        }
+        each = {streams: Estimate.median(values).to_json() for streams, values in ratios.items()}
+        return {"all": Estimate.pooled_median(list(ratios.values())).to_json(), **each}
+
+    def medians(server: str, mode: str) -> dict[str, Any]:
+        return {
+            streams: {
+                figure: round(median(group[server][figure] for group in by_mode[mode]), 2)
+                for figure in by_mode[mode][0][server]
+            }
+            for streams, by_mode in groups.items()
+        }
+
+    return {
+        "groups": {mode: {streams: len(by_mode[mode]) for streams, by_mode in groups.items()} for mode in modes},
+        "ratios": {
+            title: {figure: {mode: estimates(figure, over, under, mode) for mode in modes} for figure in RATIOS}
+            for title, (over, under) in COMPARISONS.items()
+            if {over, under} <= servers
+        },
+        "medians": {PLAIN: medians(PLAIN, NO_BUDGET), **{mode: medians(TENUTO, mode) for mode in modes}},
+    }
 
 
-def _targets(name: str, kept: Results) -> Iterator[Target]:
-    streams = ", ".join(kept)
-    first = next(iter(kept.values()))
-    for mode in first:
-        if mode == NO_BUDGET:
-            least, wish = LEAST_WITHOUT, "without budgets"
-        elif mode.endswith("100 %"):
-            least, wish = LEAST_WITH, f"when every request has one ({mode.partition(',')[0]})"
-        else:
+def report(results: Results) -> Report:
+    return Report(
+        targets=[target for name, found in results.items() for target in _targets(name, found)],
+        tables=[table for name, found in results.items() for table in _tables(name, found)],
+        plots=[_plot(name, found) for name, found in results.items()],
+    )
+
+
+def _targets(name: str, found: Results) -> Iterator[Target]:
+    shares = found["ratios"][AGAINST_PLAIN]["tokens_per_second"]
+    control = Estimate(*shares[CONTROL]["all"]) if CONTROL in shares else None
+    for mode, share in shares.items():
+        if mode == CONTROL:
             continue
+        least = LEAST_WITHOUT if mode == NO_BUDGET else LEAST_WITH
+        noise = f"; second plain server: {control.show()}" if control else ""
         yield Target(
-            f"{name}: tokens/s within {100 * (1 - least):.0f} % of plain vLLM's {wish}",
-            f"{_shares(kept, mode)} at {streams} streams (plain against plain: {_shares(kept, AGAIN)})",
-            _overall(kept, mode)[0] >= least and not any(high < least for _, _, high in _medians_within(kept, mode)),
+            f"{name}, {mode}: at least {100 * least:.0f} % of plain vLLM's tokens/s",
+            Estimate(*share["all"]).show() + noise,
+            verdict({load: Estimate(*stored) for load, stored in share.items()}, control, least),
         )
 
 
-def _shares(kept: Results, mode: str) -> str:
-    """Over all loads, and at each number of streams."""
-    each = ", ".join(show_within(*found) for found in _medians_within(kept, mode))
-    return f"{show_within(*_overall(kept, mode))} over all loads; {each}"
+def verdict(shares: Mapping[str, Estimate], control: Estimate | None, least: float) -> Verdict:
+    """Of the share over all loads, unless one load misses the target or the control varies by more than the claim."""
+    if any(at_least(share, least) is Verdict.MISSED for share in shares.values()):
+        return Verdict.MISSED
+    if control and max(1 - control.least, control.most - 1) > 1 - least:
+        return Verdict.NOT_DISTINGUISHABLE
+    return at_least(shares["all"], least)
 
 
-def _overall(kept: Results, mode: str) -> tuple[float, float, float]:
-    return pooled_median([_ratios(kept, streams, mode) for streams in kept])
-
-
-def _medians_within(kept: Results, mode: str) -> list[tuple[float, float, float]]:
-    """At each number of streams the median, and what it lies within."""
-    every = [_ratios(kept, streams, mode) for streams in kept]
-    return [(median(ratios), *median_interval(ratios)) for ratios in every]
-
-
-def _ratios(kept: Results, streams: str, mode: str, figure: str = "tokens_per_second") -> list[float]:
-    return [pair["figures"][figure] / pair["peer"][figure] for pair in kept[streams][mode]]
-
-
-def _spread(kept: Results, streams: str, mode: str, figure: str = "tokens_per_second") -> Spread:
-    return Spread.of(_ratios(kept, streams, mode, figure))
-
-
-def _tables(name: str, kept: Results) -> Iterator[Table]:
-    modes = list(next(iter(kept.values())))
-    head = ["", *(f"{streams} streams" if streams != "1" else "1 stream" for streams in kept)]
-    for figure, caption in (
-        ("tokens_per_second", "tokens/s as a share of plain vLLM's (more is better)"),
-        ("itl_mean", "mean gap between the chunks of a stream, as a share of plain vLLM's (less is better)"),
+def _tables(name: str, found: Results) -> Iterator[Table]:
+    streams = list(found["medians"][PLAIN])
+    head = [f"{number} stream{'' if number == '1' else 's'}" for number in streams]
+    for title, figures in found["ratios"].items():
+        for figure, by_mode in figures.items():
+            rows = [[mode, *(Estimate(*each).show() for each in ratios.values())] for mode, ratios in by_mode.items()]
+            yield Table(f"{name}: {title}, {RATIOS[figure]}", ["", "all loads", *head], rows)
+    for caption, names, digits in (
+        (
+            "tokens/s, mean gap in ms, 99th percentile of the gaps in ms",
+            ("tokens_per_second", "gap_ms", "gap_p99_ms"),
+            1,
+        ),
+        ("processor time per token of API server, engine core, worker in µs", ("api_us", "engine_us", "worker_us"), 0),
     ):
-        rows = [[mode, *(_spread(kept, streams, mode, figure).show(3) for streams in kept)] for mode in modes]
-        yield Table(f"{name}: {caption}", head, rows)
-    rows = [[PLAIN, *(_medians(kept[streams][AGAIN], "peer") for streams in kept)]]
-    rows += [[mode, *(_medians(kept[streams][mode], "figures") for streams in kept)] for mode in modes]
-    yield Table(
-        f"{name}: requests/s; tokens/s; median, mean and 99th percentile of the gaps in ms (medians over all runs)",
-        head,
-        rows,
-    )
-    rows = [[PLAIN, *(_processor(kept[streams][AGAIN], "peer") for streams in kept)]]
-    rows += [[mode, *(_processor(kept[streams][mode], "figures") for streams in kept)] for mode in modes]
-    yield Table(
-        f"{name}: microseconds of processor time for each token, of the {API}, the {ENGINE} and the {WORKER} (medians; "
-        "the latter two wait for each other in loops, which takes time of a processor too)",
-        head,
-        rows,
-    )
+        rows = [
+            [mode, *(", ".join(f"{by_load[number][figure]:.{digits}f}" for figure in names) for number in streams)]
+            for mode, by_load in found["medians"].items()
+        ]
+        yield Table(f"{name}: medians of {caption}", ["", *head], rows)
+    rows = [[mode, *map(str, by_load.values())] for mode, by_load in found["groups"].items()]
+    yield Table(f"{name}: number of runs", ["", *head], rows)
 
 
-def _medians(pairs: Sequence[Mapping[str, Mapping[str, Any]]], side: str) -> str:
-    def middle(figure: str) -> float:
-        return float(median(pair[side][figure] for pair in pairs))
-
-    gaps = ", ".join(f"{middle(figure):.1f}" for figure in ("itl_median", "itl_mean", "itl_p99"))
-    return f"{middle('requests_per_second'):.2f}; {middle('tokens_per_second'):.0f}; {gaps}"
-
-
-def _processor(pairs: Sequence[Mapping[str, Mapping[str, Any]]], side: str) -> str:
-    return ", ".join(
-        f"{median(pair[side]['processor_us'][kind] for pair in pairs):.0f}" for kind in (API, ENGINE, WORKER)
-    )
-
-
-def _where(name: str, kept: Results) -> str:
-    """Where the time of the busiest load goes: what the API server takes of a token's, ours and plain vLLM's."""
-    streams, last = list(kept.items())[-1]
-
-    def taken(mode: str, side: str) -> float:
-        return float(median(pair[side]["processor_us"][API] for pair in last[mode]))
-
-    clock = median(1e6 / pair["peer"]["tokens_per_second"] for pair in last[AGAIN])
-    ours = ", ".join(f"{taken(mode, 'figures'):.0f} ({mode})" for mode in last if mode != AGAIN)
-    return (
-        f"{name}, {streams} streams: from plain vLLM a token comes every {clock:.0f} microseconds. Its API server "
-        f"takes {taken(AGAIN, 'peer'):.0f} of processor time for it, Tenuto's {ours}. Servers and load tool share the "
-        "cores, and with all of them busy a microsecond more for a token is one that the next step begins later."
-    )
-
-
-def _plot(number: int, name: str, kept: Results) -> Plot:
-    modes = [mode for mode in next(iter(kept.values())) if not mode.endswith("50 %")]
+def _plot(name: str, found: Results) -> Plot:
+    shares = found["ratios"][AGAINST_PLAIN]["tokens_per_second"]
     return Plot(
-        name=f"overhead-{number}",
+        name="overhead_s1_tiny" if name == TINY else "overhead_152064",
         title=f"Decode overhead, {name}",
-        x="streams at once",
+        x="concurrent streams",
         y="tokens/s as a share of plain vLLM's",
-        curves={mode: [(float(streams), _spread(kept, streams, mode)) for streams in kept] for mode in modes},
+        curves={
+            mode: [(float(streams), Estimate(*stored)) for streams, stored in share.items() if streams != "all"]
+            for mode, share in shares.items()
+        },
         log_x=True,
     )

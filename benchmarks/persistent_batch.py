@@ -15,12 +15,12 @@ from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
 
 from .model import END, START
 
-PLACES = 64
+BATCH_ROWS = 64
 CPU = torch.device("cpu")
-#: More than any sequence here comes to.
+#: More tokens than any sequence here has.
 FAR = 1_000_000
 
-#: By name, what a request asks for: a cap that is far away; and a floor, under which stopping is made into "Wait".
+#: The requests by name: a cap that is not reached, and a floor, below which attempts to stop become "Wait".
 BUDGETS: Mapping[str, SamplingParams] = {
     "vllm": SamplingParams(thinking_token_budget=FAR),
     "cap": SamplingParams(extra_args={"max_thinking_tokens": FAR}),
@@ -29,32 +29,32 @@ BUDGETS: Mapping[str, SamplingParams] = {
 
 
 def configuration(model: Path) -> VllmConfig:
-    """An engine's, with both budgets on; weights are not read."""
+    """An engine's configuration with both budgets; no weights are read."""
     return EngineArgs(
         model=str(model),
         dtype="float32",
-        max_num_seqs=PLACES,
+        max_num_seqs=BATCH_ROWS,
         reasoning_config=ReasoningConfig(reasoning_start_str=START, reasoning_end_str=END),
         logits_processors=[ThinkingLogitsProcessor],
     ).create_engine_config()
 
 
 class BudgetedBatch:
-    """Sequences of one length that think, in a batch that nobody joins or leaves, under one of BUDGETS."""
+    """Thinking sequences of one length, all under one of BUDGETS, in a batch that does not change."""
 
     def __init__(self, config: VllmConfig, prompt: list[int], sequences: int, length: int, budget: str) -> None:
-        """`length` is how many thinking tokens each has behind it; the budget has caught up with them."""
+        """`length` is the number of thinking tokens so far; the first step has the budget process them."""
         self._outputs: list[list[int]] = [[] for _ in range(sequences)]
         self._tokens = torch.Generator().manual_seed(sequences)
-        added = [(place, BUDGETS[budget], prompt, output) for place, output in enumerate(self._outputs)]
+        added = [(row, BUDGETS[budget], prompt, output) for row, output in enumerate(self._outputs)]
         admitted = BatchUpdate(batch_size=sequences, removed=[], added=added, moved=[])
         self._step = (_vllms if budget == "vllm" else _ours)(config, admitted)
         self._append(length - 1)
 
     def step(self, logits: torch.Tensor, fresh: torch.Tensor) -> float:
-        """One more token for every sequence; milliseconds that the budget took for it.
+        """One more token for every sequence; the milliseconds that the budget took.
 
-        Logits are new in every step, and have just been written, as in an engine.
+        As in an engine, the logits of a step have just been written.
         """
         self._append(1)
         logits.copy_(fresh)
@@ -63,7 +63,7 @@ class BudgetedBatch:
         return (time.perf_counter() - began) * 1e3
 
     def _append(self, number: int) -> None:
-        """Ordinary tokens, as ints of their own, which is what an engine makes of what it samples."""
+        """Append ordinary tokens, each an int object of its own, as an engine makes them of sampled ids."""
         drawn = torch.randint(1_000, 100_000, (len(self._outputs), number), generator=self._tokens)
         for output, tokens in zip(self._outputs, drawn, strict=True):
             output += tokens.tolist()
@@ -74,9 +74,9 @@ Step = Callable[[torch.Tensor, list[list[int]]], object]
 
 def _vllms(config: VllmConfig, admitted: BatchUpdate) -> Step:
     """As `InputBatch.refresh_metadata` and `Sampler.apply_logits_processors` call it."""
-    holder = ThinkingBudgetStateHolder(config.reasoning_config, PLACES, 0, CPU, False)
+    holder = ThinkingBudgetStateHolder(config.reasoning_config, BATCH_ROWS, 0, CPU, False)
     holder.sync_batch(admitted)
-    no_drafts: list[list[int]] = [[] for _ in range(PLACES)]
+    no_drafts: list[list[int]] = [[] for _ in range(BATCH_ROWS)]
 
     def step(logits: torch.Tensor, outputs: list[list[int]]) -> None:
         holder.sync_batch(None)

@@ -1,4 +1,4 @@
-"""Memory and processor time of a server's processes, by what they do."""
+"""Memory and processor time of a server's processes, by kind of process."""
 
 from collections import Counter, defaultdict
 
@@ -9,23 +9,19 @@ from .servers import RunningServer
 API, ENGINE, WORKER, OTHER = "API server", "engine core", "worker", "other"
 
 
-def memory(server: RunningServer) -> dict[str, dict[str, int]]:
-    """Bytes for each kind of process: `private`, which nobody shares, and `share`: those and its part of shared ones.
-
-    Processes that end meanwhile are left out.
-    """
-    found: dict[str, Counter[str]] = {}
+def private_memory(server: RunningServer) -> dict[str, int]:
+    """Bytes that no other process shares, by kind. Processes that end meanwhile are left out."""
+    found = Counter[str]()
     for process in server.processes:
         try:
-            kind, used = _kind(process, server), process.memory_full_info()
+            found[_kind(process, server)] += process.memory_full_info().uss
         except psutil.NoSuchProcess:
             continue
-        found.setdefault(kind, Counter()).update(private=used.uss, share=used.pss)
-    return {kind: dict(used) for kind, used in found.items()}
+    return dict(found)
 
 
 def processor_seconds(server: RunningServer) -> dict[str, float]:
-    """Seconds of processor time that each kind of process has taken so far; to wait in a loop is to take some, too."""
+    """Seconds of processor time used so far, by kind; busy waiting counts."""
     found: defaultdict[str, float] = defaultdict(float)
     for process in server.processes:
         try:

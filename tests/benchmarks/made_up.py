@@ -1,36 +1,40 @@
-"""A benchmark that measures nothing, for tests of the command and of the page."""
+"""A benchmark that measures nothing, for tests of the command and of the pages."""
 
 from collections.abc import Sequence
 from types import ModuleType
 
-from benchmarks.benchmark import Plot, Results, Run, Section, Table, Target
-from benchmarks.kept import Kept
-from benchmarks.spread import Spread
+from benchmarks.benchmark import Plot, Report, Results, Run, Table, Target, at_most
+from benchmarks.estimates import Estimate
+from benchmarks.results import Record
 
-MACHINE = {"processor": "Abacus", "cores": "2", "tenuto": "0.1.0 abcdef0123"}
+MACHINE = {
+    "processor": "Abacus",
+    "cores": "2",
+    "memory": "1 GiB",
+    "python": "3.11.7",
+    "vllm": "0.32.0",
+    "tenuto": "0.1.0 abcdef0123",
+}
 
 
-def kept(name: str, results: Results, *, machine: dict[str, str] = MACHINE, seconds: float = 75.4) -> Kept:
-    return Kept(name, "2026-11-23 17:05", machine, seconds, results)
+def record(name: str, results: Results) -> Record:
+    return Record(name, "2026-11-23 17:05", MACHINE, 75.4, results)
 
 
-def section(name: str, *found: float, limit: float = 2.0) -> Section:
-    """One target: that the median of what was found stays within the limit; None where nothing was found."""
-    spread = Spread.of(found or [0.0])
-    return Section(
-        title=f"The cost of {name}",
-        text="A paragraph.\n\nAnother one.\n",
-        targets=[Target(f"within {limit} %", str(spread), spread.median <= limit if found else None)],
-        tables=[Table("Per cent by streams", ("streams", "cost | %"), [("1", str(spread)), ("64", "a|b")])],
-        plots=[Plot(f"{name}-cost", f"Cost of {name}", "streams", "%", {"ours": [(1, spread), (64, spread)]})],
-        notes=["A note."],
+def report(name: str, *interval: float) -> Report:
+    """One target: that the value is at most 2."""
+    found = Estimate(*interval)
+    return Report(
+        targets=[Target(f"{name} within 2 %", found.show(1), at_most(found, 2.0))],
+        tables=[Table(f"{name} in per cent", ("streams", "cost | %"), [("1", found.show(1)), ("64", "a|b")])],
+        plots=[Plot(f"{name}-cost", f"Cost of {name}", "streams", "%", {"ours": [(1, found), (64, found)]})],
     )
 
 
 class MadeUp(ModuleType):
-    """Stands for a module of `benchmarks`; it says what it is told to find, or fails."""
+    """Takes the place of a module of `benchmarks`; it finds what it was given, or fails."""
 
-    def __init__(self, name: str, found: Sequence[float] = (), error: Exception | None = None) -> None:
+    def __init__(self, name: str, found: Sequence[float] = (1.0,), error: Exception | None = None) -> None:
         super().__init__(f"benchmarks.{name}")
         self.name = name
         self.found = found
@@ -46,6 +50,6 @@ class MadeUp(ModuleType):
             raise self.error
         return {"found": tuple(self.found)}
 
-    def section(self, results: Results) -> Section:
+    def report(self, results: Results) -> Report:
         assert isinstance(results["found"], list), "read back from JSON"
-        return section(self.name, *results["found"])
+        return report(self.name, *results["found"])

@@ -1,21 +1,24 @@
-"""`python -m benchmarks`: what it runs, keeps, writes and says."""
+"""`python -m benchmarks`: what it runs, saves, writes and prints."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.benchmark import Results, Run
+from benchmarks.pages import BEGIN, END
 
 from .made_up import MadeUp
+
+PAGE = f"By hand.\n\n{BEGIN}\n{END}\n"
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(command, "ROOT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/benchmarks.md").write_text(PAGE)
     return tmp_path
 
 
@@ -25,108 +28,105 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, *benchmarks: MadeUp) -> None:
         monkeypatch.setitem(sys.modules, f"benchmarks.{benchmark.name}", benchmark)
 
 
-def test_all_run_in_their_order_and_everything_is_kept(
+def run_all_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several benchmarks run in this process, where the made-up ones are."""
+
+    def run(name: str, check: bool) -> int:
+        try:
+            return command.main([name, *(["--check"] if check else [])])
+        except Exception:
+            return 1
+
+    monkeypatch.setattr(command, "run_in_process", run)
+
+
+def test_one_benchmark_saves_its_summary_and_writes_the_pages(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pace, drift = MadeUp("pace", [1.0, 1.5]), MadeUp("drift", [3.0])
-    stand_in(monkeypatch, pace, drift)
-    assert command.main([]) == 0
+    pace = MadeUp("pace", [1.0])
+    stand_in(monkeypatch, pace, MadeUp("drift"))
+    assert command.main(["pace"]) == 0
 
     [run] = pace.runs
-    assert not run.quick
+    assert not run.check
     assert not run.work.exists()
-    kept = json.loads((root / "benchmarks/results/pace.json").read_text())
-    assert set(kept) == {"benchmark", "date", "machine", "seconds", "results"}
-    assert (kept["benchmark"], kept["results"]) == ("pace", {"found": [1.0, 1.5]})
-    assert kept["machine"]["vllm"]
-    text = (root / "docs/benchmarks.md").read_text()
-    assert text.index("## The cost of pace") < text.index("## The cost of drift")
-    assert len(list((root / "docs/benchmarks").iterdir())) == 2
+    saved = json.loads((root / "benchmarks/results/pace.json").read_text())
+    assert set(saved) == {"benchmark", "date", "machine", "seconds", "results"}
+    assert (saved["benchmark"], saved["results"]) == ("pace", {"found": [1.0]})
+    assert saved["machine"]["vllm"]
+    assert "| pace within 2 % | 1.0 | reached |" in (root / "docs/benchmarks.md").read_text()
+    assert (root / "docs/benchmarks/pace-cost.svg").exists()
+    assert (root / "benchmarks/results/pace.md").exists()
 
     printed = capsys.readouterr().out
-    lines = ["pace: begins", "pace: measuring", "pace: done in 0 s", "drift: begins", "drift: measuring"]
-    places = [printed.index(line) for line in lines]
-    assert places == sorted(places)
-    assert "[  0:00] pace: begins" in printed
-    [reached] = [line.split() for line in printed.splitlines() if line.endswith("  reached")]
-    [missed] = [line.split() for line in printed.splitlines() if line.endswith("  NOT REACHED")]
-    assert (reached[0], missed[0]) == ("pace", "drift")
+    parts = ["[  0:00] measuring", "pace in per cent:", "pace within 2 %", "pace took 0 s"]
+    positions = [printed.index(part) for part in parts]
+    assert positions == sorted(positions)
 
 
-def test_one_that_fails_takes_nothing_with_it(
+def test_all_run_in_their_order_and_a_failure_stops_none_of_the_others(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was measured before it is kept already, what comes after it runs, and the end says what failed."""
-    stand_in(monkeypatch, MadeUp("pace", [1.0]), MadeUp("memory", error=OSError("no memory")), MadeUp("drift", [1.0]))
+    stand_in(monkeypatch, MadeUp("pace"), MadeUp("memory", error=OSError("no memory")), MadeUp("drift"))
+    run_all_here(monkeypatch)
     assert command.main([]) == 1
-    assert {path.stem for path in (root / "benchmarks/results").iterdir()} == {"pace", "drift"}
-    assert "Nothing is kept yet of: `memory`." in (root / "docs/benchmarks.md").read_text()
-    captured = capsys.readouterr()
-    assert captured.out.endswith("memory FAILED: OSError: no memory\n")
-    assert "Traceback" in captured.err
+    assert {path.stem for path in (root / "benchmarks/results").glob("*.json")} == {"pace", "drift"}
+    assert capsys.readouterr().out.endswith("FAILED: memory\n")
 
 
-def test_a_benchmark_finds_the_process_as_the_one_before_it_did(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine in this process sets variables for its workers and takes to one core; servers would inherit both."""
-    cores = os.sched_getaffinity(0)
-    found: list[object] = []
-
-    class Greedy(MadeUp):
-        def measure(self, run: Run) -> Results:
-            found.append((os.environ.get("GREED"), os.sched_getaffinity(0)))
-            os.environ["GREED"] = "1"
-            os.sched_setaffinity(0, {min(cores)})
-            return super().measure(run)
-
-    stand_in(monkeypatch, Greedy("pace", [1.0]), Greedy("drift", error=OSError("no")), Greedy("memory", [1.0]))
-    assert command.main([]) == 1
-    assert found == [(None, cores)] * 3
-    assert os.sched_getaffinity(0) == cores
-
-
-def test_those_that_are_named_run_and_the_page_has_the_others_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pace, drift = MadeUp("pace", [1.0]), MadeUp("drift", [1.0])
+def test_the_page_keeps_what_other_benchmarks_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace, drift = MadeUp("pace"), MadeUp("drift")
     stand_in(monkeypatch, pace, drift)
+    run_all_here(monkeypatch)
     assert command.main([]) == 0
     pace.found = [9.0]
     assert command.main(["pace", "pace"]) == 0
     assert (len(pace.runs), len(drift.runs)) == (2, 1)
     text = (root / "docs/benchmarks.md").read_text()
-    assert "9.0 (9.0 to 9.0). **NOT REACHED**" in text
-    assert "## The cost of drift" in text
+    assert "| pace within 2 % | 9.0 | MISSED |" in text
+    assert "| drift within 2 % | 1.0 | reached |" in text
 
 
-def test_the_page_alone_measures_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pace = MadeUp("pace", [1.0])
+def test_tables_are_written_without_measuring(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = MadeUp("pace")
     stand_in(monkeypatch, pace)
     assert command.main([]) == 0
     before = (root / "docs/benchmarks.md").read_text()
-    (root / "docs/benchmarks.md").write_text("edited by hand")
-    assert command.main(["--page"]) == 0
+    (root / "docs/benchmarks.md").write_text(PAGE)
+    assert command.main(["--tables"]) == 0
     assert (root / "docs/benchmarks.md").read_text() == before
     assert len(pace.runs) == 1
 
 
-def test_the_short_form_keeps_nothing_and_says_so(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "options", [["pace", "--check"], ["overhead", "--against", sys.prefix + "/..", "--minutes", "3"]]
+)
+def test_checks_and_comparisons_save_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pace = MadeUp("pace", [1.0])
-    stand_in(monkeypatch, pace)
-    assert command.main(["--quick", "pace"]) == 0
-    assert pace.runs[0].quick
-    assert list(root.iterdir()) == []
-    assert capsys.readouterr().out.endswith("its figures say nothing, and nothing of it is kept.\n")
+    made_up = MadeUp(options[0])
+    stand_in(monkeypatch, made_up)
+    monkeypatch.setattr(command, "checkout", Path)
+    before = sorted(root.rglob("*"))
+    assert command.main(options) == 0
+    assert sorted(root.rglob("*")) == before
+    assert (root / "docs/benchmarks.md").read_text() == PAGE
+    [run] = made_up.runs
+    assert (run.check, run.minutes) == (("--check" in options), 3.0 if "--minutes" in options else None)
+    assert "in per cent:" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["pace", "sped"], "no benchmark is called sped; there are pace, drift"),
-        (["--page", "pace"], "--page measures nothing"),
-        (["--page", "--quick"], "--page measures nothing"),
+        (["--tables", "pace"], "--tables measures nothing"),
+        (["--tables", "--check"], "--tables measures nothing"),
+        (["pace", "--minutes", "3"], "--against and --minutes are options of overhead"),
+        (["overhead", "--against", "/nowhere"], "/nowhere has no .venv/bin/python; run `make setup` there"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_contradictory_options_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     stand_in(monkeypatch, MadeUp("pace"), MadeUp("drift"))

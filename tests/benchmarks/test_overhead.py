@@ -1,125 +1,125 @@
-import re
+"""Summaries and verdicts of the overhead, on made-up figures."""
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks import overhead
-from benchmarks.benchmark import Run, Section, Target
+from benchmarks.benchmark import Report, Run, Verdict
+from benchmarks.estimates import Estimate
+from benchmarks.overhead import CONTROL, GUARD, NO_BUDGET, OTHER, PLAIN, REDIRECT, TENUTO
 
-FIGURES: dict[str, Any] = {
-    "requests_per_second": 1.0,
-    "tokens_per_second": 100.0,
-    "itl_median": 9.0,
-    "itl_mean": 10.0,
-    "itl_p99": 11.0,
-    "processor_us": {"API server": 60.0, "engine core": 40.0, "worker": 120.0},
-}
+LUCK = (0.97, 0.98, 0.99, 1.0, 1.01, 1.02, 1.03)
 
 
-def pair(ratio: float) -> dict[str, Any]:
-    figures = {**FIGURES, "tokens_per_second": 100 * ratio, "itl_mean": 10 / ratio}
-    return {"figures": figures, "peer": FIGURES}
-
-
-def section(**ratios: float) -> Section:
-    """Of one model at 1 and 64 streams; ratios are those at 64, and 1 where none is given."""
-    modes = [overhead.AGAIN, overhead.NO_BUDGET, "guard, 50 %", "guard, 100 %", "redirect, 100 %"]
-    names = {"none": overhead.NO_BUDGET, "half": "guard, 50 %", "guard": "guard, 100 %", "redirect": "redirect, 100 %"}
-    at_64 = dict.fromkeys(modes, 1.0) | {names[name]: ratio for name, ratio in ratios.items()}
-    kept = {
-        "1": {mode: [pair(1.0)] * 3 for mode in modes},
-        "64": {mode: [pair(ratio * luck) for luck in (0.5, 1.0, 1.5)] for mode, ratio in at_64.items()},
+def figures(ratio: float) -> dict[str, float]:
+    """Of a run with a share of 100 tokens a second."""
+    return {
+        "tokens_per_second": 100 * ratio,
+        "gap_ms": 10 / ratio,
+        "gap_p99_ms": 11.0,
+        "api_us": 60.0,
+        "engine_us": 40.0,
+        "worker_us": 120.0,
     }
-    return overhead.section({overhead.WIDE: kept})
+
+
+def groups(ratio: float, luck: Sequence[float] = LUCK, *, other: float | None = None) -> list[overhead.Group]:
+    more = {} if other is None else {OTHER: figures(other)}
+    return [{PLAIN: figures(1.0), TENUTO: figures(ratio * each), **more} for each in luck]
+
+
+def report(**ratios: float) -> Report:
+    """Of one model at 1 and 64 streams; ratios are those at 64 streams, and 1 where none is given."""
+    modes = (CONTROL, NO_BUDGET, GUARD, REDIRECT)
+    names = {"control": CONTROL, "none": NO_BUDGET, "guard": GUARD, "redirect": REDIRECT}
+    at_64 = dict.fromkeys(modes, 1.0) | {names[name]: ratio for name, ratio in ratios.items()}
+    quiet = (0.995, 0.998, 1.0, 1.0, 1.0, 1.002, 1.005)
+    found = {
+        "1": {mode: groups(1.0, quiet) for mode in modes},
+        "64": {mode: groups(ratio, quiet) for mode, ratio in at_64.items()},
+    }
+    return overhead.report({overhead.WIDE: overhead.summarize(found)})
 
 
 @pytest.mark.parametrize(
-    ("ratios", "reached"),
+    ("ratios", "verdicts"),
     [
-        ({}, [True, True, True]),
-        ({"none": 0.965, "guard": 0.91, "redirect": 0.905}, [True, True, True]),  # square roots: with 1 at the other
-        ({"none": 0.955}, [False, True, True]),
-        ({"guard": 0.9}, [True, False, True]),
-        ({"redirect": 0.9}, [True, True, False]),
-        ({"half": 0.5}, [True, True, True]),
+        ({}, ["reached", "reached", "reached"]),
+        ({"none": 0.98, "guard": 0.95}, ["reached", "reached", "reached"]),
+        ({"none": 0.965}, ["MISSED", "reached", "reached"]),
+        ({"redirect": 0.9}, ["reached", "reached", "MISSED"]),
+        ({"control": 0.93}, ["not distinguishable", "reached", "reached"]),
+        ({"control": 0.93, "none": 0.9}, ["MISSED", "reached", "reached"]),
     ],
 )
-def test_targets_are_judged_by_the_mean_over_all_loads(ratios: dict[str, float], reached: list[bool]) -> None:
-    assert [target.reached for target in section(**ratios).targets] == reached
+def test_targets(ratios: dict[str, float], verdicts: list[str]) -> None:
+    assert [target.verdict for target in report(**ratios).targets] == verdicts
 
 
-def test_what_was_found_is_said_for_every_number_of_streams() -> None:
-    target = section(none=0.81).targets[0]
-    assert "within 2 %" in target.text
-    assert target.found == (
-        "0.900 over all loads; 1.000, 0.810 at 1, 64 streams (plain against plain: 1.000 over all loads; 1.000, 1.000)"
-    )
+def test_a_load_that_misses_its_target_is_not_made_up_for_by_others() -> None:
+    shares = {"all": Estimate(1.0, 0.99, 1.01), "1": Estimate(0.9, 0.88, 0.97), "64": Estimate(1.1, 1.05, 1.15)}
+    assert overhead.verdict(shares, None, 0.98) is Verdict.MISSED
+    assert overhead.verdict(shares | {"1": Estimate(0.9, 0.88, 0.98)}, None, 0.98) is Verdict.REACHED
 
 
-def test_tables_have_a_row_for_every_mode_and_a_column_for_every_number_of_streams() -> None:
-    shares, gaps, medians, processor = section(guard=0.9).tables
-    assert shares.head == ["", "1 stream", "64 streams"]
-    assert shares.rows[3] == ["guard, 100 %", "1.000 (1.000 to 1.000)", "0.900 (0.450 to 1.350)"]
-    assert gaps.rows[3][2].startswith("1.111 ")
-    assert medians.rows[0] == ["plain vLLM", "1.00; 100; 9.0, 10.0, 11.0", "1.00; 100; 9.0, 10.0, 11.0"]
-    assert processor.rows[0] == ["plain vLLM", "60, 40, 120", "60, 40, 120"]
-    assert all(len(row) == 3 for table in (shares, gaps, medians, processor) for row in table.rows)
+def test_a_control_that_varies_by_more_than_the_claim_leaves_nothing_to_say() -> None:
+    shares = {"all": Estimate(1.0, 0.99, 1.01)}
+    assert overhead.verdict(shares, Estimate(1.0, 0.99, 1.01), 0.98) is Verdict.REACHED
+    for noisy in (Estimate(1.0, 0.97, 1.01), Estimate(1.0, 0.99, 1.03)):
+        assert overhead.verdict(shares, noisy, 0.98) is Verdict.NOT_DISTINGUISHABLE
 
 
-def test_a_note_says_what_a_token_takes_the_api_servers_at_the_most_streams() -> None:
-    (note,) = section(guard=0.9).notes
-    assert note.startswith("152,064 rows, 64 streams: from plain vLLM a token comes every 10000 microseconds.")
-    assert "takes 60 of processor time for it, Tenuto's 60 (no budget), 60 (guard, 50 %)" in note
+def test_tables_have_a_row_for_every_mode_and_a_column_for_every_load() -> None:
+    shown = report(guard=0.9)
+    shares, gaps, _, medians, _, runs = shown.tables
+    assert shares.head == ["", "all loads", "1 stream", "64 streams"]
+    assert shares.rows[2][0] == GUARD
+    assert shares.rows[2][3].startswith("0.900 (")
+    assert gaps.rows[2][3].startswith("1.111 ")
+    assert medians.rows[0] == [PLAIN, "100.0, 10.0, 11.0", "100.0, 10.0, 11.0"]
+    assert runs.rows[1] == [NO_BUDGET, "7", "7"]
+    assert all(len(row) == len(table.head) for table in shown.tables for row in table.rows)
+    (plot,) = shown.plots
+    assert [x for x, _ in plot.curves[NO_BUDGET]] == [1.0, 64.0]
 
 
-def test_the_plot_leaves_out_what_only_half_of_the_requests_asked_for() -> None:
-    (plot,) = section().plots
-    assert "guard, 100 %" in plot.curves
-    assert "guard, 50 %" not in plot.curves
-    assert [x for x, _ in plot.curves[overhead.NO_BUDGET]] == [1.0, 64.0]
+def test_another_checkout_is_compared_with_plain_vllm_and_with_this_one() -> None:
+    found = overhead.summarize({"8": {NO_BUDGET: groups(0.9, other=0.95)}})
+    ratios = {
+        title: Estimate(*by_figure["tokens_per_second"][NO_BUDGET]["all"]).value
+        for title, by_figure in found["ratios"].items()
+    }
+    assert ratios == {
+        "Tenuto / plain vLLM": pytest.approx(0.9),
+        "other checkout / plain vLLM": pytest.approx(0.95),
+        "Tenuto / other checkout": pytest.approx(0.9 / 0.95),
+    }
+    shown = overhead.report({overhead.TINY: found})
+    assert [table.caption for table in shown.tables if "other checkout, tokens/s" in table.caption]
 
 
-def test_every_budget_leaves_room_for_what_stands_around_the_thinking() -> None:
-    for kind in (overhead.GUARD, overhead.REDIRECT, overhead.FORCE):
-        bounds = [value for value in overhead.budget(kind, 24).values() if isinstance(value, int)]
+def test_every_budget_ends_within_the_reply() -> None:
+    for mode in (GUARD, REDIRECT, overhead.FORCE):
+        bounds = [value for value in overhead.budget(mode, 24).values() if isinstance(value, int)]
         assert bounds == [24]
     assert len(str(overhead.budget(overhead.FORCE, 24)["cap_text"]).split()) == 24 - overhead.FREE_BEFORE_FORCED
 
 
-def judged(*loads: list[float]) -> Target:
-    """The target without budgets, from the ratios of each number of streams."""
-    kept = {
-        str(streams): {mode: [pair(ratio) for ratio in ratios] for mode in (overhead.AGAIN, overhead.NO_BUDGET)}
-        for streams, ratios in enumerate(loads, 1)
-    }
-    (target,) = overhead.section({overhead.WIDE: kept}).targets
-    return target
+def test_servers_take_turns_and_share_a_group(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(overhead, "save_model", lambda folder: folder)
+    order: list[object] = []
 
+    def figures_of(server: object, *_: object) -> dict[str, float]:
+        order.append(server)
+        return figures(1.0)
 
-def test_found_tells_what_the_values_lie_within_where_there_are_enough_runs() -> None:
-    target = judged([0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 1.0, 1.01])
-    # Of eight values the least and the greatest hold the median with 1 - 2 / 2**8, the next two with 93 % only.
-    assert "over all loads; 0.975 (0.940 to 1.010) at 1 streams" in target.found
-    overall, low, high = map(float, re.findall(r"\d\.\d+", target.found)[:3])
-    assert (overall, target.reached) == (0.975, False)
-    assert 0.94 < low < overall < high < 1.01
-
-
-def test_a_load_that_is_shown_to_miss_its_target_is_not_made_up_for_by_others() -> None:
-    slow, fast = [0.90 + 0.01 * place for place in range(8)], [1.10 + 0.01 * place for place in range(8)]
-    assert judged(slow, fast).reached is False, "the interval at one stream ends at 0.97"
-    assert judged([*slow[:-1], 0.99], fast).reached is True, "it holds 0.98, and the mean is above"
-
-
-def test_what_has_no_target_is_measured_in_every_third_repetition(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(overhead, "save_model", lambda folder: folder)  # nothing is served here
-    for scale in overhead._scales(Run(quick=False, work=tmp_path, say=print)):
-        turns = [[mode.name for mode in scale.order(turn)] for turn in range(6)]
-        assert all(len(names) % 2 == 0 and len(set(names)) == len(names) for names in turns)
-        assert set(turns[0]) == set(turns[3]) == set(scale.names)
-        assert all(set(names) == {mode.name for mode in scale.modes} for names in (turns[1], turns[2]))
-        assert {mode for mode in scale.names if mode.endswith("100 %") or mode == overhead.NO_BUDGET} <= set(turns[1])
-        assert turns[0] != turns[3], "none always comes behind the same one"
+    monkeypatch.setattr(overhead, "_figures", figures_of)
+    (wide,) = overhead._models(Run(tmp_path, check=True))
+    servers = {name: name for name in (PLAIN, TENUTO, CONTROL)}
+    for turn, expected in ((0, [PLAIN, CONTROL, PLAIN, TENUTO]), (5, [CONTROL, PLAIN, TENUTO, PLAIN])):
+        order.clear()
+        modes = [mode for mode, _ in overhead._repetition(servers, wide, 8, wide.loads[8], turn, iter(range(99)))]  # type: ignore[arg-type]
+        assert modes == list(wide.modes)
+        assert order[:4] == expected

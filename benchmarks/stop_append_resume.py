@@ -1,4 +1,4 @@
-"""Budget forcing as a client has it: s1's stop-append-resume over several requests to a server, or one request."""
+"""Budget forcing by a client: s1's stop-append-resume over several requests to a server, or one request."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ class Words:
         self.attempts = [self.answer[0], *self.ends]
 
     def prompt(self, context: str, question: str) -> list[int]:
-        """A chat that ends in the start marker, as s1's users send it; `context` is the system's message, if any."""
+        """A chat that ends in the start marker, as s1's users send it; `context` is the system message, if any."""
         messages = [{"role": "system", "content": context}] if context else []
         messages.append({"role": "user", "content": question})
         chat: str = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
@@ -42,7 +42,7 @@ class Words:
 
 @dataclass
 class Reply:
-    """What a client has seen of one reply: all ids of it, and when there was something new to show."""
+    """One reply as its client sees it: the token ids, and the moments at which there was new text to show."""
 
     ids: list[int] = field(default_factory=list)
     shown: list[float] = field(default_factory=list)
@@ -51,18 +51,18 @@ class Reply:
         self.shown.append(time.perf_counter())
 
     @property
-    def room(self) -> int:
+    def tokens_left(self) -> int:
         return LIMIT - len(self.ids)
 
     @property
     def longest_pause(self) -> float:
-        """In milliseconds, between two moments at which there was something new."""
+        """In milliseconds, between two moments with new text."""
         return max(after - before for before, after in pairwise(self.shown)) * 1e3
 
 
 @dataclass(frozen=True)
 class Client:
-    """Speaks to one server; `resumes` for stop-append-resume, otherwise the server does it in one request."""
+    """The client of one server; `resumes` for stop-append-resume, otherwise the server does it all in one request."""
 
     session: aiohttp.ClientSession
     url: str
@@ -78,33 +78,39 @@ class Client:
         return reply
 
     async def replies(self, prompts: Sequence[list[int]], waits: int, at_once: int) -> list[Reply]:
-        """To all prompts, so many at once."""
-        free = asyncio.Semaphore(at_once)
+        """The replies to all prompts, `at_once` at a time."""
+        slots = asyncio.Semaphore(at_once)
 
         async def one(prompt: list[int]) -> Reply:
-            async with free:
+            async with slots:
                 return await self.reply(prompt, waits)
 
         return await asyncio.gather(*map(one, prompts))
 
     async def _resume(self, prompt: list[int], waits: int, reply: Reply) -> None:
-        """Generate up to an attempt to stop, put "Wait" in its place, and go on; in the end have it answer."""
+        """Generate up to an attempt to stop, replace it with "Wait", and continue; the last one becomes the answer."""
         words = self.words
-        for place in range(waits + 1):
+        for number in range(waits + 1):
             await self._stream(prompt + reply.ids, reply, stop_token_ids=words.attempts)
             if reply.ids[-1] not in words.attempts:
-                return  # no room is left
+                return  # the limit is reached
             reply.ids.pop()
-            reply.ids += (words.wait if place < waits else words.answer)[: reply.room]
-            reply.show()  # a client can show at once what it appends itself
-            if not reply.room:
+            reply.ids += (words.wait if number < waits else words.answer)[: reply.tokens_left]
+            reply.show()  # a client can show what it appends immediately
+            if not reply.tokens_left:
                 return
         await self._stream(prompt + reply.ids, reply, stop_token_ids=words.ends)
 
     async def _stream(self, prompt: list[int], reply: Reply, **fields: Any) -> None:
-        """One request. Raises RuntimeError where it is refused or its stream breaks off."""
-        asked = {"temperature": 0.0, "max_tokens": reply.room, "stream": True, "return_token_ids": True, **fields}
-        body = {"model": NAME, "prompt": prompt, **asked}
+        """Send one request. Raises RuntimeError if it is refused or if its stream breaks off."""
+        fields = {
+            "temperature": 0.0,
+            "max_tokens": reply.tokens_left,
+            "stream": True,
+            "return_token_ids": True,
+            **fields,
+        }
+        body = {"model": NAME, "prompt": prompt, **fields}
         async with self.session.post(f"{self.url}/v1/completions", json=body) as response:
             if response.status != 200:
                 raise RuntimeError(f"{response.status}: {await response.text()}")
@@ -116,4 +122,4 @@ class Client:
                         reply.ids += choice.get("token_ids") or ()
                         if choice["text"]:
                             reply.show()
-        raise RuntimeError("the stream has no end")
+        raise RuntimeError("the stream broke off")

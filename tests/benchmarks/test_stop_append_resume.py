@@ -9,13 +9,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from benchmarks.forcing import LIMIT, Client, Words
+from benchmarks.stop_append_resume import LIMIT, Client, Words
 
 PLAIN = 300
 
 
 class Model:
-    """Notes what it is asked, and streams one token in a chunk, up to `max_tokens`."""
+    """Records the requests, and streams one token in each chunk, up to `max_tokens`."""
 
     def __init__(self, words: Words) -> None:
         self.words = words
@@ -64,6 +64,6 @@ async def test_every_attempt_becomes_a_wait_and_the_last_one_the_answer(client: 
     assert reply.longest_pause > 0
 
 
-async def test_a_reply_keeps_to_its_limit(client: Client) -> None:
+async def test_a_reply_ends_at_its_limit(client: Client) -> None:
     (reply,) = await client.replies([[1, 2, 3]], waits=LIMIT, at_once=1)
     assert len(reply.ids) == LIMIT
