@@ -193,7 +193,7 @@ def _nowhere_slower(cells: Sequence[Cell]) -> Target:
     ratios = {
         f"{setting}, {size} at once, {waits} waits": Estimate(*cell["ratio"]) for setting, size, waits, cell in cells
     }
-    slower = [name for name, ratio in ratios.items() if ratio.most < 1]
+    slower = [name for name, ratio in ratios.items() if ratio.high is not None and ratio.high < 1]
     least = min(ratios, key=lambda name: ratios[name].value)
     return Target(
         "one pass is as fast as stop-append-resume or faster everywhere",

@@ -59,7 +59,7 @@ def test_one_benchmark_saves_its_summary_and_writes_the_pages(
     assert (root / "benchmarks/results/pace.md").exists()
 
     printed = capsys.readouterr().out
-    parts = ["[  0:00] measuring", "pace in per cent:", "pace within 2 %", "pace took 0 s"]
+    parts = ["] measuring", "pace in per cent:", "pace within 2 %", "pace took "]
     positions = [printed.index(part) for part in parts]
     assert positions == sorted(positions)
 
