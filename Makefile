@@ -22,7 +22,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CLIENTS  := $(VENV)/clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-long test-pythons kernels bench bench-gpu check check-vllm format lock tiny-model clean
+.PHONY: help setup serve demo chat test test-long test-pythons kernels bench bench-check bench-gpu check check-vllm format lock tiny-model clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -66,8 +66,11 @@ test-pythons: setup  ## the tests that need no engine, on every other supported 
 kernels: setup  ## random requests through the GPU kernels, interpreted, against the automaton: CASES= (default: 50000)
 	@TRITON_INTERPRET=1 TENUTO_KERNEL_CASES=$(CASES) $(BIN)/python -m pytest tests/decoding/interpreted/equivalence.py $(ARGS)
 
-bench: setup  ## the benchmarks; results are kept and docs/benchmarks.md is written: ARGS= (names, or --quick; default: all)
+bench: setup  ## the benchmarks; saves summaries and updates docs/benchmarks.md: ARGS= (names, or --help; default: all)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-check: setup  ## show that all benchmarks run: measures little, saves nothing
+	@$(BIN)/python -m benchmarks --check $(ARGS)
 
 bench-gpu: setup  ## the GPU path on this machine's GPU: equal to the automaton? what does a step cost?
 	@PYTHONPATH=decoding:testing $(BIN)/python -m benchmarks.gpu --out bench-gpu.json $(ARGS)
