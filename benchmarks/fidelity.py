@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.engine.built_in import FOLDER, built_in, draw_problems
-from tests.engine.cases import Case, Family, draw_cases, families
-from tests.engine.comparison import both_ways
-from tests.engine.counting import keeps_its_cap
-from tests.engine.engines import Engine, in_this_process
-from tests.engine.random_model import save_small
+from tenuto_testing.block_counts import respects_cap
+from tenuto_testing.built_in_problems import FOLDER, built_in, draw_problems
+from tenuto_testing.cases import Case, Family, draw_cases, families
+from tenuto_testing.comparison import run_both_ways
+from tenuto_testing.engines import Engine, in_process_engines
+from tenuto_testing.random_model import save_small
 
 from .benchmark import Report, Results, Run, Table, Target, Verdict
 
@@ -33,7 +33,7 @@ def measure(run: Run) -> Results:
     tallies: dict[str, dict[str, dict[str, int]]] = {EXACT: {}, COARSE: {}}
     named: list[str] = []
     logging.disable(logging.WARNING)
-    with in_this_process() as engines:
+    with in_process_engines() as engines:
 
         def compare(engine: Engine, family: Family, cases: Sequence[Case], dtype: str) -> None:
             tally = _compare(engine, family, cases, dtype, named)
@@ -67,15 +67,15 @@ def _compare(engine: Engine, family: Family, cases: Sequence[Case], dtype: str, 
         "waits",
     )
     tally = Counter[str](dict.fromkeys(names, 0))
-    for each in both_ways(engine, family, cases):
+    for each in run_both_ways(engine, family, cases):
         tokens, waits, ended_by = each.report
         is_exact = tokens == each.procedure.count or not each.is_equal
-        cap_broken = not (keeps_its_cap(each.case, each.ids, tokens) and is_exact)
+        cap_broken = not (respects_cap(each.case, each.ids, tokens) and is_exact)
         tie = not each.is_equal and dtype == EXACT and each.is_tie(engine)
         kind = "equal" if each.is_equal else "ties" if tie else "different"
         misreported = each.is_equal and not each.reports_agree
         tally.update({"sequences": 1, kind: 1, "misreported": misreported, "cap_broken": cap_broken})
-        tally.update(closed_by_cap=ended_by == "cap", with_cap=each.case.wish.cap is not None, waits=waits)
+        tally.update(closed_by_cap=ended_by == "cap", with_cap=each.case.budget.cap is not None, waits=waits)
         if (cap_broken or (dtype == EXACT and (misreported or kind == "different"))) and len(named) < SHOWN:
             named.append(f"{dtype}, {family.name}: {each}: {each.ids} {each.report}")
     return tally

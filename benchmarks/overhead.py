@@ -21,7 +21,7 @@ from .estimates import Estimate
 from .load import Fields, put_load
 from .model import save_model
 from .processes import API, ENGINE, WORKER, processor_seconds
-from .servers import ROOT, RunningServer, plain_vllm, serving, serving_together, tenuto
+from .servers import RunningServer, plain_vllm, serving, tenuto
 
 WIDE, TINY = "152,064 rows", "s1-tiny"
 
@@ -163,20 +163,14 @@ def _servers(model: Model, run: Run) -> Iterator[dict[str, RunningServer]]:
     """All servers, by PLAIN, TENUTO, OTHER and CONTROL; only one is under load at a time."""
     flags = (*FLAGS, "--max-num-seqs", str(max(model.loads)))
     unbounded = ("--max-queued-requests", "-1")  # as plain vLLM does, let any number of requests wait
-    commands = {
-        PLAIN: (plain_vllm(model.folder, *flags, *model.plain_flags), ROOT),
-        TENUTO: (tenuto(model.folder, *flags, *unbounded), ROOT),
-    }
+    plain = plain_vllm(model.folder, *flags, *model.plain_flags)
+    commands = {PLAIN: plain, TENUTO: tenuto(model.folder, *flags, *unbounded)}
     if run.against:
-        commands[OTHER] = (tenuto(model.folder, *flags, *unbounded, checkout=run.against), run.against)
+        commands[OTHER] = tenuto(model.folder, *flags, *unbounded, checkout=run.against)
     if CONTROL in model.modes:
-        commands[CONTROL] = commands[PLAIN]
-    starts = [
-        serving(command, run.work / f"overhead-{name}.log", folder=folder)
-        for name, (command, folder) in commands.items()
-    ]
-    with serving_together(*starts) as running:
-        yield dict(zip(commands, running, strict=True))
+        commands[CONTROL] = plain
+    with serving(commands, run.work) as servers:
+        yield servers
 
 
 def _warm_up(servers: Mapping[str, RunningServer], model: Model) -> None:

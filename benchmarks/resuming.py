@@ -14,7 +14,7 @@ from tenuto_training.tiny.task import CHUNK, random_bill
 
 from .benchmark import Plot, Report, Results, Run, Table, Target, Verdict, at_least
 from .estimates import Estimate
-from .servers import RunningServer, plain_vllm, serving, serving_together, tenuto
+from .servers import RunningServer, plain_vllm, serving, tenuto
 from .stop_append_resume import MODEL, NAME, Client, Reply, Words
 
 RESUMING, ONE_PASS = "resuming", "one pass"
@@ -49,9 +49,8 @@ def measure(run: Run) -> Results:
     found: Cells = {}
     for start in range(starts):
         run.say(f"start {start + 1} of {starts} of both servers")
-        servers = (serving(command, run.work / f"{name}.log") for name, command in commands.items())
-        with serving_together(*servers) as running:
-            asyncio.run(_compare(dict(zip(commands, running, strict=True)), run, start, found))
+        with serving(commands, run.work) as servers:
+            asyncio.run(_compare(servers, run, start, found))
     return summarize(found)
 
 

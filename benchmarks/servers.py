@@ -1,13 +1,10 @@
 """The servers that are compared: plain vLLM's and Tenuto's, on the same model with the same flags."""
 
 import os
-import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,24 +12,18 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from tenuto_evaluation.launch import HOST, end_group, free_port, tail
+from tenuto_evaluation.launch import LaunchedServer, launched
 
-ROOT = Path(__file__).resolve().parent.parent
+#: Several servers start at once, possibly on a busy machine.
 START_SECONDS = 900.0
-POLL_SECONDS = 0.02
+ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+
+Command = Sequence[str]
 
 
 @dataclass(frozen=True)
-class RunningServer:
-    """A server that is ready.
-
-    Attributes:
-        url: where it listens.
-        process: its first process, the API server, which leads the process group.
-    """
-
-    url: str
-    process: "subprocess.Popen[bytes]"
+class RunningServer(LaunchedServer):
+    """A server that is ready; its first process is the API server."""
 
     @property
     def processes(self) -> list[psutil.Process]:
@@ -49,13 +40,13 @@ class RunningServer:
         return totals
 
 
-def tenuto(model: Path, *flags: str, checkout: Path | None = None) -> Sequence[str]:
-    """The command of `tenuto serve`; of another checkout with its own environment if one is given."""
+def tenuto(model: Path, *flags: str, checkout: Path | None = None) -> Command:
+    """The command of `tenuto serve`; with a checkout, the one that is installed in its `.venv`."""
     python = str(checkout / ".venv/bin/python") if checkout else sys.executable
     return (python, "-m", "tenuto", "serve", str(model), *flags)
 
 
-def plain_vllm(model: Path, *flags: str) -> Sequence[str]:
+def plain_vllm(model: Path, *flags: str) -> Command:
     """The command of vLLM's own OpenAI server."""
     module = "vllm.entrypoints.openai.api_server"
     return (sys.executable, "-W", "ignore", "-m", module, "--model", str(model), *flags)
@@ -63,64 +54,35 @@ def plain_vllm(model: Path, *flags: str) -> Sequence[str]:
 
 @contextmanager
 def serving(
-    command: Sequence[str], log: Path, *, folder: Path = ROOT, environment: Mapping[str, str] | None = None
-) -> Iterator[RunningServer]:
-    """Run a server's command on a free port until the block is left.
+    commands: Mapping[str, Command], logs: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[dict[str, RunningServer]]:
+    """Run servers by name, all started at the same time, until the block is left; logs are `logs/NAME.log`.
 
     Raises:
-        RuntimeError: with the end of the log, if it does not become ready.
+        ServerFailed: with the end of the log, if a server does not become ready.
+        RuntimeError: if another process answers in its place.
     """
-    port = free_port()
-    full = [*command, "--host", HOST, "--port", str(port)]
-    always = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    with log.open("wb") as output:
-        began = time.monotonic()
-        process = subprocess.Popen(
-            full,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-            env={**always, **os.environ, **(environment or {})},
-        )
-        try:
-            url = f"http://{HOST}:{port}"
-            path = "/readyz" if "serve" in command else "/health"
-            # One client for all: each new one loads certificates, which takes time from the starting servers.
-            with httpx.Client(timeout=5) as client:
-                while not _answers(client, url + path):
-                    if process.poll() is not None or time.monotonic() - began > START_SECONDS:
-                        raise RuntimeError(f"the server did not start: {' '.join(full)}\n{tail(log)}")
-                    time.sleep(POLL_SECONDS)
-            if not _listens(process, port):
-                raise RuntimeError(f"another process answers at {url}, which was free before the server's start")
-            yield RunningServer(url, process)
-        finally:
-            end_group(process)
-
-
-@contextmanager
-def serving_together(*servers: AbstractContextManager[RunningServer]) -> Iterator[list[RunningServer]]:
-    """Several of `serving`, started at the same time."""
+    common = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
     with ExitStack() as stack:
-        with ThreadPoolExecutor(len(servers)) as pool:
-            entering = [pool.submit(stack.enter_context, server) for server in servers]
-            running = [entered.result() for entered in entering]
-        yield running
+        servers = {
+            name: stack.enter_context(
+                launched(command, logs / f"{name}.log", environment={**common, **(environment or {})})
+            )
+            for name, command in commands.items()
+        }
+        for name, server in servers.items():
+            path = "/readyz" if "serve" in commands[name] else "/health"
+            server.wait_until_ready(path, limit=START_SECONDS)
+            if not _listens(server):
+                raise RuntimeError(f"another process answers at {server.url}, which was free before the server's start")
+        yield {name: RunningServer(**vars(server)) for name, server in servers.items()}
 
 
-def _listens(process: "subprocess.Popen[bytes]", port: int) -> bool:
-    """Whether this process accepts connections on the port; a server binds long before it listens."""
+def _listens(server: LaunchedServer) -> bool:
+    """Whether the server's own process accepts connections on its port; a server binds long before it listens."""
     try:
-        connections = psutil.Process(process.pid).net_connections("tcp")
+        connections = psutil.Process(server.process.pid).net_connections("tcp")
     except psutil.NoSuchProcess:  # it has ended, perhaps because the port was taken
         return False
+    port = int(server.url.rpartition(":")[2])
     return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
-
-
-def _answers(client: httpx.Client, url: str) -> bool:
-    try:
-        return client.get(url).status_code == 200
-    except httpx.TransportError:
-        return False

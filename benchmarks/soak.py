@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from tests.integration.by_hand import ByHand
-from tests.integration.random_requests import RandomRequests, outcomes
+from tenuto_testing.random_requests import RandomRequests, outcomes
+from tenuto_testing.reply_counter import ReplyCounter
 
 from .benchmark import Plot, Report, Results, Run, Table, Target, Verdict, at_most
 from .estimates import Estimate
@@ -47,15 +47,16 @@ def measure(run: Run) -> Results:
     """Put the load on a server of its own; without `run.check`, compare the growth per step with plain vLLM's."""
     periods, seconds = (CHECKED_PERIODS, CHECKED_SECONDS) if run.check else (PERIODS, PERIOD_SECONDS)
     questions = [json.loads(line)["question"] for line in (MODEL / "problems.jsonl").read_text().splitlines()]
-    with serving(tenuto(MODEL, *FLAGS), run.work / "soak.log", environment=ENVIRONMENT) as server:
+    with serving({"Tenuto": tenuto(MODEL, *FLAGS)}, run.work, ENVIRONMENT) as servers:
+        server = servers["Tenuto"]
         busy = {"Tenuto": _growth_while_busy(server, run)}  # first: memory that a load has freed would hide it
         run.say(f"{periods} times {seconds:.0f} s of random requests, {CONCURRENCY} at a time")
-        soak = Soak(server, RandomRequests(server.url, questions, ByHand()), run)
+        soak = Soak(server, RandomRequests(server.url, questions, ReplyCounter()), run)
         asyncio.run(soak.repeat(periods, seconds))
         results = {"seconds": periods * seconds, **soak.results()}
     if not run.check:
-        with serving(plain_vllm(MODEL, *FLAGS), run.work / "soak-plain.log", environment=ENVIRONMENT) as server:
-            busy["plain vLLM"] = _growth_while_busy(server, run)
+        with serving({"plain vLLM": plain_vllm(MODEL, *FLAGS)}, run.work, ENVIRONMENT) as servers:
+            busy["plain vLLM"] = _growth_while_busy(servers["plain vLLM"], run)
     return {**results, "busy": busy}
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import servers
 from benchmarks.servers import serving
+from tenuto_evaluation import launch
 
 
 class Healthy(BaseHTTPRequestHandler):
@@ -35,10 +35,10 @@ def taken_port() -> Iterator[int]:
 def test_another_process_at_the_port_is_not_taken_for_the_server(
     tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "free_port", lambda: taken_port)
+    monkeypatch.setattr(launch, "free_port", lambda: taken_port)
     loading = (sys.executable, "-c", "import time; time.sleep(60)")
     with (
         pytest.raises(RuntimeError, match=f"another process answers at http://127.0.0.1:{taken_port}"),
-        serving(loading, tmp_path / "log"),
+        serving({"loading": loading}, tmp_path),
     ):
         pass
