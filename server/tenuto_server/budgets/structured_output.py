@@ -28,7 +28,7 @@ class GrammarStart(Enum):
 
 
 def check_grammar_start(budget: ThinkingBudget | None, start: GrammarStart) -> None:
-    """Refuse a budget beside a grammar that covers the thinking. Raises InvalidBudget."""
+    """Refuse a budget together with a grammar that covers the thinking. Raises InvalidBudget."""
     if budget is not None and start is GrammarStart.FIRST_TOKEN:
         raise InvalidBudget(
             next(iter(budget.to_dict())),

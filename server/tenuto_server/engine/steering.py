@@ -1,4 +1,4 @@
-"""Steering of running replies: what the engine's workers are told, and what came of it for every choice."""
+"""Steering of running replies: sends steering requests to the workers, and finds the result for every choice."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,22 +13,22 @@ from .accounting import CountedChoice
 from .registry import RunningReply
 from .worker_calls import Call, read_reports
 
-#: A choice and what the workers know of it.
+#: A choice and the workers' report of its sequence.
 Followed = tuple[CountedChoice, SequenceReport | None]
 
-#: How long is waited for the next step of all choices, in seconds. It takes milliseconds, unless one has to queue.
-_PATIENCE = 10.0
+#: How long to wait for the next step of all choices, in seconds. It takes milliseconds, unless one is queued.
+_TIMEOUT = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class SteeringResult:
-    """What steering came to for one choice.
+    """The result of steering for one choice.
 
     Attributes:
         index: of the choice.
-        applied: whether its bounds have changed; None while it waits for its next step, which will tell.
-        phase: where it stood: `waiting` for its first step, `before` thinking, `thinking`, `closing` (the end of
+        applied: whether its bounds have changed; None while it waits for its next step, where that is decided.
+        phase: when it was steered: `waiting` for a step, `before` thinking, `thinking`, `closing` (the end of
             thinking is being written), `answer`, `finished`.
         tokens: thinking tokens by then.
     """
@@ -43,9 +43,9 @@ class SteeringResult:
 
 
 async def steer(replies: Sequence[RunningReply], until: int | None, call: Call) -> list[SteeringResult]:
-    """Steer all choices of all parts of a response, and wait until that has come into force.
+    """Steer all choices of all parts of a response, and wait until that has taken effect.
 
-    An error says that nothing was steered: numbers are given, and orders sent, when all parts have been checked.
+    After an error nothing was steered: all parts are checked before the first steering request is sent.
 
     Args:
         until: the new floor; None for "answer now".
@@ -57,20 +57,20 @@ async def steer(replies: Sequence[RunningReply], until: int | None, call: Call) 
         running.check(until)
     numbers = [running.next_number() for running in replies]
     parts = zip(replies, numbers, strict=True)
-    outcomes = await asyncio.gather(*(_steer(running, number, until, call) for running, number in parts))
-    return sorted((outcome for each in outcomes for outcome in each), key=lambda outcome: outcome.index)
+    results = await asyncio.gather(*(_steer(running, number, until, call) for running, number in parts))
+    return sorted((result for part in results for result in part), key=lambda result: result.index)
 
 
 async def _steer(running: RunningReply, number: int, until: int | None, call: Call) -> list[SteeringResult]:
     followed = await _carried_out(running, number, until, call)
-    return [_outcome(running, choice, report, number) for choice, report in followed]
+    return [_result(running, choice, report, number) for choice, report in followed]
 
 
 def report_of(ids: Sequence[int], reports: Sequence[SequenceReport]) -> SequenceReport | None:
     """The report of the choice with these ids, or None where none is the choice's.
 
-    A worker's automaton is a little behind the reply, or ahead of it where more was sampled than was kept; so the ids
-    are compared as far as both go, and among several sequences the one with the longest agreement is the choice's.
+    A worker's automaton may lag the reply, or be ahead of it where more was sampled than was kept. So the ids are
+    compared as far as both go, and among several sequences the one with the longest agreement is the choice's.
     """
     shared = ((min(len(ids), len(report.ids)), report) for report in reports)
     own = [(size, report) for size, report in shared if list(ids[:size]) == list(report.ids[:size])]
@@ -80,8 +80,8 @@ def report_of(ids: Sequence[int], reports: Sequence[SequenceReport]) -> Sequence
 def assign(choices: Sequence[CountedChoice], reports: Sequence[SequenceReport]) -> list[Followed]:
     """A report of its own for every choice; those that have come furthest choose first.
 
-    Choices that are alike so far take theirs in the order in which their sequences came to the workers, which is theirs
-    too: what was done to them may differ, as when one was steered a token later.
+    Choices whose ids are equal so far take theirs in the order in which their sequences reached the workers, which is
+    their own order too: the reports may differ, as when one was steered a token later.
     """
     left, found = list(reports), dict[int, SequenceReport | None]()
     for choice in sorted(choices, key=lambda choice: -len(choice.ids)):
@@ -92,16 +92,16 @@ def assign(choices: Sequence[CountedChoice], reports: Sequence[SequenceReport]) 
 
 
 async def _carried_out(running: RunningReply, number: int, until: int | None, call: Call) -> list[Followed]:
-    """The choices as soon as all that go on have been steered, or patience ends: some may wait for their turn."""
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    """The choices and their reports, once all unfinished choices have been steered or the time is over."""
+    deadline = asyncio.get_running_loop().time() + _TIMEOUT
     pause = _FIRST_PAUSE
     while True:
-        # Looked at before the workers are asked: what they say of a choice that ends meanwhile is out of date.
-        going_on = [choice for choice in running.reply.choices if not (choice.is_finished or running.is_over)]
-        await call("thinking_steer", running.key, number, until)  # those who know the number are left alone
+        # Before the workers are asked: their report of a choice that ends meanwhile is out of date.
+        unfinished = [choice for choice in running.reply.choices if not (choice.is_finished or running.is_over)]
+        await call("thinking_steer", running.key, number, until)  # no effect on sequences that have it already
         (reports,) = await read_reports([running.key], call)
         followed = assign(running.reply.choices, reports)
-        waits = any(choice in going_on and _position(report, number) is None for choice, report in followed)
+        waits = any(choice in unfinished and _position(report, number) is None for choice, report in followed)
         if not waits or asyncio.get_running_loop().time() > deadline:
             return followed
         await asyncio.sleep(pause)
@@ -112,9 +112,7 @@ def _position(report: SequenceReport | None, number: int) -> int | None:
     return next((steer.position for steer in report.steers if steer.number == number), None) if report else None
 
 
-def _outcome(
-    running: RunningReply, choice: CountedChoice, report: SequenceReport | None, number: int
-) -> SteeringResult:
+def _result(running: RunningReply, choice: CountedChoice, report: SequenceReport | None, number: int) -> SteeringResult:
     index = running.first_index + running.reply.choices.index(choice)
     is_over = choice.is_finished or running.is_over
     if report is None or all(steer.number != number for steer in report.steers):

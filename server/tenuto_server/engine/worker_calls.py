@@ -87,4 +87,4 @@ class Forgetter:
             except EngineDeadError:
                 return  # and its memory is gone with it
             except Exception:
-                logger.exception("The engine could not be told that %d request(s) are over", len(keys))
+                logger.exception("The workers could not forget %d request(s) that are over", len(keys))

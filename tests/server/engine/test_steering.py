@@ -1,4 +1,4 @@
-"""Steering on the server's side: which report is whose, what came of steering, and who can be steered."""
+"""Steering on the server's side: which report belongs to which choice, the results, and what can be steered."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -62,7 +62,7 @@ def test_every_choice_has_a_report_of_its_own(chatml: Any) -> None:
     assert [report for _, report in assign(choices, reports)] == [reports[2], reports[1], reports[0]]
 
 
-def test_choices_that_are_alike_take_their_reports_in_the_order_of_their_arrival(chatml: Any) -> None:
+def test_choices_with_equal_ids_take_their_reports_in_the_order_of_their_arrival(chatml: Any) -> None:
     """One of them was steered a token later, and both closed with the same tokens all the same."""
     choices = running(chatml, n=3, num_waits=1).reply.choices
     for choice in choices:
@@ -73,7 +73,7 @@ def test_choices_that_are_alike_take_their_reports_in_the_order_of_their_arrival
 
 
 class Workers:
-    """What one engine's workers answer: the steers they are given, at the positions where they come into force."""
+    """One engine's workers, which report the steering requests they get at the positions where these take effect."""
 
     def __init__(self, *sequences: list[int], positions: tuple[int | None, ...]) -> None:
         self.reports = [SequenceReport(ids, [], []) for ids in sequences]
@@ -94,7 +94,7 @@ def ids(tokenizer: Any, text: str) -> list[int]:
     return encoded
 
 
-async def test_answer_now_is_told_where_it_took_effect(chatml: Any) -> None:
+async def test_answer_now_reports_where_it_took_effect(chatml: Any) -> None:
     thinking = ids(chatml, "<|im_start|>thinkabc")
     reply = running(chatml, max_thinking_tokens=50)
     (choice,) = reply.reply.choices
@@ -113,7 +113,7 @@ async def test_answer_now_is_told_where_it_took_effect(chatml: Any) -> None:
     }
 
 
-async def test_a_longer_thinking_is_told_with_the_bounds_that_it_came_to(chatml: Any) -> None:
+async def test_thinking_that_was_extended_is_reported_with_the_bounds_in_force(chatml: Any) -> None:
     thinking = ids(chatml, "<|im_start|>thinkabc")
     reply = running(chatml, max_thinking_tokens=5)
     (choice,) = reply.reply.choices
@@ -128,10 +128,10 @@ async def test_a_longer_thinking_is_told_with_the_bounds_that_it_came_to(chatml:
 
 
 @pytest.mark.parametrize("whole_reply", [False, True])
-async def test_an_order_that_is_carried_out_while_the_workers_are_asked_is_told_so(
+async def test_steering_that_takes_effect_while_the_workers_are_asked_is_reported(
     chatml: Any, whole_reply: bool
 ) -> None:
-    """What they said before the choice ended is out of date: they are asked once more."""
+    """Their report from before the choice ended is out of date: they are asked again."""
     thinking = ids(chatml, "<|im_start|>thinkabc")
     rest = ids(chatml, "\n<|im_start|>answer\nFinal Answer:x<|im_end|>")
     reply = running(chatml, max_thinking_tokens=50)
@@ -159,7 +159,7 @@ async def test_an_order_that_is_carried_out_while_the_workers_are_asked_is_told_
         ("<|im_start|>thinkabc\n<|im_start|>answer", "answer", 4),
     ],
 )
-async def test_what_has_ended_is_left_and_told(chatml: Any, text: str, phase: str, tokens: int) -> None:
+async def test_what_has_ended_is_unchanged_and_reported(chatml: Any, text: str, phase: str, tokens: int) -> None:
     reply = running(chatml, num_waits=0, max_thinking_tokens=50)
     reply.reply.choices[0].take(ids(chatml, text))
     workers = Workers(ids(chatml, text), positions=(len(ids(chatml, text)),))
@@ -167,10 +167,10 @@ async def test_what_has_ended_is_left_and_told(chatml: Any, text: str, phase: st
     assert "steered" not in reply.reply.choices[0].report.to_dict()
 
 
-async def test_choices_that_wait_and_have_finished_are_told_from_those_that_think(
+async def test_waiting_and_finished_choices_are_reported_as_such(
     chatml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steering, "_PATIENCE", 0.01)
+    monkeypatch.setattr(steering, "_TIMEOUT", 0.01)
     reply = running(chatml, "cmpl-x", n=3, first=6, max_thinking_tokens=50)
     finished, thinking, _ = reply.reply.choices
     whole = ids(chatml, "<|im_start|>thinkab\n<|im_start|>answer<|im_end|>")
@@ -198,8 +198,8 @@ async def test_a_reply_can_be_steered_only_so_often_and_only_with_a_budget(chatm
         await steer([running(chatml)], 5, workers.call)
 
 
-async def test_an_order_is_for_all_parts_of_a_response_or_for_none(chatml: Any) -> None:
-    """One part has no room for the floor, or was steered too often: the others are not steered behind the error."""
+async def test_steering_is_for_all_parts_of_a_response_or_for_none(chatml: Any) -> None:
+    """One part has no room for the floor, or was steered too often: the others are not steered after the error."""
     workers = Workers([], positions=(0,))
     roomy, narrow = (running(chatml, "cmpl-a", longest=longest, min_thinking_tokens=0) for longest in (100, 50))
     with pytest.raises(InvalidBudget, match="60 thinking tokens"):
@@ -214,7 +214,7 @@ async def test_an_order_is_for_all_parts_of_a_response_or_for_none(chatml: Any) 
     assert [outcome.index for outcome in await steer([roomy], 5, workers.call)] == [0]
 
 
-async def test_the_choices_of_all_parts_are_told_in_their_order(chatml: Any) -> None:
+async def test_the_choices_of_all_parts_are_reported_in_order(chatml: Any) -> None:
     parts = [running(chatml, "cmpl-a", n=2, first=first, min_thinking_tokens=0) for first in (2, 0)]
     workers = Workers([], [], positions=(0, 0))
     assert [outcome.index for outcome in await steer(parts, None, workers.call)] == [0, 1, 2, 3]
@@ -228,11 +228,11 @@ async def test_the_choices_of_all_parts_are_told_in_their_order(chatml: Any) -> 
         ("chatcmpl-bill_7", "/v1/chat/completions", ("chatcmpl-bill_7", 0)),
         ("chatcmpl-bill-7", "/v1/messages", ("chatcmpl-bill-7", 0)),
         ("chatcmpl-bill_7_3", "/v1/chat/completions/batch", ("chatcmpl-bill_7", 6)),
-        ("resp_bill_7_3", "/v1/responses", ("resp_bill_7", 0)),  # turns: nobody sees their choices
+        ("resp_bill_7_3", "/v1/responses", ("resp_bill_7", 0)),  # turns: their choices are not shown
         ("bill_7", "", ("bill_7", 0)),
     ],
 )
-def test_only_what_vllm_has_added_is_taken_off_an_id(engine_id: str, path: str, response: tuple[str, int]) -> None:
+def test_only_what_vllm_has_added_is_removed_from_an_id(engine_id: str, path: str, response: tuple[str, int]) -> None:
     """A client's own id may end in a number, as if it were a part."""
     assert response_of(engine_id, path, n=2) == response
 
@@ -247,7 +247,7 @@ def test_replies_are_found_by_the_id_of_their_response_while_they_run(chatml: An
         context.__enter__()
     assert replies.find("chatcmpl-bill_7") == [chat]
     assert replies.find("cmpl-a") == prompts
-    for name in ("chatcmpl-bill", "cmpl-a-0"):  # another's, or nobody's
+    for name in ("chatcmpl-bill", "cmpl-a-0"):  # another reply's, or none's
         with pytest.raises(NotRunning, match=name):
             replies.find(name)
     for context in contexts:
@@ -266,15 +266,15 @@ def test_two_replies_of_one_id_end_one_by_one(chatml: Any) -> None:
         assert replies.find("chatcmpl-1") == twins[:1]
 
 
-def test_whatever_end_a_reply_comes_to_the_workers_may_forget_it(chatml: Any) -> None:
-    """Those that they know of: without a budget they follow nothing."""
+def test_however_a_reply_ends_the_workers_may_forget_it(chatml: Any) -> None:
+    """Only those with a budget: they do not follow others."""
     over: list[str] = []
     replies = RunningReplies(over.append)
     with replies.registered(running(chatml, min_thinking_tokens=0)):
         assert over == []
     assert over == ["key"]
     with pytest.raises(GeneratorExit), replies.registered(running(chatml, min_thinking_tokens=0)):
-        raise GeneratorExit  # its client has gone
+        raise GeneratorExit  # its client has disconnected
     assert over == ["key", "key"]
     with replies.registered(running(chatml)):
         pass

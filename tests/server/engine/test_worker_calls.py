@@ -142,7 +142,7 @@ async def test_a_failure_is_logged_and_later_requests_are_still_forgotten(caplog
         logger.removeHandler(caplog.handler)
     assert workers.forgotten == [["b"]]
     messages = {record.getMessage() for record in caplog.records}  # twice, where the logger propagates
-    assert messages == {"The engine could not be told that 1 request(s) are over"}
+    assert messages == {"The workers could not forget 1 request(s) that are over"}
 
 
 async def test_a_dead_engine_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
