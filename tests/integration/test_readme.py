@@ -21,7 +21,7 @@ def test_the_curl_line_gives_the_output_that_is_shown(server: RunningServer) -> 
 
 
 def test_without_waits_the_model_stops_too_early_as_is_said(server: RunningServer) -> None:
-    body = json.loads(re.findall(r"-d '(\{.*?\})' \|", README)[0])
+    body = json.loads(re.findall(r"-d '(\{.*?\})' \|", README, re.DOTALL)[0])
     answer = re.findall(r"Without `num_waits` the same question gets `(.*?)`", README)[0]
     content = server.chat(**{**body, "num_waits": None}).json()["choices"][0]["message"]["content"]
     assert content.strip() == answer
