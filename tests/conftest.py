@@ -20,7 +20,7 @@ NEEDS = {
     "decoding/test_interpreted.py": ("engine",),
     "engine": ("engine",),
     "benchmarks/test_gpu.py": ("engine",),
-    "test_docs.py": ("engine",),
+    "test_examples.py": ("engine",),
 }
 LANES = ("unit", "server", "engine", "interpreter")
 
