@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from .sources import Definition, Sources
+from .sources import Sources
 from .uses import Use
 
 #: Where the parser is defined, newest release first.
@@ -12,6 +12,7 @@ _POSITIONAL = {"model_tag"}
 
 
 def option_uses(sources: Sources) -> Iterator[Use]:
+    """Each option that our server reads or sets; a field of vLLM's arguments, or spelt out in its parser."""
     module = next(module for module in _PARSERS if sources.file(module))
     classes = [sources.resolve(module, "FrontendArgs"), sources.resolve("vllm.engine.arg_utils", "AsyncEngineArgs")]
     literal = {
@@ -23,15 +24,6 @@ def option_uses(sources: Sources) -> Iterator[Use]:
         for node in ast.walk(sources.tree(ours)):
             match node:
                 case ast.Attribute(value=ast.Name(id="args"), attr=name):
-                    target = _field(sources, classes, name)
-                    exists = target is not None or name in literal | _POSITIONAL
-                    problem = None if exists else "is not an option of vllm serve"
-                    yield Use(f"--{name.replace('_', '-')}", f"{ours}:{node.lineno}", target, problem)
-
-
-def _field(sources: Sources, classes: list[Definition | None], name: str) -> Definition | None:
-    for each in classes:
-        member = sources.member(each, name) if each is not None else None
-        if member is not None:
-            return Definition(member.owner.module, name, None)
-    return None
+                    is_field = any(each is not None and sources.member(each, name) for each in classes)
+                    problem = None if is_field or name in literal | _POSITIONAL else "is not an option of vllm serve"
+                    yield Use(f"--{name.replace('_', '-')}", f"{ours}:{node.lineno}", None, problem)

@@ -140,7 +140,7 @@ class _Reader:
                 case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr=method)):
                     yield from self._method_call(node, theirs, method)
                 case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Load()):
-                    if any(self._own(each, name) for each in ours):
+                    if name.startswith("__") or any(self._own(each, name) for each in ours):
                         continue
                     member = self._inherited(theirs, name)
                     if member is not None:
