@@ -1,4 +1,7 @@
-"""Imports go one way: `server -> decoding`, `training -> decoding`, `evaluation -> client`, and never in a circle."""
+"""Imports go one way, between packages, between the rooms of a package, and never in a circle.
+
+A room is a sub-package, or a module at the root of a package.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -22,39 +25,62 @@ MAY_IMPORT = {
     "tenuto_training": {"tenuto_decoding"},
     "tenuto_evaluation": {"tenuto"},
 }
-# What each sub-package and root module of the server may import of the others. `app` puts everything together.
-BASE = {"errors", "paths", "metrics", "context", "state", "error_response"}
-ROOMS: dict[str, set[str]] = {
-    "launcher": {"api", "app", "budgets", "config", "engine", "middleware", "reasoning", *BASE},
-    "app": {"api", "middleware", "config", *BASE},
-    "api": {"budgets", "engine", "reasoning", *BASE},
-    "middleware": {"engine", "config", *BASE},
-    "engine": {"budgets", "context", "errors"},
-    "config": {"budgets", "paths", "errors"},
-    "budgets": {"errors"},
-    "reasoning": set(),
-    "state": {"errors", "metrics"},
-    "error_response": {"errors", "paths"},
-    "paths": set(),
-    "context": set(),
-    "errors": set(),
-    "metrics": set(),
-    "cli": set(),
-}
-# What a package must never import, so that it loads where the engine is not installed.
-ENGINE = {"vllm", "torch", "transformers", "triton"}
-PURE = {
+
+# The decoding core: pure Python, so that it loads where no engine is installed.
+CORE = {
     "actions",
     "automaton",
     "budget",
     "errors",
-    "gpu.layout",
     "loops",
     "markers",
     "plan",
     "prompt",
     "vocabulary",
     "worker_messages",
+}
+ENGINE = {"vllm", "torch", "transformers", "triton"}
+
+# For each room, what it may import of its own package: whole rooms, or single modules of one.
+# The modules at the root of the server that everything in it may use.
+BASE = {"context", "error_response", "errors", "metrics", "paths", "state", "vllm_compat"}
+ROOMS: dict[str, dict[str, set[str]]] = {
+    "tenuto_decoding": {
+        **dict.fromkeys(CORE, CORE),
+        "gpu": CORE,
+        "logits": {"actions", "plan"},
+        "vllm_compat": set(),
+        "vllm_requests": {*CORE, "vllm_compat"},
+        "vllm_v1": {*CORE, "logits", "vllm_compat", "vllm_requests"},
+        "vllm_v2": {*CORE, "gpu", "vllm_compat", "vllm_requests"},
+        "worker": {*CORE, "vllm_compat"},
+        "huggingface": {*CORE, "logits"},
+    },
+    "tenuto_server": {
+        "launcher": {"api", "app", "budgets", "config", "engine", "middleware", "reasoning", *BASE},
+        "app": {"api", "config", "middleware", *BASE},
+        "api": {"budgets", "engine.accounting", "reasoning", *BASE},
+        "middleware": {"config.limits", "engine.accounting", *BASE},
+        "engine": {"budgets", "context", "errors", "paths", "vllm_compat"},
+        "config": {"budgets", "errors", "paths", "vllm_compat"},
+        "budgets": {"errors"},
+        "reasoning": {"vllm_compat"},
+        "state": {"errors", "metrics"},
+        "error_response": {"errors", "paths"},
+        "vllm_compat": set(),
+        "paths": set(),
+        "context": set(),
+        "errors": set(),
+        "metrics": set(),
+        "cli": set(),
+    },
+    "tenuto_training": {
+        "tiny": {"errors", "formats", "masking"},
+        "cli": {"errors", "tiny"},
+        "errors": set(),
+        "formats": set(),
+        "masking": set(),
+    },
 }
 
 
@@ -83,6 +109,11 @@ def imported(name: str, tree: ast.AST) -> set[str]:
 ALL = {name: imported(name, tree) for package in PACKAGES for name, tree in modules(package)}
 
 
+def room_of(name: str) -> str:
+    """The room of a dotted module name; empty for a package itself."""
+    return name.partition(".")[2].partition(".")[0]
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_packages_import_only_what_lies_below_them(package: str) -> None:
     allowed = MAY_IMPORT[package] | {package}
@@ -90,6 +121,22 @@ def test_packages_import_only_what_lies_below_them(package: str) -> None:
         if name.partition(".")[0] == package:
             ours = {target.partition(".")[0] for target in targets} & PACKAGES.keys()
             assert ours <= allowed, f"{name} imports {sorted(ours - allowed)}"
+
+
+@pytest.mark.parametrize(("package", "room"), [(package, room) for package, rooms in ROOMS.items() for room in rooms])
+def test_rooms_import_only_what_their_table_allows(package: str, room: str) -> None:
+    allowed = {f"{package}.{target}" for target in ROOMS[package][room] | {room}}
+    for name in (name for name in ALL if name.startswith(f"{package}.") and room_of(name) == room):
+        own = {target for target in ALL[name] & ALL.keys() if target.startswith(f"{package}.")}
+        # `from .engine import accounting` names the room and the module; the module is what is imported.
+        own -= {target for target in own if any(other.startswith(f"{target}.") for other in own)}
+        others = {target for target in own if not any(f"{target}.".startswith(f"{known}.") for known in allowed)}
+        assert not others, f"{name} imports {sorted(others)}"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_room_is_in_its_table(package: str) -> None:
+    assert {room_of(name) for name in ALL if name.startswith(f"{package}.")} <= ROOMS[package].keys()
 
 
 def test_no_module_takes_part_in_a_cycle() -> None:
@@ -100,25 +147,7 @@ def test_no_module_takes_part_in_a_cycle() -> None:
     list(TopologicalSorter(graph).static_order())
 
 
-def room_of(name: str) -> str:
-    """The sub-package or root module of the server that a dotted name belongs to; empty for others."""
-    package, _, rest = name.partition(".")
-    return rest.partition(".")[0] if package == "tenuto_server" else ""
-
-
-@pytest.mark.parametrize("room", ROOMS)
-def test_rooms_of_the_server_import_only_what_their_table_allows(room: str) -> None:
-    for name, targets in ALL.items():
-        if room_of(name) == room:
-            rooms = {room_of(target) for target in targets} & ROOMS.keys() - {room}
-            assert rooms <= ROOMS[room], f"{name} imports {sorted(rooms - ROOMS[room])}"
-
-
-def test_every_room_of_the_server_is_in_the_table() -> None:
-    assert {room_of(name) for name in ALL} - {"", "vllm_compat"} == ROOMS.keys()
-
-
-@pytest.mark.parametrize("module", sorted(PURE))
+@pytest.mark.parametrize("module", sorted(CORE | {"gpu.layout"}))
 def test_the_core_of_the_decoding_package_is_pure_python(module: str) -> None:
     roots = {target.partition(".")[0] for target in ALL[f"tenuto_decoding.{module}"]}
     assert not roots & ENGINE

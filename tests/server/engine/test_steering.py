@@ -167,9 +167,7 @@ async def test_what_has_ended_is_unchanged_and_reported(chatml: Any, text: str, 
     assert "steered" not in reply.reply.choices[0].report.to_dict()
 
 
-async def test_waiting_and_finished_choices_are_reported_as_such(
-    chatml: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_waiting_and_finished_choices_are_reported_as_such(chatml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steering, "_TIMEOUT", 0.01)
     reply = running(chatml, "cmpl-x", n=3, first=6, max_thinking_tokens=50)
     finished, thinking, _ = reply.reply.choices
