@@ -1,7 +1,8 @@
 # Two commands set everything up on a fresh machine: `make serve` and `make test`. `make help` lists the rest.
 
-# The newest supported Python that runs and can make virtual environments: a name on the PATH may be a version manager's
-# shim for a version that is not selected, and Debian splits venv off. Only a new .venv uses it.
+# The newest supported Python on the PATH that runs and can make virtual environments. Each is tried: a name may be a
+# version manager's shim for a version that is not selected, and Debian packages venv separately. All three install the
+# same locked set. PYTHON=python3.12 chooses another; an existing .venv keeps its own.
 PYTHON ?= $(or $(shell for version in 3.13 3.12 3.11; do python$$version -c 'import ensurepip, venv' 2>/dev/null \
                && echo python$$version && break; done),python3)
 HOST   ?= 127.0.0.1
