@@ -1,4 +1,4 @@
-"""Sampling parameters that a budget cannot be kept with are refused, naming both; all others are not."""
+"""Sampling parameters that a budget cannot be enforced with are refused, naming both; all others are not."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def refused(*arguments: Any, **more: Any) -> str:
     return str(caught.value)
 
 
-def test_a_stop_token_may_not_stand_in_a_forced_text(markers: ThinkingMarkers, tokenizer: Any) -> None:
+def test_a_stop_token_must_not_be_in_a_forced_text(markers: ThinkingMarkers, tokenizer: Any) -> None:
     wait, full_stop = tokenizer.encode("Wait")[0], tokenizer.encode(".")[0]
     message = refused(markers, tokenizer, {"num_waits": 1}, stop_token_ids=[wait])
     assert message.startswith(f"stop_token_ids: holds {wait}, a token of wait_text")
@@ -55,7 +55,7 @@ def test_a_stop_token_may_not_stand_in_a_forced_text(markers: ThinkingMarkers, t
     check(markers, tokenizer, capped, prompt=DONE[markers.family], stop_token_ids=[full_stop])
 
 
-def test_a_stop_token_may_not_stand_in_what_is_around_the_thinking(chatml: Any, thinker: Any) -> None:
+def test_a_stop_token_must_not_be_in_what_is_forced_around_the_thinking(chatml: Any, thinker: Any) -> None:
     budget = {"max_thinking_tokens": 9}
     newline, control, answer, start = (
         chatml.encode(text)[0] for text in ("\n", "<|im_start|>", "answer", "<|im_start|>")
@@ -89,7 +89,7 @@ def test_without_a_cap_the_end_of_thinking_must_be_allowed(markers: ThinkingMark
     check(markers, tokenizer, {"num_waits": 1}, allowed_token_ids=[*letters, tokenizer.eos_token_id])
 
 
-def test_something_must_be_allowed_to_be_thought(markers: ThinkingMarkers, tokenizer: Any) -> None:
+def test_some_text_must_be_allowed(markers: ThinkingMarkers, tokenizer: Any) -> None:
     ends = [tokenizer.encode(markers.end)[0], tokenizer.eos_token_id]
     message = refused(markers, tokenizer, {"min_thinking_tokens": 5, "max_thinking_tokens": 9}, allowed_token_ids=ends)
     assert message.startswith("allowed_token_ids: allows only tokens that end")
@@ -102,6 +102,6 @@ def test_without_a_cap_the_end_of_thinking_must_not_be_a_bad_word(thinker: Any) 
     check(FAMILIES["think"], thinker, {"num_waits": 1}, bad_words=["Wait", "think"])
 
 
-def test_more_stop_tokens_than_a_gpu_can_tell_apart(markers: ThinkingMarkers, tokenizer: Any) -> None:
+def test_more_stop_tokens_than_the_gpus_processor_has_room_for(markers: ThinkingMarkers, tokenizer: Any) -> None:
     letters = [token for token in range(100, 140) if token not in tokenizer.all_special_ids]
     assert "at most 32" in refused(markers, tokenizer, {"min_thinking_tokens": 1}, stop_token_ids=letters)

@@ -36,7 +36,7 @@ def read(tmp_path: Path, text: str) -> Defaults:
     return Defaults.from_options({"num_waits": 1}, {"low": 200}, file)
 
 
-def test_options_come_before_the_file_and_a_models_entries_before_both(tmp_path: Path) -> None:
+def test_options_take_precedence_over_the_file_and_a_models_entries_over_both(tmp_path: Path) -> None:
     defaults = read(tmp_path, TABLE)
     assert defaults.budget_of(None) == {"max_thinking_tokens": 8000, "cap_text": "Enough.", "num_waits": 1}
     assert defaults.budget_of("small") == {"max_thinking_tokens": "auto", "cap_text": "Enough.", "num_waits": 1}
@@ -54,7 +54,7 @@ def test_every_budget_of_the_tables_can_be_checked_before_the_model_is_loaded(tm
 
 
 @pytest.mark.parametrize("field", ["max_thinking_tokens", "min_thinking_tokens", "num_waits", "loop_tokens"])
-def test_every_bound_makes_a_budget_of_the_defaults_and_a_text_does_not(field: str) -> None:
+def test_defaults_are_a_budget_if_they_have_a_bound_not_with_texts_alone(field: str) -> None:
     assert Defaults.from_options({field: 50}, {}, None).bounds_thinking
     assert not Defaults.from_options({"cap_text": "Enough."}, {}, None).bounds_thinking
 
@@ -74,13 +74,13 @@ def test_every_bound_makes_a_budget_of_the_defaults_and_a_text_does_not(field: s
         ("[default", "thinking.toml"),
     ],
 )
-def test_what_is_wrong_in_a_table_is_named_by_its_place(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_in_a_table_name_the_entry(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(StartupError) as refusal:
         read(tmp_path, text)
     assert message in str(refusal.value)
 
 
-def test_the_page_on_budgets_tells_the_truth(tmp_path: Path) -> None:
+def test_the_page_on_budgets_is_correct(tmp_path: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     assert read(tmp_path, example).effort_of("s1.1-32B", "low") == {CAP: 2048}
     assert "| " + " | ".join(EFFORTS) + " |" in PAGE

@@ -69,7 +69,7 @@ def resolve(
     ],
     ids=str,
 )
-def test_explicit_fields_come_before_the_native_cap_and_that_before_the_default(
+def test_explicit_fields_take_precedence_over_defaults(
     chatml: Any, body: dict[str, Any], default: dict[str, Any], expected: dict[str, Any] | None
 ) -> None:
     budget = resolve(chatml, body, **default)
@@ -114,7 +114,7 @@ def test_a_reserve_is_a_cap_where_there_is_none(chatml: Any, body: dict[str, Any
     assert resolution.set_by["max_thinking_tokens"] == "answer_reserve_tokens"
 
 
-def test_a_text_that_reads_like_a_word_for_the_cap_is_a_text(chatml: Any) -> None:
+def test_a_wait_text_that_equals_a_word_for_the_cap_is_a_text(chatml: Any) -> None:
     fields = {"num_waits": 1, "wait_text": "unlimited"}
     assert resolve(chatml, fields) == ThinkingBudget(num_waits=1, wait_text="unlimited")
 
@@ -153,7 +153,7 @@ def test_a_floor_above_what_auto_results_in_is_refused(chatml: Any) -> None:
         resolve(chatml, {"max_thinking_tokens": "auto", "min_thinking_tokens": 90}, max_tokens=100, context=9000)
 
 
-def test_the_context_is_named_where_it_is_what_binds(chatml: Any) -> None:
+def test_the_context_is_named_where_it_is_the_limit(chatml: Any) -> None:
     prompt = "<|im_start|>assistant\n"
     taken = len(chatml.encode(prompt))
     with pytest.raises(InvalidBudget, match=f"the {200 - taken} that the prompt's {taken} leave of .* context of 200"):
@@ -203,7 +203,7 @@ def test_what_the_request_has_not_given_yields_to_its_length(chatml: Any) -> Non
     ],
     ids=str,
 )
-def test_explicit_fields_come_before_the_effort_and_that_before_the_default(
+def test_explicit_fields_take_precedence_over_the_effort_and_that_over_defaults(
     chatml: Any,
     body: dict[str, Any],
     default: dict[str, Any],

@@ -49,7 +49,7 @@ def test_a_model_opens_thinking_on_its_own_if_its_template_names_the_marker(thin
         assert opens_thinking(FAMILIES[family], tokenizer, counting, tokenizer.encode(CHAT)) is expected
 
 
-def test_a_budget_beside_a_grammar_that_covers_the_thinking_is_refused() -> None:
+def test_a_budget_with_a_grammar_that_covers_the_thinking_is_refused() -> None:
     check_grammar_start(None, GrammarStart.FIRST_TOKEN)
     check_grammar_start(CAP, GrammarStart.OUR_MARKERS)
     with pytest.raises(InvalidBudget, match="max_thinking_tokens: this server's grammars cover the thinking too"):
