@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tenuto import parsing
 from tenuto.errors import InvalidReply, StreamError
 from tenuto.replies import Event, Json, Started
-from tenuto.sse import SSEDecoder
+from tenuto.sse_decoder import SSEDecoder
 from tenuto.status_errors import error_object
 
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from tenuto_training.formats import ANSWER, CAP_SUFFIX, END_OF_TEXT, IM_END, IM_START, THINK, WAIT, cap_suffix
 
-Ids = list[int]
+TokenIds = list[int]
 BATCH = 100
 
 
@@ -19,7 +19,7 @@ BATCH = 100
 class Thinking:
     """Token ids after the start marker, including wait texts; `ended`: whether the model ended them, not a limit."""
 
-    ids: Ids
+    ids: TokenIds
     ended: bool
 
     def capped(self, cap: int) -> "Thinking":
@@ -57,7 +57,7 @@ class Resumer:
         written = self._generate([self._ids(text) for text, _ in closed], self._stops(IM_END, END_OF_TEXT), limit)
         return [forced + self._text(ids) for (_, forced), ids in zip(closed, written, strict=True)]
 
-    def _next_round(self, opened: Sequence[Ids], thinking: Sequence[Thinking]) -> list[Thinking]:
+    def _next_round(self, opened: Sequence[TokenIds], thinking: Sequence[Thinking]) -> list[Thinking]:
         """Run one more round for the thinking that the model ended."""
         active = [index for index, one in enumerate(thinking) if one.ended]
         stops = self._stops(IM_START, IM_END, END_OF_TEXT)
@@ -76,17 +76,17 @@ class Resumer:
         suffix = ANSWER if thinking.ended else cap_suffix(text)
         return prompt + THINK + text + suffix, suffix.partition(ANSWER)[2]
 
-    def _generate(self, contexts: Sequence[Ids], stops: set[int], limit: int) -> list[Ids]:
+    def _generate(self, contexts: Sequence[TokenIds], stops: set[int], limit: int) -> list[TokenIds]:
         """Generate after each context; the result includes a final stop token. Batches have similar lengths."""
         order = sorted(range(len(contexts)), key=lambda index: len(contexts[index]))
-        written: dict[int, Ids] = {}
+        written: dict[int, TokenIds] = {}
         for begin in range(0, len(order), BATCH):
             group = order[begin : begin + BATCH]
             written.update(zip(group, self._generate_batch([contexts[i] for i in group], stops, limit), strict=True))
         return [written[index] for index in range(len(contexts))]
 
     @torch.inference_mode()
-    def _generate_batch(self, contexts: Sequence[Ids], stops: set[int], limit: int) -> list[Ids]:
+    def _generate_batch(self, contexts: Sequence[TokenIds], stops: set[int], limit: int) -> list[TokenIds]:
         width = max(map(len, contexts))
         pad = self._tokenizer.pad_token_id
         output = self._model.generate(
@@ -102,16 +102,16 @@ class Resumer:
     def _stops(self, *tokens: str) -> set[int]:
         return set(self._tokenizer.convert_tokens_to_ids(tokens))
 
-    def _ids(self, text: str) -> Ids:
-        ids: Ids = self._tokenizer.encode(text, add_special_tokens=False)
+    def _ids(self, text: str) -> TokenIds:
+        ids: TokenIds = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def _text(self, ids: Ids) -> str:
+    def _text(self, ids: TokenIds) -> str:
         text: str = self._tokenizer.decode(ids, skip_special_tokens=False)
         return text
 
 
-def _until(ids: Ids, stops: set[int]) -> Ids:
+def _until(ids: TokenIds, stops: set[int]) -> TokenIds:
     """Return `ids` up to and including the first stop token; the rest is padding."""
     first = next((position for position, token in enumerate(ids) if token in stops), len(ids))
     return ids[: first + 1]

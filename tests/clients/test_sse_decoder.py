@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenuto.sse import ServerSentEvent, SSEDecoder
+from tenuto.sse_decoder import ServerSentEvent, SSEDecoder
 
 STREAM = (
     ": keep-alive\n\n"
