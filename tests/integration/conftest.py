@@ -8,7 +8,7 @@ from anthropic import Anthropic
 from openai import AsyncOpenAI, OpenAI
 
 from tenuto_testing.reply_counter import ReplyCounter
-from tenuto_testing.servers import MODEL_FOLDER, RunningServer, serving
+from tenuto_testing.servers import MODEL_FOLDER, RunningServer, serving, wait_until_ended
 from tenuto_testing.thinker_model import THINKER_OPTIONS, save_thinker
 
 _started = pytest.StashKey[RunningServer]()
@@ -25,13 +25,20 @@ def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 
 @pytest.fixture(scope="session")
 def thinker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """`tenuto serve` with a tiny random model of the `<think>` family, and tools."""
+    """`tenuto serve` with a tiny random model of the `<think>` family, and tools.
+
+    At the end the server itself is killed: the processes that it started end on their own.
+    """
     folder = save_thinker(tmp_path_factory.mktemp("thinker"))
     environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     log = tmp_path_factory.mktemp("server") / "log"
     with serving(log, str(folder), *THINKER_OPTIONS, environment=environment) as running:
         running.wait_until(running.ready)
         yield running
+        started = running.descendants()
+        assert {"VLLM::EngineCore", "VLLM::Worker"} <= {process.name() for process in started}
+        running.process.kill()
+        wait_until_ended(started)
 
 
 @pytest.fixture(scope="session")

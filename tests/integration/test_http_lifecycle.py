@@ -99,15 +99,6 @@ def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tm
     assert log.count("POST /v1/chat/completions 503 rejected ") >= 2
 
 
-def test_nothing_is_left_when_the_server_is_killed(tmp_path: Path) -> None:
-    with serving(tmp_path / "log") as server:
-        server.wait_until(server.ready)
-        started = server.descendants()
-        assert {"VLLM::EngineCore", "VLLM::Worker"} <= {process.name() for process in started}
-        os.kill(server.process.pid, signal.SIGKILL)
-        wait_until_ended(started)
-
-
 def test_a_signal_while_the_model_is_loaded_ends_it_at_once(tmp_path: Path) -> None:
     with serving(tmp_path / "log") as server:
         server.wait_until(lambda: server.listening() and bool(server.descendants()))
