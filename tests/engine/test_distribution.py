@@ -139,7 +139,7 @@ def test_a_wait_text_of_several_tokens_is_followed_by_what_follows_it(
 
 
 def _own(family: Family, prompt: Ids, wait: Ids, sampling: Sampling) -> float:
-    """The chance that a reply begins with the wait text's first token, at its first or second position, without a wait."""
+    """The chance that a reply begins with the wait text's first token, as its first or second token, without a wait."""
     exact = resumed_distribution(prompt, family.form, (family.words.turn,), sampling)
     return sum(chance for text, chance in exact.items() if wait[0] in text)
 
