@@ -125,7 +125,7 @@ class Soak:
             "requests": self._number,
             "endings": dict(requests.endings),
             "unseen": requests.unseen,
-            "steering": dict(requests.orders),
+            "steering": dict(requests.steering),
             "choices": requests.choices,
             "tokens": requests.tokens,
             "outcomes": dict(self._outcomes() - self._earlier),

@@ -1,4 +1,4 @@
-"""How much thinking a reply holds, by its markers alone: without the automaton, and without the procedure."""
+"""How much thinking a reply contains, by its markers alone: without the automaton or the reference procedure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class Block:
 
     Attributes:
         most: its tokens, up to the end marker or the end of the reply.
-        least: without what may have been put there to close it and is not counted: a newline before the end marker or
-            the cap text, of which the reply's limit may have cut the rest; the beginning of an end marker that the
-            limit has cut; and that of one which the forced marker has completed by its own beginning, as A B and A B A.
+        least: without tokens that may have been inserted to close it and are not counted: a newline before the end
+            marker or the cap text (the reply's limit may have cut the rest), the beginning of an end marker that the
+            limit has cut, and the beginning of one that the forced marker completed with its own, as A B and A B A.
     """
 
     least: int
@@ -46,26 +46,26 @@ def blocks_in(case: Case, ids: Ids) -> list[Block]:
     return found
 
 
-def respects_cap(case: Case, ids: Ids, told: int) -> bool:
-    """Whether the thinking is within the cap, and as much as was told."""
+def respects_cap(case: Case, ids: Ids, reported: int) -> bool:
+    """Whether the thinking is within the cap and agrees with the reported number."""
     blocks, cap = blocks_in(case, ids), case.budget.cap
     least, most = sum(block.least for block in blocks), sum(block.most for block in blocks)
-    if not least <= told <= most:
+    if not least <= reported <= most:
         return False
     if cap is None:
         return True
-    return all(block.least <= cap for block in blocks) if case.budget.per_block else max(least, told) <= cap
+    return all(block.least <= cap for block in blocks) if case.budget.per_block else max(least, reported) <= cap
 
 
 def _block(case: Case, thought: list[int], of_cap_text: Iterable[int]) -> Block:
-    """A block from its tokens; `of_cap_text` says how many tokens of the cap text may stand at its end."""
+    """A block from its tokens; `of_cap_text` lists how many tokens of the cap text may be at its end."""
     newline, cap_text = case.family.form.newline, case.budget.cap_text
     closed = bool(newline) and any(_ends_in(thought, (*newline, *cap_text[:size])) for size in of_cap_text)
     return Block(len(thought) - closed, len(thought))
 
 
 def _until_again(marker: Ids, following: Ids) -> int:
-    """In how many tokens the marker is complete once more, begun by its own end; 0 if it is not."""
+    """After how many tokens the marker is complete once more, beginning within its own end; 0 if it is not."""
     for number in range(1, len(marker)):
         if marker[number:] == marker[:-number] and tuple(following[:number]) == tuple(marker[-number:]):
             return number

@@ -1,4 +1,4 @@
-"""The built-in model on the problems that it was made for, as cases: markers of s1, and text that means something."""
+"""Cases for the built-in model: the problems that it was trained for, with the markers of s1."""
 
 import json
 import random
@@ -34,7 +34,7 @@ def built_in() -> Family:
     rows = json.loads((FOLDER / "config.json").read_text())["vocab_size"]
     stops = tuple(token for text in markers.stops for token in _ids(text))
     return Family(
-        name="s1-tiny, its own problems",
+        name="s1-tiny",
         words=Words(
             plain=_ids("".join(map(str, range(10)))),
             newline=newline,
@@ -60,7 +60,7 @@ def built_in() -> Family:
 
 
 def draw_problems(number: int, seed: int) -> list[Case]:
-    """That many of its problems with random budgets, the same ones for the same seed; problems come again in turn."""
+    """`number` of its problems with random budgets, determined by the seed. Problems repeat in order."""
     lines = (FOLDER / "problems.jsonl").read_text().splitlines()
     prompts = [_prompt(json.loads(line)["question"]) for line in lines]
     chance = random.Random(seed)

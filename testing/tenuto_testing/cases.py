@@ -1,4 +1,4 @@
-"""Random cases: formats of every shape that markers have, and budgets of every kind."""
+"""Random cases: marker families of every shape, and budgets of every kind."""
 
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -28,13 +28,13 @@ from .reference import Format, Procedure, ReferenceBudget, Where
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
-    """What texts are made of in one vocabulary.
+    """The ids from which texts are drawn in one vocabulary.
 
     Attributes:
-        plain: ids that are text and nothing else.
-        newline, full_stop: two more of them, which end a line and a sentence.
-        turn: the control token that stands before a reply.
-        text, ids: from ids to text and back.
+        plain: ids of ordinary text.
+        newline, full_stop: two more of these, which end a line and a sentence.
+        turn: the control token before a reply.
+        text, ids: conversions from ids to text and back.
     """
 
     plain: Ids
@@ -47,9 +47,12 @@ class Words:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """One way to mark thinking: as the engine's processor is told, and as the reference sees it.
+    """One way to mark thinking.
 
-    `wait` and `cap_text` are what the markers have as defaults.
+    Attributes:
+        markers: the format as the engine's processor takes it.
+        form: the same for the reference procedure.
+        wait, cap_text: the default texts of the markers, as ids.
     """
 
     name: str
@@ -61,7 +64,7 @@ class Family:
 
     @property
     def innocent(self) -> Ids:
-        """Ordinary tokens that are in no marker."""
+        """Ordinary tokens that occur in no marker."""
         marked = {*self.form.start, *self.form.end}
         return tuple(token for token in (*self.words.plain, *self._ends) if token not in marked)
 
@@ -72,7 +75,14 @@ class Family:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A prompt and a budget: `fields` is the budget as in `extra_args`, `budget` the same as ids."""
+    """A prompt and a budget.
+
+    Attributes:
+        where: the phase in which the prompt ends.
+        limit: the reply's `max_tokens`.
+        fields: the budget as in `extra_args`.
+        budget: the same budget as ids.
+    """
 
     family: Family
     prompt: Ids
@@ -111,7 +121,7 @@ def families() -> dict[str, Family]:
 
 
 def draw_cases(family: Family, number: int, seed: int) -> list[Case]:
-    """That many random cases, the same ones for the same seed."""
+    """`number` random cases, determined by the seed."""
     chance = random.Random(f"{family.name} {seed}")
     return [_draw_case(family, chance) for _ in range(number)]
 
@@ -181,9 +191,9 @@ def _draw_case(family: Family, chance: random.Random) -> Case:
 
 
 def _draw_prompt(family: Family, chance: random.Random) -> tuple[Ids, Where]:
-    """Some text, the token that parts turns, and then nothing, thinking just opened or gone on with, or thinking ended.
+    """Some text, the token between turns, and then one of: nothing, open thinking, thinking in progress, an answer.
 
-    The opened thinking may be in the middle of a marker: what stands in the prompt was not written by the reply.
+    Thinking in progress may end in the first ids of an end marker. These do not count: the reply did not write them.
     """
     start, end = family.form.start, family.form.end
     text = (*chance.choices(family.words.plain, k=chance.randint(1, 8)), family.words.turn)
@@ -228,7 +238,7 @@ def _draw_budget(family: Family, chance: random.Random) -> tuple[dict[str, Any],
 
 
 def _draw_waits(family: Family, chance: random.Random) -> tuple[Ids, ...] | None:
-    """Texts to take in turn; None for the family's own."""
+    """Wait texts to use in turn; None for the family's default."""
     kind = chance.choices(("the family's", "one token", "several", "none", "list"), (2, 2, 4, 1, 2))[0]
     if kind == "the family's":
         return None
@@ -239,16 +249,18 @@ def _draw_waits(family: Family, chance: random.Random) -> tuple[Ids, ...] | None
 
 
 def _wire(words: Words, texts: Sequence[Ids], chance: random.Random) -> str | list[str]:
-    """One text is sent as a string or as a list of one."""
+    """A single text is sent as a string or as a list of one."""
     written = [words.text(text) for text in texts]
     return written[0] if len(written) == 1 and chance.random() < 0.7 else written
 
 
 def _draw_text(family: Family, chance: random.Random, length: int) -> Ids:
-    """Ordinary tokens, sometimes the beginning of a spelt end marker among them, but none that could complete one."""
+    """Ordinary tokens, sometimes with the beginning of a spelt end marker, but none that could complete one."""
     while True:
         tokens = chance.choices(family.innocent, k=length)
         if family.form.spelt_end and len(family.form.end) > 1 and length > 1 and chance.random() < 0.3:
             tokens[-1] = family.form.end[0]
-        if list(family.words.ids(family.words.text(tokens))) == tokens:  # else the tokenizer writes it in other tokens
+        if (
+            list(family.words.ids(family.words.text(tokens))) == tokens
+        ):  # otherwise the tokenizer would merge some of them
             return tuple(tokens)

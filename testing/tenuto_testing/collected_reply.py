@@ -1,4 +1,4 @@
-"""A reply as its client has it, whole or from a stream, and whether its reports are what a count of its ids gives."""
+"""A reply as its client receives it, whole or as a stream, and a check of its reports against a count of its ids."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,11 +8,11 @@ from .reply_counter import ReplyCounter
 
 @dataclass
 class CollectedReply:
-    """A reply that has been read to its end, and what steering it came to.
+    """A reply, and the results of the steering requests for it.
 
     Attributes:
-        ids, texts, thinking: of every choice: its ids, its answer, its report.
-        steered: what the orders came to, in their order.
+        ids, texts, thinking: ids, answer and report of each choice.
+        steered: responses to the steering requests, in order.
     """
 
     id: str = ""
@@ -23,7 +23,7 @@ class CollectedReply:
     steered: list[dict[str, Any]] = field(default_factory=list)
 
     def take(self, chunk: dict[str, Any]) -> None:
-        """A piece of a stream, or a whole reply."""
+        """Add a chunk of a stream, or a whole reply."""
         self.id = chunk["id"]
         self.usage = chunk.get("usage") or self.usage
         for choice in chunk["choices"]:
@@ -37,18 +37,18 @@ class CollectedReply:
                 self.thinking[index] = choice["thinking"]
 
 
-def check_reports(counter: ReplyCounter, talk: CollectedReply) -> None:
-    """The reports of all choices are what a recount gives, and within their bounds; the usage is their sum.
+def check_reports(counter: ReplyCounter, reply: CollectedReply) -> None:
+    """Check that the reports of all choices equal a recount and are within their bounds, and the usage is their sum.
 
     Raises:
         AssertionError: naming the report and the ids.
     """
-    for index, thinking in talk.thinking.items():
-        ids, cap = talk.ids[index], thinking["max_thinking_tokens"]
+    for index, thinking in reply.thinking.items():
+        ids, cap = reply.ids[index], thinking["max_thinking_tokens"]
         counted = counter.count_all(ids, thinking["tokens"] if thinking["ended_by"] == "loop" else cap)
-        assert thinking["tokens"] == counted, f"{counted} counted by hand: {thinking} {ids}"
+        assert thinking["tokens"] == counted, f"{counted} counted: {thinking} {ids}"
         assert cap is None or counted <= cap, f"above the cap: {thinking} {ids}"
         if thinking["ended_by"] == "model":
             assert counted >= thinking["min_thinking_tokens"], f"below the floor: {thinking} {ids}"
-    tokens = sum(thinking["tokens"] for thinking in talk.thinking.values())
-    assert talk.usage["completion_tokens_details"]["reasoning_tokens"] == tokens, f"{talk.usage} {talk.thinking}"
+    tokens = sum(thinking["tokens"] for thinking in reply.thinking.values())
+    assert reply.usage["completion_tokens_details"]["reasoning_tokens"] == tokens, f"{reply.usage} {reply.thinking}"

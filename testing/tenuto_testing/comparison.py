@@ -1,4 +1,4 @@
-"""Random cases carried out twice on one engine: in one pass, and as stop-append-resume."""
+"""Random cases run twice on one engine: in one pass, and by the stop-append-resume procedure."""
 
 import uuid
 from collections import Counter
@@ -15,13 +15,13 @@ from .engines import Engine
 from .random_model import Ids
 from .reference import Procedure, carry_out
 
-#: Two batches compute the same logits up to rounding: only tokens whose logits are closer than this may change places.
+#: Two batches compute the same logits up to rounding: only tokens whose logits are closer than this may be exchanged.
 TIE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How many cases were equal, how many were left out for a tie, and what happened in them all."""
+class Comparison:
+    """How many cases were equal, how many were skipped because of a tie, and what happened in all of them."""
 
     equal: int
     ties: int
@@ -29,16 +29,18 @@ class Outcome:
 
     def __str__(self) -> str:
         happened = ", ".join(f"{name} {number}" for name, number in sorted(self.events.items()))
-        return f"{self.equal} of {self.equal + self.ties} cases equal, {self.ties} left out for a tie ({happened})"
+        return (
+            f"{self.equal} of {self.equal + self.ties} cases equal, {self.ties} skipped because of a tie ({happened})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One case, carried out both ways.
+class ComparedCase:
+    """One case, run both ways.
 
     Attributes:
-        procedure: stop-append-resume, carried out.
-        ids, report: the reply in one pass, and its thinking tokens, waits and end as told.
+        procedure: stop-append-resume, finished.
+        ids, report: the reply in one pass, and its reported thinking tokens, waits and end.
     """
 
     case: Case
@@ -61,8 +63,8 @@ class Compared:
         return f"{self.case.fields} after {self.case.prompt} ({self.case.where})"
 
 
-def compare(engine: Engine, family: Family, cases: Sequence[Case]) -> Outcome:
-    """Tokens and reports of both ways, case by case.
+def compare(engine: Engine, family: Family, cases: Sequence[Case]) -> Comparison:
+    """Compare tokens and reports, case by case.
 
     Raises:
         AssertionError: naming the first case that differs.
@@ -76,24 +78,24 @@ def compare(engine: Engine, family: Family, cases: Sequence[Case]) -> Outcome:
         shown = f"case {number}: {each}"
         assert each.ids == tuple(each.procedure.text), shown
         assert each.reports_agree, shown
-    return Outcome(len(cases) - ties, ties, events)
+    return Comparison(len(cases) - ties, ties, events)
 
 
-def run_both_ways(engine: Engine, family: Family, cases: Sequence[Case]) -> list[Compared]:
+def run_both_ways(engine: Engine, family: Family, cases: Sequence[Case]) -> list[ComparedCase]:
     """The cases as stop-append-resume, side by side, and then in one pass, in one batch."""
     procedures = [case.procedure() for case in cases]
     carry_out(engine.llm, procedures)
     replies = one_pass(engine, family, cases)
     return [
-        Compared(case, procedure, ids, report)
+        ComparedCase(case, procedure, ids, report)
         for case, procedure, (ids, report) in zip(cases, procedures, replies, strict=True)
     ]
 
 
 def one_pass(engine: Engine, family: Family, cases: Sequence[Case]) -> list[tuple[Ids, tuple[int, int, str]]]:
-    """For each case the reply in one pass, and thinking tokens, waits and end as told by the engine's report."""
+    """For each case the reply in one pass, and thinking tokens, waits and end according to the engine's report."""
     engine.use(family.markers)
-    names = [uuid.uuid4().hex for _ in cases]  # the processor remembers requests of former tests for a while
+    names = [uuid.uuid4().hex for _ in cases]  # the processor keeps earlier requests for a while
     parameters = [
         SamplingParams(
             temperature=0, max_tokens=case.limit, detokenize=False, extra_args={**case.fields, REQUEST_KEY: name}
@@ -102,12 +104,12 @@ def one_pass(engine: Engine, family: Family, cases: Sequence[Case]) -> list[tupl
     ]
     replies = engine.ids([case.prompt for case in cases], parameters)
     return [
-        (ids, account(engine, family, case, ids, name)) for name, case, ids in zip(names, cases, replies, strict=True)
+        (ids, replay(engine, family, case, ids, name)) for name, case, ids in zip(names, cases, replies, strict=True)
     ]
 
 
-def account(engine: Engine, family: Family, case: Case, ids: Ids, request: str) -> tuple[int, int, str]:
-    """What following the reply comes to, once the engine has told where its redirects fired."""
+def replay(engine: Engine, family: Family, case: Case, ids: Ids, request: str) -> tuple[int, int, str]:
+    """Thinking tokens, waits and end of a reply, replayed with the positions at which the engine's redirects fired."""
     ((taken, fires, _),) = engine.processor.report(request)
     assert tuple(taken) == ids[: len(taken)]
     assert len(taken) >= len(ids) - 1
@@ -119,10 +121,10 @@ def account(engine: Engine, family: Family, case: Case, ids: Ids, request: str) 
 
 
 def is_tie(engine: Engine, prompt: Ids, ids: Ids, expected: Ids) -> bool:
-    """Whether the first tokens that differ are equally likely as far as float32 can tell."""
+    """Whether the first tokens that differ are equally likely up to float32 rounding."""
     place = next((at for at, pair in enumerate(zip(ids, expected, strict=False)) if pair[0] != pair[1]), None)
     if place is None:
-        return False  # one is the beginning of the other
+        return False  # one is a prefix of the other
     (reply,) = engine.generate(
         [prompt + expected[:place]], SamplingParams(temperature=0, max_tokens=1, logprobs=-1, detokenize=False)
     )

@@ -1,4 +1,4 @@
-"""vLLM engines inside this process: the first costs the import of vLLM, every further one a fraction of a second."""
+"""vLLM engines inside this process: the first costs the import of vLLM, each further one a fraction of a second."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,7 +42,7 @@ class Engine:
         return found
 
     def use(self, markers: ThinkingMarkers) -> None:
-        """From here on, requests think by these markers."""
+        """From now on, requests think with these markers."""
         self.processor._markers = markers
 
     def generate(
@@ -59,7 +59,7 @@ class Engine:
 
 
 class Engines:
-    """Starts engines and keeps them: the first that is collected would end what all of them share."""
+    """Starts engines and keeps references: the first that is collected would end the process groups that all share."""
 
     def __init__(self) -> None:
         self._kept: list[LLM] = []
@@ -75,7 +75,7 @@ class Engines:
     ) -> Engine:
         """An engine on the model; with `processor=None` a plain one.
 
-        vLLM turns asynchronous scheduling off on CPU when it checks its configuration; it works, so that is undone.
+        vLLM turns asynchronous scheduling off on CPU when it checks its configuration; it works, so this undoes it.
         """
         given: dict[str, Any] = {**SETTINGS, **settings}
         if processor is not None:
@@ -99,7 +99,7 @@ class Engines:
 
 @contextmanager
 def in_process_engines() -> Iterator[Engines]:
-    """A place for engines that leaves the process as it was: vLLM changes its environment and torch's settings."""
+    """Engines for a limited time; restores the environment and torch's settings, which vLLM changes."""
     environment = dict(os.environ)
     set_threads, threads = torch.set_num_threads, torch.get_num_threads()
     os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": "1"}

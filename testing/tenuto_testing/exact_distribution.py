@@ -1,4 +1,4 @@
-"""What stop-append-resume does, as exact probabilities.
+"""The distribution of stop-append-resume replies, as exact probabilities.
 
 They come from the model's own next-token distributions, filtered as the engine filters them, and from replacing stop
 tokens by the wait text.
@@ -17,7 +17,7 @@ Distribution = Mapping[Ids, float]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Parameters under which every token is drawn, as the engine takes them."""
+    """The engine's sampling parameters."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -28,7 +28,7 @@ class Sampling:
 
 
 def next_tokens(texts: Sequence[Ids], form: Format) -> torch.Tensor:
-    """Logits after each of the texts, which are of one length, in float64; rows without a token are ruled out."""
+    """Logits after each of the texts, which have the same length, in float64; rows without a token are masked."""
     with torch.no_grad():
         logits: torch.Tensor = core()(torch.tensor(texts)).logits[:, -1].double()
     logits[:, list(form.unknown)] = -torch.inf
@@ -36,7 +36,7 @@ def next_tokens(texts: Sequence[Ids], form: Format) -> torch.Tensor:
 
 
 def sampling_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """Probabilities of the next token: temperature, then the `top_k` likeliest, then as many as make up `top_p`."""
+    """Probabilities of the next token: temperature, then the `top_k` likeliest, then the smallest set with `top_p`."""
     z = logits / sampling.temperature
     if sampling.top_k:
         z = z.masked_fill(z < z.topk(sampling.top_k).values[:, -1:], -torch.inf)
@@ -47,7 +47,7 @@ def sampling_probabilities(logits: torch.Tensor, sampling: Sampling) -> torch.Te
 
 
 def resumed_distribution(prompt: Ids, form: Format, wait: Ids, sampling: Sampling) -> Distribution:
-    """Probabilities of the beginnings of a reply, within thinking, where the first attempt to stop is replaced.
+    """Probabilities of the beginnings of a reply, while thinking, if the first attempt to stop is replaced.
 
     They are one token longer than the wait text: a second attempt can only come last.
     """
@@ -74,7 +74,7 @@ def resumed_distribution(prompt: Ids, form: Format, wait: Ids, sampling: Samplin
 
 
 def redirected_before_filters(prompt: Ids, form: Format, wait: Ids, sampling: Sampling) -> Distribution:
-    """Probabilities of the first token, if the stop tokens were replaced before the filters instead of after them."""
+    """Probabilities of the first token if stop tokens were replaced before the filters instead of after them."""
     logits = next_tokens([prompt], form) / sampling.temperature
     sources = list(form.interruptions)
     logits[:, wait[0]] = logits[:, [*sources, wait[0]]].logsumexp(1)

@@ -28,7 +28,7 @@ CONTROL = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-#: What follows them: tokens of their own, but not special ones to the tokenizer.
+#: The tokens after these, which the tokenizer does not treat as special.
 ADDED = (
     "<tool_call>",
     "</tool_call>",
@@ -79,7 +79,7 @@ def tokenizer() -> Qwen2Tokenizer:
 
 
 def _parts(token: bytes, rank: int) -> tuple[bytes, bytes]:
-    """The two tokens that the last merge of this one joins: merge by rank until only two parts are left."""
+    """The two tokens that the last merge of this one joins: merge by rank until two parts are left."""
     ranks = entries()
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:

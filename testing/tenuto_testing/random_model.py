@@ -1,7 +1,7 @@
-"""Random models that do emit the markers: a tiny Qwen2 is built, its greedy text is looked at, and the roles (markers,
-stop tokens, newline, ...) are given to tokens that occur in it.
+"""Random models that do write their markers: the roles (markers, stop tokens, newline, ...) are assigned to tokens that
+occur in the greedy text of a tiny random Qwen2.
 
-The tokenizer of the small model knows one character for each token, so a text has as many tokens as characters.
+The tokenizer of the small model has one character per token, so a text has as many tokens as characters.
 """
 
 import random
@@ -21,9 +21,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 Ids = tuple[int, ...]
 
 ROWS = 32
-SEED = (
-    5  # of those tried, the one whose greedy text has the most repetitions such as "A A B" without falling into a loop
-)
+#: Of those tried, the one whose greedy text has the most repetitions such as "A A B" without a loop.
+SEED = 5
 CONTEXT = 1024
 
 END_OF_TURN, END_OF_TEXT, LEAD = "<|im_end|>", "<|endoftext|>", "<|lead|>"
@@ -32,7 +31,7 @@ OPEN, CLOSE, TOOL, TURN = "<|open|>", "<|close|>", "<|tool|>", "<|turn|>"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roles:
-    """Which tokens stand for what.
+    """The tokens that play each role.
 
     Attributes:
         pair, triple, twice: sequences of ordinary tokens that the model writes often: of two tokens, of three different
@@ -41,7 +40,7 @@ class Roles:
         led: tokens that often follow `special[LEAD]`.
         special: control tokens, by their text.
         newline, full_stop: ends of a line and of a sentence.
-        unknown: rows of the embedding that no token of the tokenizer stands behind.
+        unknown: rows of the embedding without a token in the tokenizer.
     """
 
     pair: Ids
@@ -56,7 +55,7 @@ class Roles:
 
     @property
     def taken(self) -> set[int]:
-        """All tokens that play a role by their place in the vocabulary."""
+        """All tokens whose text is determined by their role."""
         return {*self.special.values(), self.newline, self.full_stop, *self.unknown}
 
 
@@ -79,7 +78,7 @@ def configuration(rows: int) -> Qwen2Config:
 
 @cache
 def core() -> Qwen2ForCausalLM:
-    """The model with random weights, always the same ones; never changed."""
+    """The model with random weights from SEED. Must not be changed."""
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         return Qwen2ForCausalLM(configuration(ROWS)).float().eval()
@@ -87,7 +86,7 @@ def core() -> Qwen2ForCausalLM:
 
 @cache
 def roles() -> Roles:
-    """The roles that fit what the model writes."""
+    """The roles, chosen by what the model writes."""
     texts = _greedy_texts(128, 100)
     ranked = [token for token, _ in Counter(token for text in texts for token in text).most_common()]
     pairs = [pair for pair, _ in Counter(_windows(texts, 2)).most_common()]
@@ -117,7 +116,7 @@ def roles() -> Roles:
 
 
 def spelling(given: Roles) -> dict[str, int]:
-    """The small model's vocabulary: newline and full stop where the roles say, letters for the other plain tokens."""
+    """The small model's vocabulary: newline and full stop by role, letters for the other plain tokens."""
     letters = iter(string.ascii_letters)
     ordinary = [token for token in range(ROWS) if token not in given.taken]
     # "Ċ" is how byte-level tokenizers write a newline.
@@ -138,7 +137,7 @@ def ids_of(text: str) -> Ids:
 
 
 def letters_of(given: Roles) -> Ids:
-    """Ids that are nothing but text in the small model."""
+    """Ids of plain text in the small model."""
     return tuple(token for text, token in spelling(given).items() if text.isalpha() and text.isascii())
 
 
@@ -167,9 +166,9 @@ def save(folder: Path, model: Qwen2ForCausalLM, tokenizer: Any, end: int) -> Pat
 
 
 def widened(rows: int, places: Sequence[int]) -> Qwen2ForCausalLM:
-    """The same model with more rows: those of the small one stand at `places`, and weigh more than the others.
+    """The same model with more rows: those of the small one are at `places`, and weigh more than the others.
 
-    At temperature 0 it writes what the small one writes; when it is sampled, every row comes up now and then.
+    At temperature 0 it writes what the small one writes; when it is sampled, every row is drawn at times.
     """
     small = core()
     with torch.random.fork_rng():

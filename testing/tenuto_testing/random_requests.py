@@ -1,6 +1,6 @@
-"""Random requests on a running server: budgets right and wrong, orders to running replies, clients that vanish.
+"""Random requests to a running server: valid and invalid budgets, steering of running replies, clients that disconnect.
 
-Every reply is checked, and every request counted by how it ended for its client.
+Every reply is checked, and every request is counted by its outcome for the client.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ LONGEST_LINE = 1 << 20
 
 
 class Connection:
-    """One HTTP request on a connection of its own, which can be cut at any byte."""
+    """One HTTP request on its own connection, which can be cut at any byte."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -43,7 +43,7 @@ class Connection:
         return int(line.split()[1])
 
     async def wait_for(self, text: bytes) -> bool:
-        """Read until the text has come; False when the reply ended without it."""
+        """Read until the text arrives; False if the reply ends without it."""
         seen = b""
         while text not in seen:
             piece = await self._reader.read(4096)
@@ -53,7 +53,7 @@ class Connection:
         return True
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """The pieces of a stream. Raises AssertionError where it ends without saying so."""
+        """The chunks of a stream. Raises AssertionError if it ends without its end mark."""
         line = b""
         async for line in self._reader:
             if line.startswith(b"data: {"):
@@ -63,11 +63,11 @@ class Connection:
         raise AssertionError(f"the stream broke off after {line!r}")
 
     async def content(self) -> bytes:
-        """The rest of the reply without its headers."""
+        """The rest of the reply, without headers."""
         return (await self._reader.read()).partition(b"\r\n\r\n")[2]
 
     def cut(self) -> None:
-        """Vanish, as a killed client does: a reset, no orderly close."""
+        """Disconnect as a killed client does: by a reset, not an orderly close."""
         handle = self._writer.get_extra_info("socket")
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.close()
@@ -84,7 +84,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 
 def outcomes(metrics: str) -> Counter[str]:
-    """How chat completions have ended so far, in the server's own count on its page of metrics."""
+    """Chat completions by outcome so far, according to the server's metrics."""
     line = re.compile(rf'^tenuto_requests_total{{endpoint="{CHAT}",outcome="(\w+)"}} (\S+)$', re.MULTILINE)
     return Counter({outcome: int(float(count)) for outcome, count in line.findall(metrics)})
 
@@ -94,7 +94,7 @@ def chat_body(question: str, **more: Any) -> dict[str, Any]:
 
 
 def random_budget(rng: random.Random) -> dict[str, Any]:
-    """Fields that may be right or wrong; nothing of them may be ignored."""
+    """Fields that may be valid or not; the server must not ignore any."""
     budget: dict[str, Any] = {}
     if rng.random() < 0.7:
         budget["max_thinking_tokens"] = rng.choice([0, 1, 5, 20, 40, "auto", 200, -1])
@@ -108,7 +108,7 @@ def random_budget(rng: random.Random) -> dict[str, Any]:
 
 
 def random_steering(rng: random.Random) -> dict[str, Any]:
-    """What a running reply is told; it may be too much."""
+    """A steering request, which may exceed the limits."""
     until = rng.choice([None, 0, 30, 60, 150, 10_000])
     return {"action": "answer_now"} if until is None else {"action": "think_until", "min_thinking_tokens": until}
 
@@ -117,30 +117,30 @@ class RandomRequests:
     """Sends requests, checks their replies, and counts.
 
     Attributes:
-        endings: requests by what their client saw: `answered`, `refused`, or `gone`: it did not wait for the end.
-        unseen: how many of those that have gone had seen nothing of a reply; the server may not have seen them either.
-        orders: answers to steering by their status, and how often it took effect in a choice, as `applied`.
-        choices, tokens: in all replies that were checked.
+        endings: requests by outcome for the client: `answered`, `refused`, or `gone` (it disconnected before the end).
+        unseen: how many of the latter had received nothing; the server may not have received their request either.
+        steering: responses to steering requests by status, and how often they took effect in a choice, as `applied`.
+        choices, tokens: totals over all replies that were checked.
     """
 
     def __init__(self, url: str, questions: Sequence[str], counter: ReplyCounter) -> None:
         self.endings: Counter[str] = Counter()
         self.unseen = 0
-        self.orders: Counter[str] = Counter()
+        self.steering: Counter[str] = Counter()
         self.choices = self.tokens = 0
-        self._url, self._questions, self._by_hand = url, questions, counter
+        self._url, self._questions, self._counter = url, questions, counter
 
     async def one(self, seed: int) -> None:
-        """A request from its first byte to whatever end it comes to; the same one for the same seed.
+        """Send one request, determined by the seed, and follow it to its end.
 
         Raises:
-            AssertionError: where its reply is not what it should be.
+            AssertionError: if its reply is wrong.
         """
         rng = random.Random(seed)
         body, steered = self._random_body(rng)
         async with connected(self._url) as connection:
             if rng.random() < 0.3:
-                self.unseen += not await self._vanish(connection, body, rng)
+                self.unseen += not await self._disconnect(connection, body, rng)
                 self.endings["gone"] += 1
                 return
             name = uuid.uuid4().hex
@@ -153,12 +153,12 @@ class RandomRequests:
                 return
             self.endings["answered"] += 1
             assert status == 200, f"{status} to {body}: {await connection.content()!r}"
-            talk = await self._read(connection, body["stream"], rng if steered else None)
-        assert not steered or talk.id == f"chatcmpl-{name}", f"{talk.id} is not of {name}"
-        self._check(body, talk)
+            reply = await self._read(connection, body["stream"], rng if steered else None)
+        assert not steered or reply.id == f"chatcmpl-{name}", f"{reply.id} is not of {name}"
+        self._check(body, reply)
 
     def _random_body(self, rng: random.Random) -> tuple[dict[str, Any], bool]:
-        """What is asked, and whether the reply will be steered; such ones are longer, for there to be time."""
+        """A request body, and whether the reply will be steered; these are longer, to leave time for it."""
         draw: dict[str, Any] = rng.choice(
             [{"temperature": 0, "n": 1}, {"temperature": 1.0, "n": 1}, {"temperature": 1.0, "n": 2}]
         )
@@ -173,8 +173,8 @@ class RandomRequests:
         return body, steered
 
     @staticmethod
-    async def _vanish(connection: Connection, body: dict[str, Any], rng: random.Random) -> bool:
-        """Send a request and go, at any time; whether something of its reply had come."""
+    async def _disconnect(connection: Connection, body: dict[str, Any], rng: random.Random) -> bool:
+        """Send a request and disconnect at a random time. Returns whether part of the reply had arrived."""
         when = rng.choice(["while sending", "after a moment", "thinking", "answering"])
         await connection.post(CHAT, body, part=0.6 if when == "while sending" else 1.0)
         if body["stream"] and when in ("thinking", "answering"):
@@ -185,45 +185,48 @@ class RandomRequests:
         connection.cut()
         return False
 
-    async def _read(self, connection: Connection, is_stream: bool, orders: random.Random | None) -> CollectedReply:
-        talk = CollectedReply()
+    async def _read(self, connection: Connection, is_stream: bool, steering: random.Random | None) -> CollectedReply:
+        reply = CollectedReply()
         if not is_stream:
-            talk.take(json.loads(await connection.content()))
-            return talk
+            reply.take(json.loads(await connection.content()))
+            return reply
         async for event in connection.events():
             assert "error" not in event, event
-            talk.take(event)
-            if orders is not None and orders.random() < 0.03:
-                await self._steer(talk, random_steering(orders))
-        return talk
+            reply.take(event)
+            if steering is not None and steering.random() < 0.03:
+                await self._steer(reply, random_steering(steering))
+        return reply
 
-    async def _steer(self, talk: CollectedReply, order: dict[str, Any]) -> None:
+    async def _steer(self, reply: CollectedReply, request: dict[str, Any]) -> None:
         async with connected(self._url) as connection:
-            await connection.post(f"/v1/requests/{talk.id}/thinking", order)
+            await connection.post(f"/v1/requests/{reply.id}/thinking", request)
             status = await connection.status()
             content = await connection.content()
-        assert status in (200, 400, 404, 409), f"{status} to {order}: {content!r}"
-        self.orders[str(status)] += 1
+        assert status in (200, 400, 404, 409), f"{status} to {request}: {content!r}"
+        self.steering[str(status)] += 1
         if status == 200:
-            talk.steered.append(json.loads(content))
-            self.orders["applied"] += sum(bool(choice["applied"]) for choice in talk.steered[-1]["choices"])
+            reply.steered.append(json.loads(content))
+            self.steering["applied"] += sum(bool(choice["applied"]) for choice in reply.steered[-1]["choices"])
 
-    def _check(self, body: dict[str, Any], talk: CollectedReply) -> None:
-        assert set(talk.thinking) == set(range(body["n"])), f"{body} {talk}"
-        check_reports(self._by_hand, talk)
-        tokens = sum(map(len, talk.ids.values()))
-        assert talk.usage["completion_tokens"] == tokens, f"{tokens} ids: {body} {talk}"
-        self.choices += len(talk.ids)
+    def _check(self, body: dict[str, Any], reply: CollectedReply) -> None:
+        assert set(reply.thinking) == set(range(body["n"])), f"{body} {reply}"
+        check_reports(self._counter, reply)
+        tokens = sum(map(len, reply.ids.values()))
+        assert reply.usage["completion_tokens"] == tokens, f"{tokens} ids: {body} {reply}"
+        self.choices += len(reply.ids)
         self.tokens += tokens
-        for index, report in talk.thinking.items():
-            shown = f"{body} {report} {talk.steered}"
+        for index, report in reply.thinking.items():
+            shown = f"{body} {report} {reply.steered}"
             applied = [
-                choice["applied"] for told in talk.steered for choice in told["choices"] if choice["index"] == index
+                choice["applied"]
+                for result in reply.steered
+                for choice in result["choices"]
+                if choice["index"] == index
             ]
             assert None in applied or report.get("steered", 0) == applied.count(True), shown
             if True in applied or None in applied:
                 continue
-            cap, asked = report["max_thinking_tokens"], body.get("max_thinking_tokens")
-            assert isinstance(asked, str) or cap == asked, shown
+            cap, requested = report["max_thinking_tokens"], body.get("max_thinking_tokens")
+            assert isinstance(requested, str) or cap == requested, shown
             assert report["min_thinking_tokens"] == body.get("min_thinking_tokens", 0), shown
             assert report["ended_by"] != "model" or report["waits"] >= body.get("num_waits", 0), shown

@@ -1,10 +1,10 @@
 """s1's stop-append-resume procedure, written out as plain repeated calls of `generate`.
 
-Thinking is generated until the model tries to stop; the stop token is taken away, a text is appended, and generation is
-resumed with all that as the prompt (arXiv 2501.19393, section 3.1; `_model_generate` of its code). Here it has what the
-project promises on top: floors, lists of wait texts, cap texts, landing, several blocks of thinking in one reply.
+Thinking is generated until the model tries to stop; the stop token is removed, a text is appended, and generation
+resumes with all of this as the prompt (arXiv 2501.19393, section 3.1; `_model_generate` of its code). Here it is
+extended by the project's own fields: floors, lists of wait texts, cap texts, landing, several blocks per reply.
 
-Nothing of the project is used: the engine sees prompts of token ids, stop ids and ids that must not be drawn.
+It uses no code of the project: the engine sees prompts of token ids, stop ids and ids that must not be drawn.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from vllm import LLM, SamplingParams
 Ids = tuple[int, ...]
 Where = Literal["before", "thinking", "answer"]
 
-#: Far below any logit, and finite so that it can be added to one.
+#: Far below any logit, but finite, so that it can be added to one.
 BARRED = -1e9
 
 
@@ -27,14 +27,14 @@ class Format:
 
     Attributes:
         start, end: the markers.
-        spelt_start, spelt_end: whether a marker is written in ordinary tokens, so that only its last id tells it.
-        stops: tokens by which the model would end its reply; within thinking they end the thinking.
-        also_ends: single tokens by which it leaves thinking.
+        spelt_start, spelt_end: whether a marker consists of ordinary tokens, so that only its last id identifies it.
+        stops: tokens by which the model would end its reply; while thinking, they end the thinking.
+        also_ends: other single tokens that end the thinking.
         finish: tokens at which the engine ends a reply.
-        newline: put before a forced end where the text does not end in one of `line_ends`; empty for none.
+        newline: inserted before a forced end unless the text ends in one of `line_ends`; may be empty.
         landings: tokens that complete a sentence or a line.
         prefix: appended to a forced end.
-        opens: whether a budget opens the thinking where the prompt has not.
+        opens: whether a budget opens the thinking if the prompt has not.
         unknown: rows without a token; they are never drawn.
     """
 
@@ -54,14 +54,14 @@ class Format:
 
     @property
     def interruptions(self) -> Ids:
-        """Ids at which generation stops inside thinking."""
+        """Ids at which generation stops while thinking."""
         marker = () if self.spelt_end else self.end[:1]
         return marker + self.stops + self.also_ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceBudget:
-    """A budget, as ids. `waits` attempts are replaced whatever the count; `texts` are appended in turn."""
+    """A budget, as ids. The first `waits` attempts to stop are replaced at any count; `texts` are used in turn."""
 
     cap: int | None = None
     floor: int = 0
@@ -86,14 +86,14 @@ Stretch = Generator[Call, Sequence[int], bool]  # returns whether thinking comes
 
 
 class Procedure:
-    """One reply. `steps()` asks for what it needs from the engine; afterwards the attributes tell what came of it.
+    """One reply. `steps()` yields the calls of the engine that it needs; then the attributes hold the result.
 
     Attributes:
         text: the reply's ids.
         count: thinking tokens in it.
         waits: attempts that were replaced.
         ended: why thinking ended: model, cap, stop_token, length (it has not), none (there was none).
-        events: what happened how often, to see that cases cover what they should.
+        events: how often each kind of event happened, to check what the cases cover.
     """
 
     def __init__(self, form: Format, budget: ReferenceBudget, prompt: Ids, where: Where, limit: int) -> None:
@@ -107,8 +107,8 @@ class Procedure:
         self.waits = 0
         self.ended = "none"
         self.events: Counter[str] = Counter()
-        self._stretch = 0  # where in the text the present stretch of thinking, or of something else, begins
-        self._counted = self._waited = 0  # what earlier blocks have used up, where each block has a budget of its own
+        self._stretch = 0  # where in the text the current stretch (thinking or not) begins
+        self._counted = self._waited = 0  # used by earlier blocks, if each block has its own budget
         self._over = False
 
     def steps(self) -> Steps:
@@ -126,7 +126,7 @@ class Procedure:
 
     @property
     def _closing_at(self) -> int | None:
-        """Count at which the cap begins to close; a cap text that the cap has no room for is left out."""
+        """Count at which the cap begins to close; a cap text longer than the cap is left out."""
         cap, length = self.budget.cap, len(self.budget.cap_text)
         return None if cap is None else cap - length if length <= cap else cap
 
@@ -142,7 +142,7 @@ class Procedure:
         return self.ended == "cap" or self._spent >= (self._closing_at or 0)
 
     def _begin(self) -> bool:
-        """Append what stands at the very beginning; whether the reply then thinks."""
+        """Append what is forced at the very beginning. Returns whether the reply then thinks."""
         form, budget = self.form, self.budget
         if self.where != "before":
             return self.where == "thinking"
@@ -157,7 +157,7 @@ class Procedure:
         return False
 
     def _write_on(self) -> Stretch:
-        """Outside thinking: generate until the reply is over or the model opens its thinking; whether it did."""
+        """Outside thinking: generate until the reply ends or the model opens its thinking. Returns whether it did."""
         form = self.form
         while self._room and not self._over:
             never = form.start[:1] if self._barred and not form.spelt_start else ()
@@ -177,7 +177,7 @@ class Procedure:
         return False
 
     def _think(self) -> Stretch:
-        """Inside thinking: generate, and see to every attempt to stop, until it has ended. Returns False: it has."""
+        """While thinking: generate and handle every attempt to stop, until thinking has ended. Returns False."""
         self._stretch = len(self.text)
         if self.budget.per_block:
             self._counted, self._waited = self.count, self.waits
@@ -189,30 +189,30 @@ class Procedure:
             written = yield self._call(self._room if left is None else min(left, self._room), self.form.interruptions)
             for token in written:
                 if token in self.form.interruptions or self._completes_end(token):
-                    if not self._goes_on:
+                    if not self._extends:
                         self._end(token)
                         return False
                     yield from self._wait(token)
                     break
-                self._ponder(token)
+                self._think_token(token)
                 if self._landed:
                     break
         return False
 
     @property
-    def _goes_on(self) -> bool:
+    def _extends(self) -> bool:
         """Whether an attempt to stop is replaced here."""
-        spent = self._spent - self._spelt  # ended here, the ids of the marker would be no thinking
+        spent = self._spent - self._spelt  # if thinking ended here, the ids of the marker would not count
         return spent < self.budget.floor or self.waits - self._waited < self.budget.waits
 
     def _wait(self, token: int) -> Steps:
-        """In place of the token that stops: append a wait text, or where that is empty only mask the token."""
+        """Instead of the token that stops: append a wait text, or if that is empty only mask the token."""
         self.events["wait for the floor" if self.waits - self._waited >= self.budget.waits else "wait"] += 1
         self.events["wait for a stop token" if token in self.form.stops else "wait for a marker"] += 1
         text = self.budget.texts[self.waits % len(self.budget.texts)]
         self.waits += 1
         for appended, later in enumerate(text, 1):
-            self._ponder(later)
+            self._think_token(later)
             if not self._room or self._landed or self._spent == self._closing_at:
                 if appended < len(text):
                     self.events["wait cut by the cap" if self._room else "wait cut by the limit"] += 1
@@ -221,10 +221,10 @@ class Procedure:
             self.events["suppressed"] += 1
             last = self.form.end[-1:] if self._spelt == len(self.form.end) - 1 else ()
             for drawn in (yield self._call(1, never=self.form.interruptions + last)):
-                self._ponder(drawn)
+                self._think_token(drawn)
 
     def _end(self, token: int) -> None:
-        """The model's own end: the end marker is appended, or completed where it is spelt."""
+        """The model's own end: the end marker is appended, or completed if it is spelt."""
         spelt = self._spelt
         if token in self.form.also_ends:
             self._append((token,))
@@ -237,14 +237,14 @@ class Procedure:
         self._stretch = len(self.text)
 
     def _close(self) -> None:
-        """The cap's end."""
+        """Close the thinking because of the cap."""
         form, cap_text = self.form, self.budget.cap_text
         self.events["landed" if self._landed and self._spent != self._closing_at else "capped"] += 1
         if (*self.prompt, *self.text)[-1] not in form.line_ends:
             self._append(form.newline)
         if self._spent + len(cap_text) <= (self.budget.cap or 0):
             for token in cap_text[: self._room]:
-                self._ponder(token)
+                self._think_token(token)
         if self._append(form.end):
             self.ended = "cap"
         self._stretch = len(self.text)
@@ -252,7 +252,7 @@ class Procedure:
 
     @property
     def _spelt(self) -> int:
-        """How many first ids of a spelt end marker this stretch of thinking ends in."""
+        """How many of the first ids of a spelt end marker are at the end of this stretch of thinking."""
         if not self.form.spelt_end:
             return 0
         thought = tuple(self.text[self._stretch :])
@@ -264,7 +264,7 @@ class Procedure:
         return self.form.spelt_end and thought[-len(end) :] == end
 
     def _first_end_of(self, marker: Ids, written: Sequence[int]) -> int | None:
-        """How many of the written tokens it takes until the stretch holds the marker; None where it never does."""
+        """After how many of the written tokens the stretch contains the marker; None if it never does."""
         stretch = (*self.text[self._stretch :], *written)
         before = len(stretch) - len(written)
         places = range(max(before + 1, len(marker)), len(stretch) + 1)
@@ -272,7 +272,7 @@ class Procedure:
 
     @property
     def _landed(self) -> bool:
-        """Whether the thinking, near its cap and not below its floor, has just completed a sentence or a line."""
+        """Whether the thinking, near its cap and not below its floor, has just completed a sentence or line."""
         at, spent = self._closing_at, self._spent
         if (
             at is None
@@ -283,12 +283,12 @@ class Procedure:
             return False
         return self.text[-1] in self.form.landings
 
-    def _ponder(self, token: int) -> None:
+    def _think_token(self, token: int) -> None:
         self.text.append(token)
         self.count += 1
 
     def _append(self, ids: Ids) -> bool:
-        """Append as much as the limit leaves room for; whether that was all."""
+        """Append as many as the limit allows. Returns whether these were all."""
         room = self._room
         self.text += ids[:room]
         return len(ids) <= room
@@ -302,10 +302,10 @@ class Procedure:
 
 
 def carry_out(llm: LLM, procedures: Sequence[Procedure], **sampling: Any) -> int:
-    """Carry the procedures out side by side, greedily unless `sampling` says otherwise.
+    """Run the procedures as one batch, greedily unless `sampling` says otherwise.
 
     Returns:
-        How many rounds of `generate` calls the longest one took.
+        The number of rounds of `generate` calls that the longest one took.
     """
     running = {index: procedure.steps() for index, procedure in enumerate(procedures)}
     calls = {index: call for index, steps in running.items() if (call := next(steps, None)) is not None}

@@ -1,4 +1,4 @@
-"""A count of thinking that shares nothing with the server's."""
+"""A count of thinking tokens that shares no code with the server's."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from .servers import MODEL_FOLDER
 
 
 class ReplyCounter:
-    """Counts thinking the plain way: the tokens between the two markers, as they stand in the reply."""
+    """Counts the tokens between the two markers of the built-in model's replies."""
 
     def __init__(self) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(MODEL_FOLDER)
@@ -27,7 +27,7 @@ class ReplyCounter:
         return next((place for place in places if list(ids[place : place + len(marker)]) == list(marker)), -1)
 
     def thinking(self, ids: Sequence[int], *, opened: bool = False) -> list[int]:
-        """The ids of the first block of thinking; `opened` where the prompt ends within it."""
+        """The ids of the first block of thinking; `opened` if the prompt ends within it."""
         begin = 0 if opened else self.find(ids, self.start) + len(self.start)
         if not opened and self.find(ids, self.start) < 0:
             return []
@@ -41,7 +41,7 @@ class ReplyCounter:
         return len(thinking) - forced
 
     def count_all(self, ids: Sequence[int], cap: int | None) -> int:
-        """Thinking tokens of all blocks of a reply, which may end within a marker, or without a budget by a stop token.
+        """Thinking tokens of all blocks of a reply. It may end within a marker or, without a budget, by a stop token.
 
         At the cap, the newline that the server puts before the end marker is not one.
         """
@@ -55,7 +55,7 @@ class ReplyCounter:
         return tokens - (cap is not None and tokens == cap + 1 and blocks[-1][-1:] == self.newline)
 
     def _without_its_end(self, ids: list[int]) -> list[int]:
-        """Thinking in which the reply ended, without the stop token or the part of an end marker that came last."""
+        """Thinking in which the reply ended, without its stop token or the part of an end marker at its end."""
         if ids[-1:] and ids[-1] in self.stops:
             return ids[:-1]
         sizes = range(len(self.end) - 1, 0, -1)

@@ -1,8 +1,7 @@
 """A tiny random model of the `<think>` family, made from a seed, with tools and a switch for thinking.
 
-What it writes is noise, but noise of the right kind: letters, spaces and line ends, and now and then a marker, the
-opener of a tool call or the end of the reply. Every id that is drawn can be read off the reply, so what a budget or a
-grammar promises can be checked.
+It writes letters, spaces and line ends at random, and at times a marker, the opener of a tool call or the end of the
+reply. Each drawn id can be recovered from the reply's text, so that budgets and grammars can be checked.
 """
 
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ THINKER_OPTIONS = (
 SEED = 7
 MARKERS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
 
-#: In the manner of Qwen3: thinking in earlier turns is left out, and thinking can be switched off by an empty block.
+#: Like Qwen3's: thinking in earlier turns is omitted, and an empty block switches thinking off.
 TEMPLATE = """\
 {%- macro turn(role, text) %}{{ '<|im_start|>' + role + '\\n' + text + '<|im_end|>\\n' }}{% endmacro %}
 {%- if tools %}{{ turn('system', tools | tojson) }}{% endif %}
@@ -40,11 +39,11 @@ TEMPLATE = """\
 {%- if open_thinking is defined %}{{ '<think>\\n' }}{% endif %}
 {%- endif %}"""
 
-#: What is added to the logits of these texts; all other bytes are as good as never drawn.
-LIKING: Mapping[str, float] = {
+#: Added to the logits of these texts; all other bytes are practically never drawn.
+PREFERENCES: Mapping[str, float] = {
     **dict.fromkeys("abcdefgh", 4.0),
     **dict.fromkeys("0123456789", 1.0),
-    " ": -1.5,  # else it would write white space without end where a grammar allows that
+    " ": -1.5,  # otherwise it would write white space endlessly where a grammar allows it
     "\n": -1.5,
     ".": 3.0,
     '"': 3.0,
@@ -61,8 +60,8 @@ LIKING: Mapping[str, float] = {
     "<|im_end|>": 2.0,
     "<|endoftext|>": 1.0,
 }
-DISLIKE = -6.0
-#: How much the text so far counts.
+OTHER_PREFERENCE = -6.0
+#: The weight of the text so far.
 NOISE = 100.0
 
 
@@ -94,15 +93,15 @@ def _model(tokenizer: Any) -> Qwen2ForCausalLM:
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         model = Qwen2ForCausalLM(configuration).float().eval()
-    liking = torch.full((configuration.vocab_size,), DISLIKE)
-    for text, weight in LIKING.items():
+    preferences = torch.full((configuration.vocab_size,), OTHER_PREFERENCE)
+    for text, weight in PREFERENCES.items():
         (token,) = tokenizer.encode(text, add_special_tokens=False)
-        liking[token] = weight
-    # One dimension of the residual stream is large whatever is written: behind the norm it is a constant, eight.
+        preferences[token] = weight
+    # One dimension of the residual stream is always large: after the norm it is a constant, eight.
     with torch.no_grad():
         model.model.embed_tokens.weight[:, 0] = 100.0
         model.model.norm.weight[1:] = NOISE
         texts = torch.randint(configuration.vocab_size, (16, 64), generator=torch.Generator().manual_seed(SEED))
         usual = model(texts).logits.mean((0, 1))
-        model.lm_head.weight[:, 0] += (liking - usual) / configuration.hidden_size**0.5
+        model.lm_head.weight[:, 0] += (preferences - usual) / configuration.hidden_size**0.5
     return model

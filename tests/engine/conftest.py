@@ -1,4 +1,4 @@
-"""Engines that the tests of this folder share."""
+"""Engines that the tests in this folder share."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ TALLY = pytest.StashKey[list[str]]()
 
 @pytest.fixture(scope="package")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model of 32 rows whose text is made of one-character tokens."""
+    """A random model of 32 rows, with one-character tokens."""
     return save_small(tmp_path_factory.mktemp("small"))
 
 
@@ -26,13 +26,13 @@ def engines() -> Iterator[Engines]:
 
 @pytest.fixture(scope="package")
 def engine(engines: Engines, small_model: Path) -> Engine:
-    """The small model with budgets; a test says first by which markers it thinks."""
+    """The small model with budgets; each test first selects its markers."""
     return engines.start(small_model, markers=families()["think-like, one token"].markers)
 
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> list[str]:
-    """Lines that are shown at the end of the run: how many cases were compared, and with what result."""
+    """Lines shown at the end of the run: how many cases were compared, and with what result."""
     return request.config.stash.setdefault(TALLY, [])
 
 

@@ -1,4 +1,4 @@
-"""Budgets in the company of other requests, on the real engine: a reply is the one that it is alone."""
+"""Budgets in a batch with other requests, on the real engine: each reply equals the one that it is alone."""
 
 import random
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def ready(engine: Engine, family: Family) -> Engine:
 
 @pytest.fixture(scope="module")
 def alone(engine: Engine, family: Family, cases: Sequence[Case]) -> list[Ids]:
-    """Each reply as it is when the engine has nothing else to do."""
+    """Each reply when the engine runs no other request."""
     engine.use(family.markers)
     return [engine.ids([case.prompt], parameters(case))[0] for case in cases]
 
@@ -49,7 +49,7 @@ def parameters(case: Case, **more: Any) -> SamplingParams:
 
 
 def same(engine: Engine, cases: Sequence[Case], replies: Sequence[Ids], expected: Sequence[Ids]) -> int:
-    """How many replies are the expected ones; those that differ must differ by a tie of two logits."""
+    """The number of replies that are as expected; the others must differ by a tie of two logits."""
     different = [place for place, pair in enumerate(zip(replies, expected, strict=True)) if pair[0] != pair[1]]
     for place in different:
         assert is_tie(engine, cases[place].prompt, replies[place], expected[place]), cases[place].fields
@@ -64,7 +64,7 @@ def test_a_batch_gives_what_each_request_gets_alone(ready: Engine, cases: list[C
 def test_requests_without_a_budget_are_those_of_an_engine_without_the_processor(
     ready: Engine, engines: Engines, small_model: Path, cases: list[Case]
 ) -> None:
-    """Bit-identical, log-probabilities included, in a batch of their own; the same tokens beside budgeted requests."""
+    """Bit-identical, log-probabilities included, in their own batch; the same tokens in one with budgeted requests."""
     prompts = [case.prompt for case in cases]
     free = SamplingParams(temperature=0.0, max_tokens=60, logprobs=3, detokenize=False)
     ours = ready.generate(prompts, free)
@@ -74,12 +74,12 @@ def test_requests_without_a_budget_are_those_of_an_engine_without_the_processor(
     assert [reply.outputs[0].logprobs for reply in ours] == [reply.outputs[0].logprobs for reply in plain]
 
     mixed = [free if place % 2 else parameters(case) for place, case in enumerate(cases)]
-    beside = ready.ids(prompts, mixed)
+    together = ready.ids(prompts, mixed)
     for place in range(1, CASES, 2):
-        assert beside[place] == tuple(plain[place].outputs[0].token_ids)
+        assert together[place] == tuple(plain[place].outputs[0].token_ids)
 
 
-def test_each_of_a_parallel_sample_has_a_budget_and_a_report_of_its_own(ready: Engine, family: Family) -> None:
+def test_each_of_a_parallel_sample_has_its_own_budget_and_report(ready: Engine, family: Family) -> None:
     chance = random.Random(SEED)
     prompt = (*chance.choices(family.words.plain, k=6), family.words.turn)
     fields = {"max_thinking_tokens": 25, "num_waits": 3, REQUEST_KEY: "parallel"}
@@ -106,9 +106,7 @@ def test_each_of_a_parallel_sample_has_a_budget_and_a_report_of_its_own(ready: E
     assert ready.processor.report("parallel") == []
 
 
-def test_a_request_that_is_aborted_leaves_the_others_as_they_were(
-    ready: Engine, cases: list[Case], alone: list[Ids]
-) -> None:
+def test_an_aborted_request_does_not_change_the_others(ready: Engine, cases: list[Case], alone: list[Ids]) -> None:
     core = ready.llm.llm_engine
     for place, case in enumerate(cases):
         core.add_request(f"abort {place}", {"prompt_token_ids": list(case.prompt)}, parameters(case))
@@ -124,7 +122,7 @@ def test_a_request_that_is_aborted_leaves_the_others_as_they_were(
     kept = [place for place in range(CASES) if place % 3]
     assert {place for place in range(CASES) if place % 3 == 0} - replies.keys()
     assert same(ready, [cases[p] for p in kept], [replies[p] for p in kept], [alone[p] for p in kept]) >= len(kept) - 1
-    ready.generate([cases[0].prompt], parameters(cases[0]))  # the batch is brought up to date in a step
+    ready.generate([cases[0].prompt], parameters(cases[0]))  # the batch is updated in a step
     assert len(ready.processor._rows) <= 1
 
 
@@ -148,7 +146,7 @@ def test_a_request_that_is_aborted_leaves_the_others_as_they_were(
     ],
     ids=["preemption", "preemption, asynchronous", "chunked prefill", "no prefix cache", "asynchronous"],
 )
-def test_the_scheduler_may_do_what_it_likes(
+def test_no_scheduling_changes_a_reply(
     settings: dict[str, Any],
     preempts: bool,
     engines: Engines,

@@ -1,4 +1,4 @@
-"""Offline use of structured output beside budgets: with our reasoning parser the grammar begins behind the thinking."""
+"""Structured output with budgets, offline: with our reasoning parser the grammar applies after the thinking."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_markers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server would have put them into the environment; offline they are detected."""
+    """A server would set them in the environment; offline they are detected."""
     monkeypatch.delenv("TENUTO_THINKING_MARKERS", raising=False)
 
 
@@ -41,7 +41,7 @@ CHAT = "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n"
 
 
 @pytest.mark.usefixtures("no_markers")
-def test_a_grammar_begins_behind_the_thinking(engines: Engines, folder: Path) -> None:
+def test_a_grammar_applies_after_the_thinking(engines: Engines, folder: Path) -> None:
     engine = engines.start(folder, structured_outputs_config=PARSER)
     tokenizer = engine.llm.get_tokenizer()
     end = tokenizer.convert_tokens_to_ids("</think>")
@@ -63,8 +63,8 @@ def test_a_grammar_begins_behind_the_thinking(engines: Engines, folder: Path) ->
     assert end not in tokenizer.encode(CHAT)
 
 
-def test_without_a_reasoning_parser_the_grammar_has_the_word(engines: Engines, folder: Path) -> None:
-    """It is at work from the first token on then, as vLLM has it, and the budget leaves it alone."""
+def test_without_a_reasoning_parser_the_grammar_takes_precedence(engines: Engines, folder: Path) -> None:
+    """Then it applies from the first token on, as in vLLM, and the budget does not interfere."""
     engine = engines.start(folder)
     for budget in ({"max_thinking_tokens": 0}, {"max_thinking_tokens": 6}, {"num_waits": 2}):
         for text in texts(engine, CHAT, extra_args=budget):

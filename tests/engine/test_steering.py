@@ -1,4 +1,4 @@
-"""Steering on the real engine: what is followed from ids and report is what the sequence was made to do, id for id."""
+"""Steering on the real engine: replaying ids and report gives what the sequence was made to do, id for id."""
 
 import random
 from collections import Counter
@@ -30,7 +30,7 @@ CASES, SEED = 40, 9
     ],
     ids=["plain", "preemption, asynchronous"],
 )
-def test_ids_and_report_tell_all(
+def test_ids_and_report_determine_the_replay(
     name: str, settings: dict[str, Any], preempts: bool, engines: Engines, small_model: Path
 ) -> None:
     family = families()[name]
@@ -40,7 +40,7 @@ def test_ids_and_report_tell_all(
     seen: Counter[str] = Counter()
     for place, case in enumerate(cases):
         (report,) = engine.processor.report(f"steered {place}")
-        seen.update(follow(engine, case, asked_of(place, case), replies[place], report))
+        seen.update(follow(engine, case, fields_of(place, case), replies[place], report))
     assert seen["answered"] > 3
     assert seen["thought on"] > 3
     assert seen["too late"] > 0
@@ -48,17 +48,17 @@ def test_ids_and_report_tell_all(
     assert (preemptions > 0) == preempts
 
 
-def asked_of(place: int, case: Case) -> dict[str, Any]:
-    """The case's budget, in every second case with an eye on loops."""
+def fields_of(place: int, case: Case) -> dict[str, Any]:
+    """The case's budget, in every second case with loop detection."""
     return {**case.fields, "loop_tokens": 8 if place % 2 else 0, REQUEST_KEY: f"steered {place}"}
 
 
 def generate_steered(engine: Engine, cases: list[Case], chance: random.Random) -> dict[int, Ids]:
-    """Replies to the cases, all at once; after every step, some of them are steered."""
+    """Replies to the cases, in one batch; after each step, some of them are steered."""
     core, processor = engine.llm.llm_engine, engine.processor
     for place, case in enumerate(cases):
         parameters = SamplingParams(
-            temperature=1.0, seed=place, max_tokens=case.limit, detokenize=False, extra_args=asked_of(place, case)
+            temperature=1.0, seed=place, max_tokens=case.limit, detokenize=False, extra_args=fields_of(place, case)
         )
         core.add_request(f"steered {place}", {"prompt_token_ids": list(case.prompt)}, parameters)
     replies: dict[int, Ids] = {}
@@ -75,7 +75,7 @@ def generate_steered(engine: Engine, cases: list[Case], chance: random.Random) -
 
 
 def follow(engine: Engine, case: Case, fields: dict[str, Any], ids: Ids, report: SequenceReport) -> Counter[str]:
-    """Every id is one that the automaton allows, given the report; what became of the steers."""
+    """Check that the automaton allows every id, given the report. Returns counts of the steers by their effect."""
     plan = compile_plan(ThinkingBudget.from_mapping(fields), case.family.markers, engine.llm.get_tokenizer())
     automaton = ThinkingAutomaton.after(plan, case.prompt)
     seen: Counter[str] = Counter()

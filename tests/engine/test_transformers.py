@@ -1,4 +1,4 @@
-"""The adapter to `transformers` writes, from the same model, what the one to vLLM writes."""
+"""With the adapter for `transformers`, a model writes what it writes with the adapter for vLLM."""
 
 from pathlib import Path
 
@@ -42,15 +42,15 @@ def test_generate_writes_what_vllm_writes(name: str, engine: Engine, small_model
             ties += 1
             continue
         assert written == ids, case.fields
-        if ids[-1] in family.form.finish:  # the reply is whole; else generate() went on, for the sake of the others
+        if ids[-1] in family.form.finish:  # complete; otherwise generate() went on for the others
             complete += 1
             assert (report.tokens, report.waits, report.ended_by) == figures, case.fields
     assert ties <= 1
     assert complete >= 3
-    tally.append(f"transformers, {name}: {CASES - ties} of {CASES} cases equal, {ties} left out for a tie")
+    tally.append(f"transformers, {name}: {CASES - ties} of {CASES} cases equal, {ties} skipped because of a tie")
 
 
-def test_sequences_without_a_budget_are_left_alone(small_model: Path) -> None:
+def test_sequences_without_a_budget_are_not_changed(small_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(small_model)
     model = AutoModelForCausalLM.from_pretrained(small_model, dtype=torch.float32).eval()
     prompts = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 10]])
@@ -86,7 +86,7 @@ def test_a_second_call_is_refused(small_model: Path) -> None:
         model.generate(torch.tensor([[3, 4, 5]]), do_sample=False, max_new_tokens=3, logits_processor=[used])
 
 
-def test_as_many_budgets_as_sequences(small_model: Path) -> None:
+def test_a_wrong_number_of_budgets_is_refused(small_model: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(small_model)
     markers = families()["think-like, one token"].markers
     thinking = ThinkingLogitsProcessor([ThinkingBudget(), None], tokenizer, markers)

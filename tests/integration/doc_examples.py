@@ -1,4 +1,4 @@
-"""Command lines of the documentation, and what is shown of their output, against a running server."""
+"""Commands in the documentation with the output shown for them, run against a server."""
 
 import json
 import re
@@ -14,23 +14,23 @@ _EXAMPLE = re.compile(
 
 @dataclass(frozen=True)
 class Example:
-    """`curl`, perhaps laid out, through `grep`."""
+    """`curl`, optionally through `json.tool`, and `grep`."""
 
     path: str
     body: str
-    laid_out: bool
+    formatted: bool
     pattern: str
     shown: list[str]
 
     def lines(self, server: RunningServer) -> list[str]:
-        """What the command prints."""
+        """The lines that the command prints."""
         response = server.post(self.path, **json.loads(self.body))
-        text = json.dumps(response.json(), indent=4) if self.laid_out else response.text
+        text = json.dumps(response.json(), indent=4) if self.formatted else response.text
         return [line for line in text.splitlines() if re.search(self.pattern, line)]
 
 
 def examples(text: str) -> list[Example]:
     return [
-        Example(path, body, bool(laid_out), pattern, shown.splitlines())
-        for path, body, laid_out, pattern, shown in _EXAMPLE.findall(text)
+        Example(path, body, bool(formatted), pattern, shown.splitlines())
+        for path, body, formatted, pattern, shown in _EXAMPLE.findall(text)
     ]

@@ -116,7 +116,7 @@ async def test_random_requests_have_one_outcome_each(
     assert number - sent.unseen <= told.total() <= number
     assert sent.endings.total() == number
     assert min(sent.endings.values()) > number // 20
-    assert sent.orders["applied"] > number // 100
+    assert sent.steering["applied"] > number // 100
     after = resident(server)
     assert after[False] - before[False] < GROWTH_BYTES
     assert after[True] - before[True] < WORKER_GROWTH_BYTES
