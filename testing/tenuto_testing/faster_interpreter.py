@@ -7,7 +7,7 @@ from triton.runtime import interpreter
 
 
 def _call(function: Any, *arguments: Any, **named: Any) -> Any:
-    """A device function's call, without preparing the language anew: the launch has done so."""
+    """A device function's call, without preparing the language again: the launch has done it."""
     return function.rewrite()(*arguments, **named)
 
 

@@ -51,7 +51,7 @@ def family(engine: Engine) -> Family:
 
 @pytest.fixture(scope="module")
 def prompt(family: Family) -> Ids:
-    """Thinking has just been opened; the next token is often one that would stop it, and seldom the wait text's."""
+    """Thinking has just been opened; the next token would often stop it, and is rarely the wait text's."""
     chance = random.Random(SEED)
     opened = [(*chance.choices(family.words.plain, k=5), family.words.turn, *family.form.start) for _ in range(300)]
     return max(opened, key=lambda text: min(_distance(family, text, sampling) for sampling in SETTINGS[1:4]))
@@ -69,14 +69,14 @@ def one_pass(engine: Engine, family: Family, prompt: Ids, draws: int) -> Callabl
 
 
 def _distance(family: Family, prompt: Ids, sampling: Sampling) -> float:
-    """How far it is from the right distribution to that of a redirect before the filters (total variation)."""
+    """Total variation between the right distribution and that of a redirect before the filters."""
     right = first_token(resumed_distribution(prompt, family.form, family.wait, sampling))
     wrong = redirected_before_filters(prompt, family.form, family.wait, sampling)
     return sum(abs(right.get(text, 0.0) - wrong.get(text, 0.0)) for text in right.keys() | wrong.keys()) / 2
 
 
 @pytest.mark.parametrize("sampling", SETTINGS, ids=str)
-def test_the_continuation_at_an_attempt_to_stop_is_drawn_as_after_a_resume(
+def test_an_attempt_to_stop_continues_with_the_distribution_of_a_resume(
     sampling: Sampling,
     family: Family,
     prompt: Ids,
@@ -121,7 +121,7 @@ def test_a_redirect_before_the_filters_would_be_noticed(
     assert agreement(first, redirected_before_filters(prompt, family.form, family.wait, sampling)) < 1e-12
 
 
-def test_a_wait_text_of_several_tokens_is_followed_by_what_follows_it(
+def test_a_wait_text_of_several_tokens_is_continued_correctly(
     engine: Engine, family: Family, prompt: Ids, draws: int, tally: list[str]
 ) -> None:
     # At temperatures other than 0, a first token of the wait text that the model writes on its own may be mistaken for
@@ -172,7 +172,7 @@ def _engine_names(sampling: Sampling) -> dict[str, Any]:
 
 
 def agreement(drawn: Mapping[Ids, int], exact: Distribution) -> float:
-    """p-value of Pearson's test that the draws come from the exact distribution; rare outcomes are put together."""
+    """p-value of Pearson's test that the draws come from the exact distribution; rare outcomes are pooled."""
     total = sum(drawn.values())
     assert total >= DRAWS
     common = [text for text, chance in exact.items() if chance * total >= 10]
@@ -187,7 +187,7 @@ def agreement(drawn: Mapping[Ids, int], exact: Distribution) -> float:
 
 
 def likeness(one: Mapping[Ids, int], other: Mapping[Ids, int]) -> float:
-    """p-value of the test that both counts come from one distribution; rare outcomes are put together."""
+    """p-value of the test that both counts come from one distribution; rare outcomes are pooled."""
     common = [text for text in one.keys() | other.keys() if one.get(text, 0) + other.get(text, 0) >= 20]
     table = [[counts.get(text, 0) for text in common] for counts in (one, other)]
     rests = [sum(counts.values()) - sum(row) for counts, row in zip((one, other), table, strict=True)]

@@ -1,4 +1,4 @@
-"""The real vocabulary of the models that people serve: Qwen2.5's, on a random model with its 152,064 rows."""
+"""A realistic vocabulary: Qwen2.5's, on a random model with its 152,064 rows."""
 
 import random
 import string
@@ -32,7 +32,7 @@ def encode(text: str) -> Ids:
 
 
 def places() -> list[int]:
-    """Where the small model's tokens stand among the rows: markers for markers, letters for letters."""
+    """The rows of the small model's tokens: markers for markers, letters for letters."""
     given = roles()
     known = {
         given.special[LEAD]: IM_START,

@@ -1,4 +1,4 @@
-"""One real server for the whole run; its log is shown with the tests that fail."""
+"""Servers that the tests in this folder share; the log is part of the report of a test that fails."""
 
 import json
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -61,7 +61,7 @@ async def async_client(server: RunningServer) -> AsyncIterator[AsyncOpenAI]:
 
 @pytest.fixture(scope="session")
 def questions() -> list[str]:
-    """Problems that the built-in model was made for."""
+    """Problems that the built-in model was trained for."""
     lines = (MODEL_FOLDER / "problems.jsonl").read_text().splitlines()
     return [json.loads(line)["question"] for line in lines]
 

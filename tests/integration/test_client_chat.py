@@ -1,4 +1,4 @@
-"""Our own client against the real server: what it returns is what the server did."""
+"""Our own client against the real server: its results agree with the server's work."""
 
 import asyncio
 import contextlib
@@ -26,9 +26,7 @@ def ours(server: RunningServer) -> Iterator[tenuto.Client]:
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
-def test_a_stream_says_what_a_whole_reply_says(
-    ours: tenuto.Client, questions: list[str], budget: dict[str, Any]
-) -> None:
+def test_a_stream_equals_the_whole_reply(ours: tenuto.Client, questions: list[str], budget: dict[str, Any]) -> None:
     reply = ours.chat(questions[0], MODEL, temperature=0.0, **budget)
     events = list(ours.stream(questions[0], MODEL, temperature=0.0, **budget))
     assert "".join(e.text for e in events if isinstance(e, tenuto.ReasoningDelta)) == reply.reasoning
@@ -70,7 +68,7 @@ async def test_many_at_once(server: RunningServer, questions: list[str]) -> None
     assert all(report is not None and report.tokens <= cap for cap, report in enumerate(reports))
 
 
-async def test_a_stream_that_is_left_stops_the_engine(server: RunningServer, questions: list[str]) -> None:
+async def test_closing_a_stream_stops_the_engine(server: RunningServer, questions: list[str]) -> None:
     async with (
         tenuto.AsyncClient(server.url) as client,
         contextlib.aclosing(client.stream(questions[0], min_thinking_tokens=3000)) as events,
@@ -87,7 +85,7 @@ async def test_a_stream_that_is_left_stops_the_engine(server: RunningServer, que
         ({"num_waits": -2}, "num_waits"),
     ],
 )
-def test_a_budget_that_cannot_be_is_refused_by_name(ours: tenuto.Client, budget: dict[str, Any], field: str) -> None:
+def test_an_invalid_budget_is_refused_with_its_field(ours: tenuto.Client, budget: dict[str, Any], field: str) -> None:
     with pytest.raises(tenuto.BadRequest) as caught:
         ours.chat("?", **budget)
     assert caught.value.param == field

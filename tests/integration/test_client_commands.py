@@ -28,7 +28,7 @@ def test_chat(server: RunningServer, questions: list[str]) -> None:
 
 
 def test_eval_measures_the_effect_of_waits_and_caps(server: RunningServer, tmp_path: Path) -> None:
-    """24 problems suffice to see that a cap of 0 answers next to nothing and that waits lengthen the thinking."""
+    """24 problems are enough to show that caps are kept and that waits lengthen the thinking."""
     command = [*TENUTO, "eval", "demo", "--url", server.url, "--output", str(tmp_path)]
     sizes = ["--limit", "24", "--waits", "0,2", "--caps", "0,16"]
     subprocess.run([*command, *sizes], check=True, capture_output=True, timeout=SECONDS)
@@ -45,7 +45,7 @@ def test_eval_measures_the_effect_of_waits_and_caps(server: RunningServer, tmp_p
 
 
 def test_ctrl_c_in_the_demo_ends_the_server_that_it_started(tmp_path: Path) -> None:
-    """The demo runs with a server of its own; at the first answers it is interrupted, and nothing is left running."""
+    """The demo starts its own server. It is interrupted at the first answers, and no process remains."""
     command = [*TENUTO, "eval", "demo", "--output", str(tmp_path), "--waits", "6", "--concurrency", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}) as demo:
         watchdog = threading.Timer(SECONDS, demo.kill)

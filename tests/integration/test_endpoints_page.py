@@ -1,4 +1,4 @@
-"""What docs/endpoints.md shows is what the server says."""
+"""The examples in docs/endpoints.md show the server's real output."""
 
 from pathlib import Path
 

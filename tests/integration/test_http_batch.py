@@ -1,4 +1,4 @@
-"""Several conversations in one request: each has the budget to itself, and says what it says alone."""
+"""Several conversations in one request: each has its own budget, and the same reply as alone."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def ask(*questions: str, **more: Any) -> dict[str, Any]:
     [{}, {"max_thinking_tokens": 12}, {"num_waits": 2}, {"thinking_token_budget": 12}, {"reasoning_effort": "none"}],
     ids=str,
 )
-def test_each_conversation_is_answered_as_it_is_alone_and_counted(
+def test_each_conversation_has_the_reply_and_counts_of_a_single_request(
     server: RunningServer, counter: ReplyCounter, questions: list[str], budget: dict[str, Any]
 ) -> None:
     batch = server.post(PATH, **ask(*questions[:2], **budget)).json()
@@ -56,7 +56,7 @@ def test_each_conversation_is_answered_as_it_is_alone_and_counted(
     ],
     ids=str,
 )
-def test_what_is_wrong_is_a_400_before_anything_is_generated(
+def test_an_invalid_request_is_a_400_before_anything_is_generated(
     server: RunningServer, questions: list[str], fields: dict[str, Any], param: str, message: str
 ) -> None:
     before = server.gauge("vllm:generation_tokens_total")

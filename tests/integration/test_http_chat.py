@@ -1,4 +1,4 @@
-"""Budgets over HTTP, as the official SDK and a plain client see them, against a count of the tokens by hand."""
+"""Budgets over HTTP, with the official SDK and a plain client, against an independent count of the tokens."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ CAPS = {"none": 0, "disabled": 0, "high": 5}
 
 
 def cap_of(budget: dict[str, Any]) -> int | None:
-    """The cap that a table row asks for: the number 12 wherever it stands, or what the words above mean."""
+    """The cap of a table row: 12 if that number occurs, or the meaning of the words in CAPS."""
     if budget.get("max_thinking_tokens") is not None:
         cap: int = budget["max_thinking_tokens"]
         return cap
@@ -55,7 +55,7 @@ def ask(question: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
-def test_a_reply_keeps_its_budget_and_its_figures_are_those_of_a_recount(
+def test_a_reply_keeps_its_budget_and_its_figures_equal_a_recount(
     client: OpenAI, counter: ReplyCounter, questions: list[str], budget: dict[str, Any]
 ) -> None:
     for question in questions[:3]:
@@ -77,7 +77,7 @@ def test_a_reply_keeps_its_budget_and_its_figures_are_those_of_a_recount(
 
 
 @pytest.mark.parametrize(
-    ("asked", "cap", "set_by"),
+    ("fields", "cap", "set_by"),
     [
         ({"thinking": {"type": "enabled", "budget_tokens": 9}}, 9, {"max_thinking_tokens": "thinking.budget_tokens"}),
         ({"thinking_token_budget": -1}, None, {"max_thinking_tokens": "thinking_token_budget"}),
@@ -89,13 +89,13 @@ def test_a_reply_keeps_its_budget_and_its_figures_are_those_of_a_recount(
     ids=str,
 )
 def test_the_report_says_where_a_bound_came_from(
-    client: OpenAI, questions: list[str], asked: dict[str, Any], cap: int | None, set_by: dict[str, str]
+    client: OpenAI, questions: list[str], fields: dict[str, Any], cap: int | None, set_by: dict[str, str]
 ) -> None:
-    thinking = client.chat.completions.create(**ask(questions[0]), extra_body=asked).choices[0].thinking
+    thinking = client.chat.completions.create(**ask(questions[0]), extra_body=fields).choices[0].thinking
     assert (thinking["max_thinking_tokens"], thinking["set_by"]) == (cap, set_by)
 
 
-def test_the_text_is_split_at_the_markers_and_shows_none_of_them(
+def test_the_text_is_split_at_the_markers_and_contains_none(
     client: OpenAI, counter: ReplyCounter, questions: list[str]
 ) -> None:
     for budget in ({}, {"max_thinking_tokens": 9}, {"max_thinking_tokens": 0}, {"num_waits": 2}):
@@ -110,7 +110,7 @@ def test_the_text_is_split_at_the_markers_and_shows_none_of_them(
         assert content.startswith("\nFinal Answer:") == (reply.choices[0].thinking["ended_by"] == "cap")
 
 
-def test_waits_stand_in_the_reasoning_where_the_model_wanted_to_stop(client: OpenAI, questions: list[str]) -> None:
+def test_waits_appear_in_the_reasoning_at_attempts_to_stop(client: OpenAI, questions: list[str]) -> None:
     plain = client.chat.completions.create(**ask(questions[0])).choices[0]
     waiting = client.chat.completions.create(**ask(questions[0]), extra_body={"num_waits": 2}).choices[0]
     assert plain.thinking["waits"] == 0
@@ -119,8 +119,8 @@ def test_waits_stand_in_the_reasoning_where_the_model_wanted_to_stop(client: Ope
     assert after.startswith(before + "Wait")
 
 
-def test_control_tokens_are_shown_to_those_who_ask_for_them(client: OpenAI, questions: list[str]) -> None:
-    """Deciding whether a reply ended with `<|im_end|>` needs the token in view: only `skip_special_tokens` hides it."""
+def test_control_tokens_are_shown_on_request(client: OpenAI, questions: list[str]) -> None:
+    """To see whether a reply ended with `<|im_end|>`, a client needs the token: only `skip_special_tokens` hides it."""
     shown = {"skip_special_tokens": False, "include_stop_str_in_output": True}
     message = client.chat.completions.create(**ask(questions[0]), extra_body=shown).choices[0].message
     assert (message.content or "").endswith("<|im_end|>")
@@ -137,9 +137,7 @@ def events(response: httpx.Response) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "budget", [{}, {"max_thinking_tokens": 12}, {"num_waits": 2}, {"max_thinking_tokens": 0}], ids=str
 )
-def test_a_stream_says_what_the_whole_reply_says(
-    server: RunningServer, questions: list[str], budget: dict[str, Any]
-) -> None:
+def test_a_stream_equals_the_whole_reply(server: RunningServer, questions: list[str], budget: dict[str, Any]) -> None:
     whole = server.chat(**ask(questions[1], **budget)).json()
     response = server.chat(**ask(questions[1], **budget, stream=True, stream_options={"include_usage": True}))
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -156,13 +154,13 @@ def test_a_stream_says_what_the_whole_reply_says(
     assert last["usage"]["completion_tokens_details"] == whole["usage"]["completion_tokens_details"]
 
 
-def test_usage_that_is_told_all_along_grows_to_the_total(server: RunningServer, questions: list[str]) -> None:
+def test_continuous_usage_grows_to_the_total(server: RunningServer, questions: list[str]) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
     *chunks, last = events(server.chat(**ask(questions[0], num_waits=1, stream=True, stream_options=options)))
-    told = [chunk["usage"]["completion_tokens_details"]["reasoning_tokens"] for chunk in chunks]
-    assert told[0] == 0
-    assert told == sorted(told)
-    assert told[-1] == last["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
+    reported = [chunk["usage"]["completion_tokens_details"]["reasoning_tokens"] for chunk in chunks]
+    assert reported[0] == 0
+    assert reported == sorted(reported)
+    assert reported[-1] == last["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
 
 
 def test_each_of_several_choices_has_its_own_report(
@@ -223,7 +221,7 @@ def test_thinking_that_the_prompt_opened_is_counted_from_there(
         assert "".join(delta.get("content") or "" for delta in deltas) == choice["message"]["content"]
 
 
-def test_a_reply_that_is_cut_while_thinking_says_so(
+def test_a_reply_cut_while_thinking_is_reported(
     server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
     choice = server.chat(**ask(questions[0], max_tokens=10, num_waits=1, return_token_ids=True)).json()["choices"][0]
@@ -244,7 +242,7 @@ def test_auto_leaves_room_for_an_answer(client: OpenAI, counter: ReplyCounter, q
     assert choice.message.content
 
 
-def test_without_a_budget_the_reply_is_that_of_a_budget_which_never_binds(client: OpenAI, questions: list[str]) -> None:
+def test_a_cap_that_is_never_reached_does_not_change_a_reply(client: OpenAI, questions: list[str]) -> None:
     plain = client.chat.completions.create(**ask(questions[3]), extra_body={"return_token_ids": True}).choices[0]
     capped = client.chat.completions.create(
         **ask(questions[3]), extra_body={"return_token_ids": True, "max_thinking_tokens": 3000}
@@ -262,8 +260,8 @@ async def test_many_at_once_keep_their_budgets_apart(async_client: AsyncOpenAI, 
         thinking = reply.choices[0].thinking
         return cap, thinking["max_thinking_tokens"], thinking["tokens"]
 
-    told = await asyncio.gather(*(one(question, 5 + index) for index, question in enumerate(questions[:24])))
-    assert all(cap == reported and tokens <= cap for cap, reported, tokens in told)
+    results = await asyncio.gather(*(one(question, 5 + index) for index, question in enumerate(questions[:24])))
+    assert all(cap == reported and tokens <= cap for cap, reported, tokens in results)
 
 
 async def test_a_stream_of_the_asynchronous_sdk(async_client: AsyncOpenAI, questions: list[str]) -> None:

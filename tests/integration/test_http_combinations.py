@@ -1,4 +1,4 @@
-"""Every sampling parameter beside every kind of budget, on the built-in model: the budget stays exact, and so does the
+"""Every sampling parameter with every kind of budget, on the built-in model: the budget stays exact, and so does the
 report; what cannot be is a 400 that names both.
 """
 
@@ -12,10 +12,10 @@ import pytest
 from tenuto_testing.reply_counter import ReplyCounter
 from tenuto_testing.servers import MODEL, RunningServer
 
-HAND = ReplyCounter()
-MARKER = HAND.encode("<|im_start|>")[0]
-EQUALS, NEWLINE = HAND.encode(" =")[0], HAND.encode("\n")[0]
-DIGITS = [HAND.encode(digit)[0] for digit in "0123456789"]
+COUNTER = ReplyCounter()
+MARKER = COUNTER.encode("<|im_start|>")[0]
+EQUALS, NEWLINE = COUNTER.encode(" =")[0], COUNTER.encode("\n")[0]
+DIGITS = [COUNTER.encode(digit)[0] for digit in "0123456789"]
 
 BUDGETS: Sequence[dict[str, Any]] = (
     {"max_thinking_tokens": 12},
@@ -74,21 +74,21 @@ def numbers(value: Any) -> Iterator[float]:
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=["cap", "waits"])
 @pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS.keys())
-def test_a_budget_beside_another_parameter_is_kept_and_told(
+def test_a_budget_with_another_parameter_is_kept_and_reported(
     server: RunningServer, questions: list[str], extra: dict[str, Any], budget: dict[str, Any]
 ) -> None:
     cap = budget["max_thinking_tokens"]
     for choice in replies(server, questions[0], **{**budget, **extra}):
         thinking, ids = choice["thinking"], choice["token_ids"]
-        assert ids[: len(HAND.start)] == HAND.start
-        assert thinking["tokens"] == HAND.count(ids, cap) <= cap
+        assert ids[: len(COUNTER.start)] == COUNTER.start
+        assert thinking["tokens"] == COUNTER.count(ids, cap) <= cap
         assert thinking["ended_by"] in ("cap", "model", "stop_token")
         if thinking["ended_by"] != "cap":
             assert thinking["tokens"] >= budget.get("min_thinking_tokens", 0)
             assert thinking["waits"] >= budget.get("num_waits", 0)
         else:
             assert thinking["tokens"] == cap
-        assert HAND.find(ids, HAND.end) > 0, "there is an answer"
+        assert COUNTER.find(ids, COUNTER.end) > 0, "there is an answer"
 
 
 def one(server: RunningServer, question: str, **more: Any) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def one(server: RunningServer, question: str, **more: Any) -> dict[str, Any]:
     return choice
 
 
-def test_what_is_forced_wins_over_what_masks_it(server: RunningServer, questions: list[str]) -> None:
-    """Waits, end markers and prefixes come although they are bad words or not allowed; the rest of the reply obeys."""
+def test_forced_tokens_take_precedence_over_masks(server: RunningServer, questions: list[str]) -> None:
+    """Waits, end markers and prefixes are forced even if they are masked; the rest of the reply obeys the mask."""
     waits = {"max_thinking_tokens": 300, "num_waits": 2}
     text = one(server, questions[0], **waits, bad_words=["Wait"])["message"]["reasoning"]
     assert text.count("Wait") == 2
@@ -110,7 +110,7 @@ def test_what_is_forced_wins_over_what_masks_it(server: RunningServer, questions
     assert choice["thinking"]["ended_by"] == "cap"
 
 
-def test_stop_strings_end_the_answer_and_nothing_else(server: RunningServer, questions: list[str]) -> None:
+def test_stop_strings_apply_to_the_answer_only(server: RunningServer, questions: list[str]) -> None:
     for budget in ({}, {"max_thinking_tokens": 12}, {"num_waits": 1}):
         plain = one(server, questions[0], **budget)
         stopped = one(server, questions[0], **budget, stop=["+", "\n<", "Wait", "Final"])
@@ -127,27 +127,27 @@ def test_stop_strings_end_the_answer_and_nothing_else(server: RunningServer, que
         assert stopped["stop_reason"] == digit[0]
 
 
-def test_a_stop_token_within_the_thinking_ends_that(server: RunningServer, questions: list[str]) -> None:
+def test_a_stop_token_ends_the_thinking(server: RunningServer, questions: list[str]) -> None:
     choice = one(server, questions[0], max_thinking_tokens=300, stop_token_ids=[EQUALS])
     assert choice["thinking"]["ended_by"] == "stop_token"
     assert "=" not in choice["message"]["reasoning"]
-    assert choice["token_ids"].count(EQUALS) <= 1, "the answer's, which ends the reply"
+    assert choice["token_ids"].count(EQUALS) <= 1, "only in the answer, where it ends the reply"
     unbounded = one(server, questions[0], stop_token_ids=[EQUALS])
-    assert unbounded["thinking"]["ended_by"] == "stop_token", "vLLM ended the reply within its thinking"
+    assert unbounded["thinking"]["ended_by"] == "stop_token", "vLLM ended the reply while thinking"
     waited = one(server, questions[0], max_thinking_tokens=300, num_waits=1, stop_token_ids=[EQUALS])
     assert waited["message"]["reasoning"].count("Wait") == waited["thinking"]["waits"] == 1
 
 
 def test_the_end_of_thinking_may_end_the_reply(server: RunningServer, questions: list[str]) -> None:
     for budget in ({"max_thinking_tokens": 12}, {"num_waits": 1, "max_thinking_tokens": 200}):
-        choice = one(server, questions[0], **budget, stop_token_ids=HAND.end[-1:])
-        assert choice["token_ids"][-len(HAND.end) :] == HAND.end
+        choice = one(server, questions[0], **budget, stop_token_ids=COUNTER.end[-1:])
+        assert choice["token_ids"][-len(COUNTER.end) :] == COUNTER.end
         assert choice["finish_reason"] == "stop"
         assert choice["message"]["content"] is None
         assert choice["thinking"]["ended_by"] in ("cap", "model")
 
 
-def test_the_length_of_the_whole_is_as_asked(server: RunningServer, questions: list[str]) -> None:
+def test_the_total_length_is_as_requested(server: RunningServer, questions: list[str]) -> None:
     choice = one(server, questions[0], max_thinking_tokens=12, ignore_eos=True, max_tokens=100)
     assert (len(choice["token_ids"]), choice["finish_reason"]) == (100, "length")
     assert choice["thinking"]["tokens"] == 12
@@ -155,21 +155,21 @@ def test_the_length_of_the_whole_is_as_asked(server: RunningServer, questions: l
     assert 80 <= len(choice["token_ids"]) <= 100
 
 
-def test_a_seed_gives_the_same_reply_again(server: RunningServer, questions: list[str]) -> None:
-    asked = {"temperature": 1.3, "seed": 11, "n": 2, "max_thinking_tokens": 80, "num_waits": 2}
-    first, second = ([choice["token_ids"] for choice in replies(server, questions[1], **asked)] for _ in range(2))
+def test_a_seed_reproduces_the_reply(server: RunningServer, questions: list[str]) -> None:
+    fields = {"temperature": 1.3, "seed": 11, "n": 2, "max_thinking_tokens": 80, "num_waits": 2}
+    first, second = ([choice["token_ids"] for choice in replies(server, questions[1], **fields)] for _ in range(2))
     assert first == second
 
 
 def test_forced_tokens_have_the_models_own_logprobs(server: RunningServer, questions: list[str]) -> None:
     choice = one(server, questions[0], max_thinking_tokens=12, logprobs=True, top_logprobs=2)
-    told = choice["logprobs"]["content"]
-    assert len(told) == len(choice["token_ids"])
-    assert all(-100 < entry["logprob"] <= 0 for entry in told)
-    assert min(entry["logprob"] for entry in told) < -1, "what was forced, the model would not have written"
+    logprobs = choice["logprobs"]["content"]
+    assert len(logprobs) == len(choice["token_ids"])
+    assert all(-100 < entry["logprob"] <= 0 for entry in logprobs)
+    assert min(entry["logprob"] for entry in logprobs) < -1, "the model would not have written the forced tokens"
 
 
-def test_the_grammar_of_an_answer_begins_behind_a_marker_of_two_tokens(
+def test_the_grammar_of_an_answer_begins_after_a_marker_of_two_tokens(
     server: RunningServer, questions: list[str]
 ) -> None:
     for budget, tokens in (
@@ -178,22 +178,26 @@ def test_the_grammar_of_an_answer_begins_behind_a_marker_of_two_tokens(
         ({"num_waits": 2}, None),
     ):
         choice = one(server, questions[0], **budget, structured_outputs={"regex": "[0-9]{3}"})
-        assert re.fullmatch("[0-9]{3}", choice["message"]["content"]), "without s1's prefix, which is no part of it"
+        assert re.fullmatch("[0-9]{3}", choice["message"]["content"]), "without s1's prefix, which is not part of it"
         assert choice["thinking"]["tokens"] == tokens or (tokens is None and choice["thinking"]["waits"] == 2)
     choice = one(server, questions[0], structured_outputs={"regex": "[0-9]{3}"})
-    assert choice["thinking"]["ended_by"] == "none", "without a budget nobody opens the thinking of this family"
+    assert choice["thinking"]["ended_by"] == "none", "without a budget, the thinking of this family is not opened"
     assert re.fullmatch("[0-9]{3}", choice["message"]["content"])
 
 
 REFUSED: Sequence[tuple[dict[str, Any], str, str]] = (
-    ({"num_waits": 1, "stop_token_ids": HAND.encode("Wait")}, "stop_token_ids", "wait_text"),
-    ({"max_thinking_tokens": 9, "cap_text": "so.", "stop_token_ids": HAND.encode(".")}, "stop_token_ids", "cap_text"),
+    ({"num_waits": 1, "stop_token_ids": COUNTER.encode("Wait")}, "stop_token_ids", "wait_text"),
+    (
+        {"max_thinking_tokens": 9, "cap_text": "so.", "stop_token_ids": COUNTER.encode(".")},
+        "stop_token_ids",
+        "cap_text",
+    ),
     ({"max_thinking_tokens": 9, "stop_token_ids": [NEWLINE]}, "stop_token_ids", "line break"),
     ({"num_waits": 1, "stop_token_ids": [MARKER]}, "stop_token_ids", "marker"),
     ({"num_waits": 1, "allowed_token_ids": DIGITS}, "allowed_token_ids", "max_thinking_tokens"),
     ({"num_waits": 1, "bad_words": ["<|im_start|>"]}, "bad_words", "max_thinking_tokens"),
     (
-        {"max_thinking_tokens": 9, "min_tokens": 90, "stop_token_ids": HAND.end[-1:]},
+        {"max_thinking_tokens": 9, "min_tokens": 90, "stop_token_ids": COUNTER.end[-1:]},
         "min_tokens",
         "max_thinking_tokens, which is 9",
     ),
@@ -201,7 +205,7 @@ REFUSED: Sequence[tuple[dict[str, Any], str, str]] = (
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_what_cannot_be_kept_together_is_refused_by_both_names(
+def test_conflicting_fields_are_refused_with_both_names(
     server: RunningServer, questions: list[str], stream: bool
 ) -> None:
     for fields, param, other in REFUSED:

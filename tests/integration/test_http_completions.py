@@ -22,7 +22,7 @@ BUDGETS: list[dict[str, Any]] = [
 
 
 def prompt(question: str, begun: str = "") -> str:
-    """What the chat template makes of a question."""
+    """A question in the chat template's format."""
     return f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n{begun}"
 
 
@@ -37,7 +37,7 @@ def reasoning_tokens(completion: Completion) -> int | None:
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
-def test_a_completion_keeps_its_budget_and_its_figures_are_those_of_a_recount(
+def test_a_completion_keeps_its_budget_and_its_figures_equal_a_recount(
     client: OpenAI, counter: ReplyCounter, questions: list[str], budget: dict[str, Any]
 ) -> None:
     cap = budget.get("max_thinking_tokens", budget.get("thinking_token_budget"))
@@ -53,10 +53,10 @@ def test_a_completion_keeps_its_budget_and_its_figures_are_those_of_a_recount(
         assert thinking["waits"] >= budget.get("num_waits", 0)
 
 
-def test_each_choice_of_each_prompt_has_a_report_of_its_own(
+def test_each_choice_of_each_prompt_has_its_own_report(
     client: OpenAI, counter: ReplyCounter, questions: list[str]
 ) -> None:
-    """The second prompt has opened the thinking already, and the third has closed it."""
+    """The second prompt has already opened the thinking, the third has closed it."""
     prompts = [
         prompt(questions[0]),
         prompt(questions[1], "<|im_start|>think\n0 + "),
@@ -91,9 +91,7 @@ def chunks(response: httpx.Response) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("budget", [{}, {"max_thinking_tokens": 12}, {"num_waits": 2}], ids=str)
-def test_a_stream_says_what_the_whole_reply_says(
-    server: RunningServer, questions: list[str], budget: dict[str, Any]
-) -> None:
+def test_a_stream_equals_the_whole_reply(server: RunningServer, questions: list[str], budget: dict[str, Any]) -> None:
     request = ask(prompt(questions[0]), prompt(questions[1]), **budget)
     whole = server.post("/v1/completions", **request).json()
     options = {"include_usage": True}
@@ -130,14 +128,14 @@ def test_each_choice_of_a_stream_ends_with_its_own_report(
     assert usage.completion_tokens_details.reasoning_tokens == sum(counts.values())
 
 
-def test_usage_that_is_told_all_along_grows_to_the_total(server: RunningServer, questions: list[str]) -> None:
+def test_continuous_usage_grows_to_the_total(server: RunningServer, questions: list[str]) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
     request = ask(prompt(questions[0]), num_waits=1, stream=True, stream_options=options)
     *parts, last = chunks(server.post("/v1/completions", **request))
-    told = [chunk["usage"]["completion_tokens_details"]["reasoning_tokens"] for chunk in parts]
-    assert all(tokens <= chunk["usage"]["completion_tokens"] for tokens, chunk in zip(told, parts, strict=True))
-    assert told == sorted(told)
-    assert told[-1] == last["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
+    reported = [chunk["usage"]["completion_tokens_details"]["reasoning_tokens"] for chunk in parts]
+    assert all(tokens <= chunk["usage"]["completion_tokens"] for tokens, chunk in zip(reported, parts, strict=True))
+    assert reported == sorted(reported)
+    assert reported[-1] == last["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
 
 
 def test_a_stream_of_the_sdk(client: OpenAI, questions: list[str]) -> None:
@@ -152,15 +150,12 @@ def test_a_stream_of_the_sdk(client: OpenAI, questions: list[str]) -> None:
     ("fields", "param", "message"),
     [
         ({"max_thinking_tokens": -1}, "max_thinking_tokens", "-1 is not between 0 and"),
-        ({"max_thinking_token": 5}, "max_thinking_token", "did you mean max_thinking_tokens?"),
-        ({"min_thinking_tokens": 6, "max_thinking_tokens": 5}, "min_thinking_tokens", "6 is above max_thinking_tokens"),
         ({"max_thinking_tokens": 16, "max_tokens": None}, "max_thinking_tokens", "max_tokens, which is 16"),
-        ({"num_waits": 1, "wait_text": "<|im_end|>"}, "wait_text", "a control token or marker"),
         ({"max_thinking_tokens": 5, "use_beam_search": True, "n": 2}, "max_thinking_tokens", "beam search"),
     ],
     ids=str,
 )
-def test_a_wrong_budget_is_a_400_before_anything_is_generated(
+def test_an_invalid_budget_is_a_400_before_anything_is_generated(
     server: RunningServer, questions: list[str], fields: dict[str, Any], param: str, message: str, stream: bool
 ) -> None:
     before = server.gauge("vllm:generation_tokens_total")
@@ -172,8 +167,8 @@ def test_a_wrong_budget_is_a_400_before_anything_is_generated(
     assert server.gauge("vllm:generation_tokens_total") == before
 
 
-def test_one_wrong_prompt_stops_all_of_them(client: OpenAI, server: RunningServer, questions: list[str]) -> None:
-    """The second prompt has closed the thinking, so that no wait can be had there."""
+def test_one_invalid_prompt_refuses_the_request(client: OpenAI, server: RunningServer, questions: list[str]) -> None:
+    """The second prompt has closed the thinking, so waits are impossible."""
     closed = prompt(questions[1], "<|im_start|>think\n9\n<|im_start|>answer\n")
     before = server.gauge("vllm:generation_tokens_total")
     with pytest.raises(BadRequestError) as wrong:
@@ -182,7 +177,7 @@ def test_one_wrong_prompt_stops_all_of_them(client: OpenAI, server: RunningServe
     assert server.gauge("vllm:generation_tokens_total") == before
 
 
-def test_beam_search_goes_on_without_a_report(server: RunningServer, questions: list[str]) -> None:
+def test_beam_search_works_without_a_report(server: RunningServer, questions: list[str]) -> None:
     request = ask(prompt(questions[0]), n=2, use_beam_search=True) | {"max_tokens": 2}
     reply = server.post("/v1/completions", **request).json()
     assert [choice["thinking"] for choice in reply["choices"]] == [None, None]

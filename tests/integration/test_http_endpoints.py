@@ -1,4 +1,4 @@
-"""What has to hold on every endpoint that generates, whatever its words for it are."""
+"""Behaviour that all endpoints that generate share, whatever their fields are called."""
 
 import json
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ def test_the_answer_follows_its_schema_once_the_cap_has_closed_the_thinking(
 
 
 @each
-def test_the_thinking_takes_no_more_than_auto_leaves(server: RunningServer, endpoint: Endpoint) -> None:
+def test_an_automatic_cap_leaves_room_for_the_answer(server: RunningServer, endpoint: Endpoint) -> None:
     request = endpoint.ask(60, max_thinking_tokens="auto", answer_reserve_tokens=20, num_waits=30)
     reply = server.post(endpoint.path, **request).json()
     report = find(reply, endpoint.report)
@@ -114,7 +114,7 @@ def test_the_thinking_takes_no_more_than_auto_leaves(server: RunningServer, endp
 
 
 @each_stream
-def test_a_stream_that_nobody_reads_any_more_stops_the_engine(server: RunningServer, endpoint: Endpoint) -> None:
+def test_closing_a_stream_stops_the_engine(server: RunningServer, endpoint: Endpoint) -> None:
     request = endpoint.ask(3500, min_thinking_tokens=3000, stream=True)
     with httpx.stream("POST", server.url + endpoint.path, json=request, timeout=60) as response:
         pieces = response.iter_raw()

@@ -1,4 +1,4 @@
-"""What is wrong with a request is said in OpenAI's shape, before anything is generated, and the server goes on."""
+"""An invalid request gets an error in OpenAI's format before anything is generated, and the server goes on."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ def ask(**more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize(("fields", "param", "message"), WRONG, ids=[str(wrong[0])[:60] for wrong in WRONG])
-def test_a_wrong_budget_is_a_400_that_names_field_value_and_bound(
+def test_an_invalid_budget_is_a_400_that_names_field_value_and_bound(
     server: RunningServer, fields: dict[str, Any], param: str, message: str, stream: bool
 ) -> None:
     before = server.gauge("vllm:generation_tokens_total")
@@ -92,7 +92,7 @@ def test_a_wrong_budget_is_a_400_that_names_field_value_and_bound(
     assert server.gauge("vllm:generation_tokens_total") == before
 
 
-def test_waits_cannot_be_had_when_the_prompt_has_closed_the_thinking(server: RunningServer) -> None:
+def test_waits_are_refused_if_the_prompt_has_closed_the_thinking(server: RunningServer) -> None:
     done = {"role": "assistant", "content": "<|im_start|>think\n9\n<|im_start|>answer\n"}
     request = ask(add_generation_prompt=False, continue_final_message=True)
     request["messages"].append(done)
@@ -110,7 +110,7 @@ def test_the_sdk_raises_its_own_errors(client: OpenAI) -> None:
     with pytest.raises(BadRequestError):
         client.chat.completions.create(**ask(), stream=True, extra_body={"max_thinking_tokens": -1})
     with pytest.raises(NotFoundError):
-        client.chat.completions.create(**ask() | {"model": "nobody"})
+        client.chat.completions.create(**ask() | {"model": "unknown"})
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_paths_and_methods_that_are_not_offered(server: RunningServer, method: s
 
 
 @pytest.mark.parametrize("path", ["/invocations", "/tokenizer_info", "/collective_rpc", "/inference/v1/generate"])
-def test_what_is_not_ours_is_not_mounted(server: RunningServer, path: str) -> None:
+def test_other_endpoints_of_vllm_are_not_mounted(server: RunningServer, path: str) -> None:
     assert httpx.post(server.url + path, json={}).status_code == 404
 
 
@@ -143,10 +143,10 @@ def test_what_is_not_ours_is_not_mounted(server: RunningServer, path: str) -> No
     ],
     ids=["cut", "list", "text", "empty", "type", "digits", "bytes"],
 )
-def test_a_body_that_is_no_request_is_a_400(server: RunningServer, body: bytes, content_type: str) -> None:
+def test_a_body_that_is_not_a_request_is_a_400(server: RunningServer, body: bytes, content_type: str) -> None:
     response = httpx.post(f"{server.url}/v1/chat/completions", content=body, headers={"Content-Type": content_type})
     assert response.status_code == response.json()["error"]["code"] == 400
 
 
-def test_the_server_goes_on_after_all_of_this(server: RunningServer) -> None:
+def test_the_server_still_answers(server: RunningServer) -> None:
     assert server.chat(**ask(max_thinking_tokens=3)).json()["choices"][0]["thinking"]["tokens"] == 3

@@ -1,4 +1,4 @@
-"""Structured output and tool calls beside budgets, on a model that thinks, never thinks, or calls tools at random.
+"""Structured output and tool calls with budgets, on a model that thinks, never thinks, or calls tools at random.
 
 A grammar begins exactly where the thinking ends, whatever ends it; what is behind it is valid.
 """
@@ -61,7 +61,7 @@ def choices(server: RunningServer, **more: Any) -> Iterator[dict[str, Any]]:
 
 
 def blocks(tokenizer: Any, ids: Sequence[int], *, opened: bool = False, openers: Sequence[str] = ()) -> list[list[int]]:
-    """The thinking in the ids, block by block, told apart by hand: from `<think>` to what leaves it."""
+    """The blocks of thinking in the ids: from `<think>` to the token that ends it."""
     start = tokenizer.convert_tokens_to_ids("<think>")
     ends = {tokenizer.convert_tokens_to_ids(text) for text in ("</think>", *openers)}
     found: list[list[int]] = []
@@ -105,10 +105,10 @@ def check_format(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
-def test_an_answer_follows_its_grammar_whatever_became_of_the_thinking(
+def test_an_answer_follows_its_grammar_however_the_thinking_ended(
     thinker: RunningServer, tokenizer: Any, budget: dict[str, Any]
 ) -> None:
-    """The model hardly ever opens its thinking, so that without a budget too it has to be opened for it."""
+    """The model rarely opens its thinking, so it has to be opened even without a budget."""
     ended = set()
     for name, form in FORMATS.items():
         for choice in choices(thinker, **form, **budget):
@@ -139,7 +139,7 @@ def test_a_grammar_where_thinking_is_switched_off_or_opened_by_the_prompt(
 
 
 def test_thinking_that_is_not_shown_takes_place_before_the_grammar(thinker: RunningServer) -> None:
-    """vLLM would have the grammar begin with the first token, and so keep the model from thinking."""
+    """vLLM alone would apply the grammar from the first token on, which prevents thinking."""
     budget = {"min_thinking_tokens": 9, "max_thinking_tokens": 12}
     for choice in choices(thinker, **FORMATS["schema"], **budget, include_reasoning=False):
         check_format("schema", choice["message"]["content"])
@@ -147,8 +147,8 @@ def test_thinking_that_is_not_shown_takes_place_before_the_grammar(thinker: Runn
         assert choice["message"]["reasoning"] is None
 
 
-def test_a_grammar_over_any_json_is_not_taken_for_thinking(thinker: RunningServer, tokenizer: Any) -> None:
-    """In a JSON text any token may stand, `<think>` too: it was once taken for a second block and closed by force."""
+def test_markers_inside_json_are_text(thinker: RunningServer, tokenizer: Any) -> None:
+    """JSON may contain any token, also `<think>`: once this was treated as a second block and closed by force."""
     whole = 0
     for liking in (0, 6):
         bias = {str(tokenizer.convert_tokens_to_ids("<think>")): liking}
@@ -192,7 +192,7 @@ def test_a_stream_has_the_calls_and_the_json_of_the_whole_reply(thinker: Running
 
 
 def test_the_opener_of_a_tool_call_ends_the_thinking(thinker: RunningServer, tokenizer: Any) -> None:
-    """So a forced end cannot land inside a call: the cap has nothing to say there any more."""
+    """So no end is forced inside a call: the cap no longer applies there."""
     opener = tokenizer.convert_tokens_to_ids("<tool_call>")
     called = 0
     lax = [{"type": "function", "function": {"name": "add", "parameters": FLAG}}]  # no grammar comes with it
@@ -216,7 +216,7 @@ def test_the_opener_of_a_tool_call_ends_the_thinking(thinker: RunningServer, tok
 
 
 def test_a_call_that_a_grammar_checks_comes_after_an_end_marker(thinker: RunningServer, tokenizer: Any) -> None:
-    """With strict tools the grammar has to see the opener: within the thinking, a wish to call ends that instead."""
+    """With strict tools the grammar has to see the opener: while thinking, an attempt to call ends that first."""
     opener = tokenizer.convert_tokens_to_ids("<tool_call>")
     called = 0
     for choice in choices(
@@ -241,7 +241,7 @@ def test_several_blocks_share_a_budget_or_have_one_each(thinker: RunningServer, 
     most = 0
     for scope in ("response", "block"):
         for tools in ({}, {"tools": TOOLS}):
-            asked = {
+            request = {
                 "max_thinking_tokens": 15,
                 "cap_text": "",
                 "scope": scope,
@@ -249,8 +249,8 @@ def test_several_blocks_share_a_budget_or_have_one_each(thinker: RunningServer, 
                 "max_tokens": 90,
                 **tools,
             }
-            pieces = streamed(thinker, **asked)
-            for choice, (reasoning, content, _, _) in zip(choices(thinker, **asked), pieces, strict=True):
+            pieces = streamed(thinker, **request)
+            for choice, (reasoning, content, _, _) in zip(choices(thinker, **request), pieces, strict=True):
                 found = blocks(tokenizer, choice["token_ids"], openers=["<tool_call>"])
                 sizes = [len(block) for block in found]
                 most = max(most, len(sizes))
@@ -269,7 +269,7 @@ def calls(choice: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def streamed(server: RunningServer, **more: Any) -> list[tuple[str, str, str, str]]:
-    """Of each of six streamed replies: reasoning, content, and name and arguments of the calls, put together."""
+    """For each of six streamed replies: reasoning, content, and names and arguments of the calls."""
     messages = [{"role": "user", "content": "hello"}]
     response = server.chat(
         **{"model": NAME, "messages": messages, "max_tokens": 300, "seed": 1, "n": 6, **more}, stream=True

@@ -1,4 +1,4 @@
-"""A server with keys and small limits, as one would run it for others."""
+"""A server with API keys and small limits, as for untrusted clients."""
 
 import json
 import re
@@ -46,12 +46,12 @@ def http(guarded: RunningServer) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("key", [KEY, FILE_KEY, OTHER_KEY], ids=["line", "file", "environment"])
-def test_each_key_opens(guarded: RunningServer, key: str) -> None:
+def test_each_key_is_accepted(guarded: RunningServer, key: str) -> None:
     with OpenAI(base_url=f"{guarded.url}/v1", api_key=key, max_retries=0) as client:
         assert [model.id for model in client.models.list()] == [MODEL]
 
 
-def test_a_wrong_key_is_what_the_sdk_calls_it(guarded: RunningServer) -> None:
+def test_a_wrong_key_is_the_sdks_authentication_error(guarded: RunningServer) -> None:
     with OpenAI(base_url=f"{guarded.url}/v1", api_key="wrong", max_retries=0) as client:
         with pytest.raises(AuthenticationError) as refusal:
             client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "hello"}])
@@ -59,12 +59,12 @@ def test_a_wrong_key_is_what_the_sdk_calls_it(guarded: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/docs", "/openapi.json", "/tokenize", "/v1/chat/completions", "/"])
-def test_every_path_asks_for_a_key(guarded: RunningServer, path: str) -> None:
+def test_every_path_requires_a_key(guarded: RunningServer, path: str) -> None:
     assert guarded.get(path).status_code == 401
     assert httpx.post(guarded.url + path, json={}, headers={"Host": "localhost/livez?"}).status_code == 401
 
 
-def test_metrics_are_public_because_an_option_says_so(guarded: RunningServer, http: httpx.Client) -> None:
+def test_metrics_are_public_with_the_option(guarded: RunningServer, http: httpx.Client) -> None:
     assert "vllm:num_requests_running" in guarded.get("/metrics").text
     assert http.get("/openapi.json").status_code == 200
 
@@ -84,21 +84,21 @@ def test_metrics_are_public_because_an_option_says_so(guarded: RunningServer, ht
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_is_too_much_or_not_for_requests_to_say_is_a_400(
+def test_values_above_the_limits_and_forbidden_fields_are_a_400(
     http: httpx.Client, fields: dict[str, Any], param: str
 ) -> None:
     response = http.post("/v1/chat/completions", json=QUESTION | fields)
     assert (response.status_code, response.json()["error"]["param"]) == (400, param)
 
 
-def test_a_request_that_does_not_say_is_bounded_too(http: httpx.Client) -> None:
-    """The cap "auto" leaves 1,024 tokens for the answer, and some for the texts between."""
-    asked = QUESTION | {"max_thinking_tokens": "auto", "temperature": 0}
-    [choice] = http.post("/v1/chat/completions", json=asked).json()["choices"]
+def test_a_request_without_max_tokens_is_bounded_too(http: httpx.Client) -> None:
+    """The cap "auto" leaves 1,024 tokens for the answer, and some for the texts in between."""
+    request = QUESTION | {"max_thinking_tokens": "auto", "temperature": 0}
+    [choice] = http.post("/v1/chat/completions", json=request).json()["choices"]
     assert MAX_OUTPUT - 1100 < choice["thinking"]["max_thinking_tokens"] <= MAX_OUTPUT - 1024
 
 
-def test_a_body_of_a_hundred_megabytes_costs_nothing(guarded: RunningServer, http: httpx.Client) -> None:
+def test_a_body_of_a_hundred_megabytes_takes_no_memory(guarded: RunningServer, http: httpx.Client) -> None:
     before = psutil.Process(guarded.process.pid).memory_info().rss
     pieces = (b" " * 2**20 for _ in range(100))
     for content in (b" " * 100 * 2**20, pieces):
@@ -117,8 +117,8 @@ def test_a_head_that_is_too_large_is_a_431(guarded: RunningServer, headers: dict
     assert guarded.get("/livez").status_code == 200
 
 
-def test_when_all_places_are_taken_the_next_is_told_to_come_back(guarded: RunningServer, http: httpx.Client) -> None:
-    """Two sequences run and two wait; n counts. What waits is served as soon as its place has come."""
+def test_without_a_free_slot_a_request_gets_a_503_with_retry_after(guarded: RunningServer, http: httpx.Client) -> None:
+    """Two sequences run and two wait; n counts. A queued request is served when its slot is free."""
     with ExitStack() as clients:
         for n in (1, 3):
             client = clients.enter_context(httpx.Client(base_url=guarded.url, headers=http.headers, timeout=100))
@@ -152,14 +152,14 @@ def test_when_all_places_are_taken_the_next_is_told_to_come_back(guarded: Runnin
     ],
     ids=lambda value: str(value)[:30].encode("ascii", "replace").decode(),
 )
-def test_no_field_brings_the_server_down(http: httpx.Client, fields: dict[str, Any]) -> None:
+def test_no_field_crashes_the_server(http: httpx.Client, fields: dict[str, Any]) -> None:
     body = json.dumps(QUESTION | {"max_tokens": 2} | fields)
     response = http.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
     assert response.status_code in (200, 400)
 
 
 def lines(server: RunningServer) -> list[dict[str, Any]]:
-    """What the server has logged of requests, one object each; a line that is being written is left for later."""
+    """The request log so far, one object per request, without an incomplete last line."""
     complete, _, _ = server.log.read_text().rpartition("\n")
     logged = [json.loads(line) for line in complete.splitlines() if line.startswith("{")]
     return [line for line in logged if "outcome" in line]
@@ -171,7 +171,7 @@ def line_of(server: RunningServer, name: str) -> dict[str, Any]:
     return line
 
 
-def test_a_request_leaves_one_line_with_its_budget_and_account(guarded: RunningServer, http: httpx.Client) -> None:
+def test_a_request_has_one_log_line_with_budget_and_report(guarded: RunningServer, http: httpx.Client) -> None:
     body = QUESTION | {"model": MODEL, "max_thinking_tokens": 30, "num_waits": 1, "temperature": 0}
     response = http.post("/v1/chat/completions", json=body, headers={"X-Request-Id": "of-mine"})
     reply = response.json()
@@ -199,10 +199,10 @@ def outcomes(server: RunningServer, name: str = "tenuto_requests_total") -> dict
 
 
 @pytest.mark.parametrize("phase", ["body", "whole", "waiting", "thinking", "answer"])
-def test_a_client_that_goes_away_is_counted_once_by_what_it_missed(
+def test_a_client_that_disconnects_is_counted_once_by_phase(
     guarded: RunningServer, http: httpx.Client, phase: str
 ) -> None:
-    """Everything that it had taken is free again, and the engine is idle."""
+    """Its slots are free again, and the engine is idle."""
     before, phases = outcomes(guarded), outcomes(guarded, "tenuto_cancelled_requests_total")
     answering = {"max_thinking_tokens": 0, "min_thinking_tokens": 0}
     body = LONG | (answering if phase == "answer" else {}) | {"stream": phase != "whole", "ignore_eos": True}
@@ -230,8 +230,8 @@ def test_a_client_that_goes_away_is_counted_once_by_what_it_missed(
     assert guarded.gauge("vllm:num_requests_waiting") == 0
 
 
-def test_one_who_does_not_read_keeps_nobody_waiting(guarded: RunningServer, http: httpx.Client) -> None:
-    """The slow one's socket is full, its reply goes on, and the others are answered as ever."""
+def test_a_client_that_does_not_read_delays_no_other(guarded: RunningServer, http: httpx.Client) -> None:
+    """Its socket is full, its reply goes on, and other clients are answered."""
     body = json.dumps(LONG | {"stream": True, "logprobs": True, "top_logprobs": 20})
     host, port = guarded.url.removeprefix("http://").split(":")
     with socket.socket() as slow:
@@ -248,8 +248,8 @@ def test_one_who_does_not_read_keeps_nobody_waiting(guarded: RunningServer, http
     assert line_of(guarded, "slow")["outcome"] == "cancelled"
 
 
-def test_every_line_is_an_object_and_none_shows_what_was_written(guarded: RunningServer) -> None:
-    """Of ours, uvicorn's and vLLM's; what libraries print past all logging stays as it is."""
+def test_every_log_line_is_an_object_and_none_contains_texts_of_requests(guarded: RunningServer) -> None:
+    """Ours, uvicorn's and vLLM's; output of libraries that bypass logging is unchanged."""
     text = guarded.log.read_text()
     assert not re.findall(r"^.*\b(?:DEBUG|INFO|WARNING|ERROR)\b[: ].*$", re.sub(r"^{.*}$", "", text, flags=re.M), re.M)
     loggers = {json.loads(line)["name"].partition(".")[0] for line in text.splitlines() if line.startswith("{")}
@@ -262,14 +262,14 @@ def _example_line(text: str) -> str:
     return line
 
 
-def test_the_keys_are_nowhere_to_be_read(guarded: RunningServer) -> None:
+def test_the_keys_do_not_leak(guarded: RunningServer) -> None:
     """Neither in the log nor in the environment of the processes that were started."""
     assert "key-of-the" not in guarded.log.read_text()
     assert all("key-of-the" not in str(child.environ()) for child in guarded.descendants())
     assert len(guarded.descendants()) >= 2
 
 
-def test_when_the_engine_dies_everybody_is_told_and_the_server_ends_with_an_error(
+def test_when_the_engine_dies_clients_get_an_error_and_the_server_exits_with_one(
     guarded: RunningServer, http: httpx.Client
 ) -> None:
     """Comes last: it ends the server."""
@@ -279,7 +279,7 @@ def test_when_the_engine_dies_everybody_is_told_and_the_server_ends_with_an_erro
         ThreadPoolExecutor() as pool,
         httpx.Client(base_url=guarded.url, headers=http.headers, timeout=100) as other,
         http.stream(
-            "POST", "/v1/chat/completions", json=LONG | {"stream": True}, headers={"X-Request-Id": "bereft"}
+            "POST", "/v1/chat/completions", json=LONG | {"stream": True}, headers={"X-Request-Id": "engine-dies"}
         ) as response,
     ):
         events = response.iter_lines()
@@ -293,5 +293,5 @@ def test_when_the_engine_dies_everybody_is_told_and_the_server_ends_with_an_erro
         assert not guarded.ready()
     assert guarded.process.wait(STOP_SECONDS) == 1
     wait_until_ended(started)
-    [line] = [line for line in lines(guarded) if line["request_id"] == "bereft"]
+    [line] = [line for line in lines(guarded) if line["request_id"] == "engine-dies"]
     assert line["outcome"] == "error"

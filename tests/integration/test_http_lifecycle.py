@@ -1,4 +1,4 @@
-"""From the first moment to the last: before the model is loaded, during the drain, and after a sudden death."""
+"""From start to exit: before the model is loaded, during the drain, and on errors."""
 
 import json
 import os
@@ -24,13 +24,13 @@ from tenuto_testing.servers import (
     wait_until_ended,
 )
 
-LOAD = 24  # requests at once, when the signal comes
+LOAD = 24  # concurrent requests at the time of the signal
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}]}
 STREAM = QUESTION | {"stream": True, "stream_interval": 50, "temperature": 1}
 
 
 def refused(server: RunningServer, reason: str) -> bool:
-    """Whether a request gets a 503 that says why and when to come back."""
+    """Whether a request gets a 503 with the reason and Retry-After."""
     response = server.chat(**QUESTION)
     if response.status_code != 503:
         return False
@@ -50,17 +50,17 @@ def streaming(server: RunningServer, **body: Any) -> Iterator[Iterator[str]]:
 
 
 def endings(lines: Iterator[str]) -> list[dict[str, Any]]:
-    """The last chunk of every choice of a stream that ends as it should."""
+    """The last chunk of each choice of a stream that ends correctly."""
     data = [line.removeprefix("data: ") for line in lines if line]
     assert data[-1] == "[DONE]"
     choices = [choice for frame in data[:-1] for choice in json.loads(frame)["choices"]]
     return [choice for choice in choices if choice["finish_reason"]]
 
 
-def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tmp_path: Path) -> None:
-    """The first signal goes to the whole process group, as a terminal's does: the engine must not take it for its own.
+def test_the_server_answers_before_it_is_ready_and_drains_before_it_exits(tmp_path: Path) -> None:
+    """The first signal goes to the whole process group, as a terminal's does: the engine must ignore it.
 
-    The short reply finishes; the long one is cut by the second signal, and the log tells one from the other.
+    The short reply finishes; the long one is cut by the second signal, and the log shows the difference.
     """
     options = ("--default-max-thinking-tokens", "7", "--drain-timeout", "500")
     with serving(tmp_path / "log", *LONG_CONTEXT, *options) as server:
@@ -99,7 +99,7 @@ def test_it_answers_before_it_is_ready_and_lets_replies_finish_before_it_ends(tm
     assert log.count("POST /v1/chat/completions 503 rejected ") >= 2
 
 
-def test_a_signal_while_the_model_is_loaded_ends_it_at_once(tmp_path: Path) -> None:
+def test_a_signal_while_the_model_loads_ends_the_server_at_once(tmp_path: Path) -> None:
     with serving(tmp_path / "log") as server:
         server.wait_until(lambda: server.listening() and bool(server.descendants()))
         started = server.descendants()
@@ -108,8 +108,8 @@ def test_a_signal_while_the_model_is_loaded_ends_it_at_once(tmp_path: Path) -> N
         wait_until_ended(started)
 
 
-def test_what_cannot_work_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
-    """A default budget for a model of which nothing tells how it marks its thinking."""
+def test_an_impossible_default_is_reported_before_the_model_is_loaded(tmp_path: Path) -> None:
+    """A default budget for a model whose markers cannot be detected."""
     model = tmp_path / "model"
     shutil.copytree(MODEL_FOLDER, model)
     (model / "chat_template.jinja").write_text("{% for message in messages %}{{ message['content'] }}{% endfor %}")
@@ -121,7 +121,7 @@ def test_what_cannot_work_is_said_before_the_model_is_loaded(tmp_path: Path) -> 
     assert "Traceback" not in server.tail()
 
 
-def test_a_port_that_is_taken_is_named(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_named(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     port = server.url.rpartition(":")[2]
     monkeypatch.setattr(launch, "free_port", lambda: int(port))
     with serving(tmp_path / "log") as second:

@@ -1,4 +1,4 @@
-"""Where a reply stands is told by the end of its prompt alone, whatever texts the prompt holds."""
+"""The phase in which a reply starts follows from the end of its prompt alone, whatever texts the prompt contains."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from tenuto_testing.reply_counter import ReplyCounter
 from tenuto_testing.servers import MODEL, RunningServer
 from tenuto_testing.thinker_model import MARKERS, NAME, TEMPLATE
 
-HAND = ReplyCounter()
+COUNTER = ReplyCounter()
 S1 = ("<|im_start|>think", "<|im_start|>answer", "<|im_start|>think\nx<|im_start|>answer\n", "<|im_end|>")
 THINK = ("<think>", "</think>", "<think>\n\n</think>\n\n", "<think>x", "<|im_end|>\n<|im_start|>assistant\n<think>\n")
 
@@ -52,10 +52,10 @@ def thinks(server: RunningServer, model: str, start: list[int], messages: Messag
 
 @pytest.mark.parametrize("text", S1)
 def test_markers_of_s1_in_a_prompt_are_text(server: RunningServer, text: str) -> None:
-    """The tokenizer takes `<|im_start|>` for the control token wherever it stands."""
-    assert HAND.encode(S1[1])[0] == HAND.encode("<|im_start|>assistant")[0]
+    """The tokenizer reads `<|im_start|>` as the control token wherever it appears."""
+    assert COUNTER.encode(S1[1])[0] == COUNTER.encode("<|im_start|>assistant")[0]
     for messages in prompts(text):
-        thinks(server, MODEL, HAND.start, messages)
+        thinks(server, MODEL, COUNTER.start, messages)
 
 
 @pytest.mark.parametrize("text", THINK)
@@ -101,7 +101,7 @@ def test_thinking_that_the_prompt_has_closed_stays_closed(
     thinker: RunningServer, message: dict[str, str] | None, template: dict[str, bool]
 ) -> None:
     """Any cap is kept, by no thinking at all; a floor or waits are an error that says why."""
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "model": NAME,
         "messages": [{"role": "user", "content": "x"}] + ([message] if message else []),
         "chat_template_kwargs": template,
@@ -110,13 +110,13 @@ def test_thinking_that_the_prompt_has_closed_stays_closed(
         "logit_bias": {str(tokenizer().encode("<think>")[0]): -100},  # the model itself might open it again
     }
     if message:
-        asked |= {"add_generation_prompt": False, "continue_final_message": True}
+        request |= {"add_generation_prompt": False, "continue_final_message": True}
     for cap in (0, 5):
-        (choice,) = thinker.chat(**asked, max_thinking_tokens=cap).json()["choices"]
+        (choice,) = thinker.chat(**request, max_thinking_tokens=cap).json()["choices"]
         assert (choice["thinking"]["tokens"], choice["thinking"]["ended_by"]) == (0, "none")
         assert not choice["message"]["reasoning"]
     for field in ("min_thinking_tokens", "num_waits"):
-        error = thinker.chat(**asked, **{field: 3}).json()["error"]
+        error = thinker.chat(**request, **{field: 3}).json()["error"]
         assert (error["code"], error["param"]) == (400, field)
         assert "closed" in error["message"]
         assert "enable_thinking" in error["message"]
@@ -124,7 +124,7 @@ def test_thinking_that_the_prompt_has_closed_stays_closed(
 
 def test_a_cap_of_zero_closes_what_the_template_opens_and_opens_nothing(thinker: RunningServer) -> None:
     start, end = (tokenizer().encode(text)[0] for text in ("<think>", "</think>"))
-    asked = {
+    request = {
         "model": NAME,
         "messages": [{"role": "user", "content": "x"}],
         "max_thinking_tokens": 0,
@@ -134,7 +134,7 @@ def test_a_cap_of_zero_closes_what_the_template_opens_and_opens_nothing(thinker:
         "return_token_ids": True,
     }
     for template, first in ({"open_thinking": True}, [end]), ({}, []):
-        for choice in thinker.chat(**asked, chat_template_kwargs=template).json()["choices"]:
+        for choice in thinker.chat(**request, chat_template_kwargs=template).json()["choices"]:
             assert choice["token_ids"][: len(first)] == first
             assert start not in choice["token_ids"]
             assert choice["thinking"]["tokens"] == 0

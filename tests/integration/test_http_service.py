@@ -30,14 +30,14 @@ def test_the_model_is_listed_under_its_name(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == [MODEL]
 
 
-def test_the_metrics_are_those_of_the_engine(server: RunningServer) -> None:
+def test_the_metrics_include_the_engines(server: RunningServer) -> None:
     response = server.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     assert f'vllm:num_requests_running{{engine="0",model_name="{MODEL}"}}' in response.text
     assert "http_requests_total" in response.text
 
 
-def test_the_ready_line_says_what_to_try(server: RunningServer) -> None:
+def test_the_ready_line_shows_a_first_request(server: RunningServer) -> None:
     lines = [line for line in server.log.read_text().splitlines() if line.startswith("Tenuto is ready")]
     assert len(lines) == 1
     assert f"curl {server.url}/v1/chat/completions" in lines[0]
@@ -70,7 +70,7 @@ def running(server: RunningServer) -> float:
     return server.gauge("vllm:num_requests_running")
 
 
-def test_a_stream_that_nobody_reads_any_more_stops_the_engine(server: RunningServer) -> None:
+def test_closing_a_stream_stops_the_engine(server: RunningServer) -> None:
     with httpx.stream(
         "POST", f"{server.url}/v1/chat/completions", json=LONG | {"stream": True}, timeout=60
     ) as response:
@@ -84,7 +84,7 @@ def test_a_stream_that_nobody_reads_any_more_stops_the_engine(server: RunningSer
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_a_whole_reply_that_nobody_waits_for_stops_the_engine(server: RunningServer, n: int) -> None:
+def test_closing_a_connection_before_the_reply_stops_the_engine(server: RunningServer, n: int) -> None:
     server.disconnect(json.dumps(LONG | {"n": n}).encode(), lambda: running(server) == n)
     produced = server.gauge("vllm:generation_tokens_total")
     server.wait_until(lambda: running(server) == 0, seconds=20)

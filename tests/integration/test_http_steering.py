@@ -1,4 +1,4 @@
-"""Running replies are steered by the id of their response, and loops are closed: against a recount by hand."""
+"""Running replies are steered by the id of their response, and loops are closed: against an independent count."""
 
 import json
 import random
@@ -44,21 +44,21 @@ def streaming(server: RunningServer, path: str, body: dict[str, Any]) -> Iterato
         yield (json.loads(text) for text in data if text != "[DONE]")
 
 
-def talk(
-    server: RunningServer, body: dict[str, Any], *orders: tuple[int, dict[str, Any]], path: str = "chat/completions"
+def steered_reply(
+    server: RunningServer, body: dict[str, Any], *steering: tuple[int, dict[str, Any]], path: str = "chat/completions"
 ) -> CollectedReply:
-    """Stream a reply, and steer it when so many ids of its first choice have come.
+    """Stream a reply, and steer it after the given number of ids of its first choice.
 
-    On a busy machine a reply may be over before its order comes: then it is asked for again.
+    On a busy machine a reply may end before its steering request arrives: then it is repeated.
     """
     for _ in range(5):
-        result = talk_once(server, dict(body), list(orders), path)
+        result = _steered_once(server, dict(body), list(steering), path)
         if result is not None:
             return result
-    raise AssertionError("the orders always came too late")
+    raise AssertionError("the steering requests always came too late")
 
 
-def talk_once(
+def _steered_once(
     server: RunningServer, body: dict[str, Any], waiting: list[tuple[int, dict[str, Any]]], path: str
 ) -> CollectedReply | None:
     result = CollectedReply()
@@ -70,11 +70,11 @@ def talk_once(
                 if response.status_code == 404:
                     return None
                 assert response.status_code == 200, response.text
-                told = response.json()
-                if not all(choice["applied"] for choice in told["choices"]):
-                    assert {choice["phase"] for choice in told["choices"]} & {"closing", "answer", "finished"}
+                outcome = response.json()
+                if not all(choice["applied"] for choice in outcome["choices"]):
+                    assert {choice["phase"] for choice in outcome["choices"]} & {"closing", "answer", "finished"}
                     return None
-                result.steered.append(told)
+                result.steered.append(outcome)
     assert not waiting
     return result
 
@@ -87,11 +87,11 @@ def test_answer_now_in_mid_thinking(
     if path == "completions":
         (message,) = body.pop("messages")
         body["prompt"] = f"<|im_start|>user\n{message['content']}<|im_end|>\n<|im_start|>assistant\n"
-    result = talk(server, body, (20, NOW), path=path)
+    result = steered_reply(server, body, (20, NOW), path=path)
     check_reports(counter, result)
-    (told,) = result.steered
-    (choice,) = told.pop("choices")
-    assert told == {
+    (outcome,) = result.steered
+    (choice,) = outcome.pop("choices")
+    assert outcome == {
         "id": result.id,
         "object": "thinking.steering",
         "action": "answer_now",
@@ -118,15 +118,15 @@ def test_answer_now_in_mid_thinking(
     [("responses", {"max_output_tokens": 450}), ("messages", {"max_tokens": 450})],
     ids=["responses", "messages"],
 )
-def test_streams_of_other_apis_are_steered_by_the_id_that_they_begin_with(
+def test_streams_of_other_apis_are_steered_by_the_id_in_their_first_event(
     server: RunningServer, questions: list[str], path: str, body: dict[str, Any]
 ) -> None:
-    asked = ask(questions[0], min_thinking_tokens=350, stream=True)
-    (message,) = asked["messages"]
+    request = ask(questions[0], min_thinking_tokens=350, stream=True)
+    (message,) = request["messages"]
     own = {"input": message["content"]} if path == "responses" else {"messages": [message]}
-    asked = {name: value for name, value in asked.items() if name != "messages"} | body | own
-    reply_id, deltas, told, report = "", 0, None, None
-    with httpx.stream("POST", f"{server.url}/v1/{path}", json=asked, timeout=START_SECONDS) as response:
+    request = {name: value for name, value in request.items() if name != "messages"} | body | own
+    reply_id, deltas, outcome, report = "", 0, None, None
+    with httpx.stream("POST", f"{server.url}/v1/{path}", json=request, timeout=START_SECONDS) as response:
         for line in response.iter_lines():
             if not line.startswith("data: {"):
                 continue
@@ -134,20 +134,20 @@ def test_streams_of_other_apis_are_steered_by_the_id_that_they_begin_with(
             part = event.get("response") or event.get("message") or {}
             reply_id, deltas = part.get("id", reply_id), deltas + event["type"].endswith("delta")
             report = part.get("thinking") or event.get("thinking_report") or report
-            if deltas == 15 and told is None:
-                told = steer(server, reply_id, **NOW).json()
-    assert told is not None
-    assert told["choices"][0]["applied"] is True
+            if deltas == 15 and outcome is None:
+                outcome = steer(server, reply_id, **NOW).json()
+    assert outcome is not None
+    assert outcome["choices"][0]["applied"] is True
     assert isinstance(report, dict | list)
     thinking = report[0] if isinstance(report, list) else report
     assert (thinking["ended_by"], thinking["steered"]) == ("cap", 1)
-    assert thinking["tokens"] == told["choices"][0]["tokens"]
+    assert thinking["tokens"] == outcome["choices"][0]["tokens"]
 
 
 def test_think_until_holds_the_thinking_open(
     server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
-    result = talk(server, ask(questions[0], num_waits=8, max_tokens=450), (3, until(230)))
+    result = steered_reply(server, ask(questions[0], num_waits=8, max_tokens=450), (3, until(230)))
     check_reports(counter, result)
     assert result.steered[0]["choices"][0]["applied"] is True
     thinking = result.thinking[0]
@@ -163,34 +163,36 @@ def test_think_until_raises_a_lower_cap_and_answer_now_comes_after_it(
     server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
     body = ask(questions[0], num_waits=20, max_thinking_tokens=150, max_tokens=450)
-    raised = talk(server, dict(body), (3, until(200)))
+    raised = steered_reply(server, dict(body), (3, until(200)))
     check_reports(counter, raised)
     assert (raised.thinking[0]["tokens"], raised.thinking[0]["max_thinking_tokens"]) == (200, 200)
     assert raised.thinking[0]["ended_by"] == "cap"
-    both = talk(server, dict(body), (3, until(400)), (20, NOW))
+    both = steered_reply(server, dict(body), (3, until(400)), (20, NOW))
     check_reports(counter, both)
     assert both.thinking[0]["steered"] == 2
     assert both.thinking[0]["tokens"] < 400
 
 
-def test_stop_strings_pass_over_what_steering_has_forced(server: RunningServer, questions: list[str]) -> None:
+def test_stop_strings_do_not_match_forced_text(server: RunningServer, questions: list[str]) -> None:
     body = ask(questions[0], min_thinking_tokens=1500, max_tokens=2000, stop=["Final", "Answer"])
-    result = talk(server, body, (20, NOW))
+    result = steered_reply(server, body, (20, NOW))
     assert result.texts[0].strip().startswith("Final Answer: ")
     assert result.thinking[0]["ended_by"] == "cap"
 
 
-def test_every_choice_is_steered_and_told(server: RunningServer, counter: ReplyCounter, questions: list[str]) -> None:
+def test_every_choice_is_steered_and_reported(
+    server: RunningServer, counter: ReplyCounter, questions: list[str]
+) -> None:
     body = ask(questions[1], n=3, min_thinking_tokens=1500, max_tokens=2000) | {"temperature": 1.0, "seed": 3}
-    result = talk(server, body, (20, NOW))
+    result = steered_reply(server, body, (20, NOW))
     check_reports(counter, result)
-    told = result.steered[0]["choices"]
-    assert [choice["index"] for choice in told] == [0, 1, 2]
-    assert all(choice["applied"] for choice in told)
-    assert [result.thinking[index]["tokens"] for index in range(3)] == [choice["tokens"] for choice in told]
+    outcome = result.steered[0]["choices"]
+    assert [choice["index"] for choice in outcome] == [0, 1, 2]
+    assert all(choice["applied"] for choice in outcome)
+    assert [result.thinking[index]["tokens"] for index in range(3)] == [choice["tokens"] for choice in outcome]
 
 
-def test_a_reply_that_is_not_streamed_is_steered_by_the_id_that_its_client_gave(
+def test_a_reply_without_stream_is_steered_by_the_clients_request_id(
     server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
     other = uuid.uuid4().hex
@@ -206,18 +208,18 @@ def test_a_reply_that_is_not_streamed_is_steered_by_the_id_that_its_client_gave(
         )
         until_found(lambda: steer(server, f"chatcmpl-{name}", **until(300)))
         assert steer(server, f"chatcmpl-{other}", **NOW).status_code == 404
-        told = steer(server, f"chatcmpl-{name}", **NOW).json()
+        outcome = steer(server, f"chatcmpl-{name}", **NOW).json()
         answer = reply.result().json()
     assert answer["id"] == f"chatcmpl-{name}"
-    assert [(choice["index"], choice["applied"]) for choice in told["choices"]] == [(0, True)]
+    assert [(choice["index"], choice["applied"]) for choice in outcome["choices"]] == [(0, True)]
     choice = answer["choices"][0]
-    assert choice["thinking"]["tokens"] == told["choices"][0]["tokens"]
+    assert choice["thinking"]["tokens"] == outcome["choices"][0]["tokens"]
     assert choice["thinking"]["tokens"] == counter.count(choice["token_ids"], choice["thinking"]["tokens"])
     assert steer(server, f"chatcmpl-{name}", **NOW).status_code == 404
 
 
 def until_found(attempt: Callable[[], httpx.Response]) -> dict[str, Any]:
-    """Until the server has begun with the reply: before, there is none to steer."""
+    """Wait until the server has started the reply; before that, there is none to steer."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         response = attempt()
@@ -228,13 +230,13 @@ def until_found(attempt: Callable[[], httpx.Response]) -> dict[str, Any]:
     raise AssertionError("never found")
 
 
-def test_a_reply_whose_client_has_gone_is_not_running(server: RunningServer, questions: list[str]) -> None:
+def test_a_reply_whose_client_has_disconnected_is_not_running(server: RunningServer, questions: list[str]) -> None:
     with streaming(server, "/v1/chat/completions", ask(questions[0], min_thinking_tokens=400)) as chunks:
         reply_id = next(chunks)["id"]
     server.wait_until(lambda: steer(server, reply_id, **until(10)).status_code == 404, 30)
 
 
-def test_what_does_not_run_is_404(server: RunningServer, questions: list[str]) -> None:
+def test_an_unknown_or_finished_reply_is_a_404(server: RunningServer, questions: list[str]) -> None:
     ended = server.chat(**ask(questions[0], max_thinking_tokens=10)).json()["id"]
     for reply_id in (ended, "chatcmpl-never", "a/b", "%00"):
         response = steer(server, reply_id, **NOW)
@@ -258,13 +260,13 @@ def test_what_does_not_run_is_404(server: RunningServer, questions: list[str]) -
     ],
     ids=str,
 )
-def test_what_is_no_order_is_400(server: RunningServer, body: dict[str, Any]) -> None:
+def test_an_invalid_steering_request_is_a_400(server: RunningServer, body: dict[str, Any]) -> None:
     response = steer(server, "chatcmpl-never", **body)
     assert response.status_code == 400, response.text
     assert response.json()["error"]["message"]
 
 
-def test_what_a_running_reply_cannot_do_is_refused_with_the_reason(server: RunningServer, questions: list[str]) -> None:
+def test_an_impossible_steering_request_is_refused_with_the_reason(server: RunningServer, questions: list[str]) -> None:
     with streaming(
         server, "/v1/chat/completions", ask(questions[0], min_thinking_tokens=300, max_tokens=400)
     ) as chunks:
@@ -281,7 +283,7 @@ def test_what_a_running_reply_cannot_do_is_refused_with_the_reason(server: Runni
 
 
 def test_many_at_once_and_at_random(server: RunningServer, counter: ReplyCounter, questions: list[str]) -> None:
-    """Whatever comes when: every report is what a recount of the tokens gives."""
+    """Every report equals a recount of the tokens, in any order of events."""
 
     def one(number: int) -> CollectedReply:
         chance = random.Random(number)
@@ -322,12 +324,12 @@ def test_a_loop_is_closed_as_the_cap_would(server: RunningServer, counter: Reply
     tail = counter.thinking(ids)[: thinking["tokens"]][-48:]
     assert any(tail[length:] == tail[:-length] for length in range(1, 17))
     assert "Final Answer:" in choice["message"]["content"]
-    streamed = talk(server, body)
+    streamed = steered_reply(server, body)
     check_reports(counter, streamed)
     assert streamed.thinking[0] == thinking
 
 
-def test_slips_of_the_loops_field_are_told(server: RunningServer) -> None:
+def test_errors_in_the_loop_field_are_reported(server: RunningServer) -> None:
     for wrong in ({"loop_tokens": 3}, {"loop_tokens": -1}, {"loop_token": 48}, {"close_loops": True}):
         response = server.chat(**ask("1", **wrong))
         assert response.status_code == 400, wrong
@@ -335,12 +337,12 @@ def test_slips_of_the_loops_field_are_told(server: RunningServer) -> None:
 
 
 def shape(line: str) -> str:
-    """A line of output with its numbers left out: how far the model had come is for the clock to say."""
+    """A line of output without its numbers, which depend on timing."""
     return re.sub(r"\d+", "N", line)
 
 
-def test_the_commands_of_the_page_give_the_output_that_is_shown(server: RunningServer, tmp_path: Path) -> None:
-    """On a busy machine the order may come before the thinking does: then it is asked for again."""
+def test_the_commands_of_the_page_print_the_output_shown(server: RunningServer, tmp_path: Path) -> None:
+    """On a busy machine the steering request may come before the thinking: then it is repeated."""
     (shown,) = re.findall(r"```output\n(.*?)```", PAGE, re.DOTALL)
     said = next(said for said in (what_the_page_gives(server, tmp_path) for _ in range(5)) if '"before"' not in said)
     assert list(map(shape, said.splitlines())) == list(map(shape, shown.splitlines())), said

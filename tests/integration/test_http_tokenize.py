@@ -1,4 +1,4 @@
-"""Texts to tokens and back, on the paths that vLLM has and below `/v1`."""
+"""Texts to tokens and back, on vLLM's paths and under `/v1`."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tenuto_testing.servers import MODEL, RunningServer
 
 
 @pytest.mark.parametrize("base", ["", "/v1"])
-def test_there_and_back(server: RunningServer, counter: ReplyCounter, base: str) -> None:
+def test_a_text_survives_the_round_trip(server: RunningServer, counter: ReplyCounter, base: str) -> None:
     text = "<|im_start|>think\n0 + 9 = 9\n"
     tokens = server.post(f"{base}/tokenize", prompt=text).json()
     assert tokens["tokens"] == counter.encode(text)
@@ -16,7 +16,7 @@ def test_there_and_back(server: RunningServer, counter: ReplyCounter, base: str)
     assert server.post(f"{base}/detokenize", tokens=tokens["tokens"]).json() == {"prompt": text}
 
 
-def test_messages_have_the_tokens_that_a_reply_is_told_to_follow(server: RunningServer, questions: list[str]) -> None:
+def test_messages_have_the_tokens_of_the_prompt(server: RunningServer, questions: list[str]) -> None:
     messages = [{"role": "user", "content": questions[0]}]
     count = server.post("/tokenize", messages=messages, return_token_strs=True).json()
     usage = server.chat(model=MODEL, messages=messages, max_tokens=1).json()["usage"]
@@ -28,15 +28,15 @@ def test_messages_have_the_tokens_that_a_reply_is_told_to_follow(server: Running
     [
         ("/tokenize", {}, 400),
         ("/tokenize", {"prompt": 3}, 400),
-        ("/tokenize", {"model": "nobody", "prompt": "x"}, 404),
+        ("/tokenize", {"model": "unknown", "prompt": "x"}, 404),
         ("/tokenize", {"messages": [{"role": "user", "content": "x"}], "chat_template": "{{ 1 }}"}, 400),
         ("/v1/detokenize", {"tokens": [-1]}, 400),
         ("/v1/detokenize", {"tokens": [2**62]}, 400),
-        ("/v1/detokenize", {"model": "nobody", "tokens": [1]}, 404),
+        ("/v1/detokenize", {"model": "unknown", "tokens": [1]}, 404),
     ],
     ids=str,
 )
-def test_what_is_wrong_is_said_in_openais_shape(
+def test_an_invalid_request_gets_an_error_in_openais_format(
     server: RunningServer, path: str, body: dict[str, object], status: int
 ) -> None:
     response = server.post(path, **body)

@@ -1,4 +1,4 @@
-"""Clients whose requirements clash with vLLM's: their tests run in an environment of their own, against this server."""
+"""Clients whose requirements clash with vLLM's: their tests run in a separate environment, against this server."""
 
 import os
 import subprocess
@@ -14,10 +14,10 @@ FOLDER = Path(__file__).parent.parent / "other_clients"
 
 
 @pytest.mark.parametrize("name", [path.name for path in sorted(FOLDER.glob("test_*.py"))])
-def test_a_client_gets_what_it_asks_for(server: RunningServer, name: str) -> None:
+def test_a_client(server: RunningServer, name: str) -> None:
     assert PYTHON.exists(), "the clients are installed by `make test`"
     command = [str(PYTHON), "-m", "pytest", "-c", str(FOLDER / "pytest.ini"), str(FOLDER / name)]
-    # Nothing is fetched: LiteLLM has its table of prices in the package.
+    # No download: LiteLLM's package contains its table of prices.
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": "", "TENUTO_URL": server.url}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False, cwd=FOLDER)
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]

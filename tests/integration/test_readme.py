@@ -1,4 +1,4 @@
-"""What the README shows is what the server says."""
+"""The README shows the server's real output."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tenuto_testing.servers import MODEL_FOLDER, RunningServer
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
 
-def test_the_curl_line_gives_the_output_that_is_shown(server: RunningServer) -> None:
+def test_the_curl_command_prints_the_output_shown(server: RunningServer) -> None:
     body, shown = re.findall(r"curl -s .* -d '(\{.*?\})' \|.*\n```\n\n```\n(.*?)```", README, re.DOTALL)[0]
     choice = server.chat(**json.loads(body)).json()["choices"][0]
     said = {**choice["message"], **choice["thinking"]}
@@ -20,14 +20,14 @@ def test_the_curl_line_gives_the_output_that_is_shown(server: RunningServer) -> 
     assert len(lines) == 5
 
 
-def test_without_waits_the_model_stops_too_early_as_is_said(server: RunningServer) -> None:
+def test_without_waits_the_model_stops_too_early_as_stated(server: RunningServer) -> None:
     body = json.loads(re.findall(r"-d '(\{.*?\})' \|", README, re.DOTALL)[0])
     answer = re.findall(r"Without `num_waits` the same question gets `(.*?)`", README)[0]
     content = server.chat(**{**body, "num_waits": None}).json()["choices"][0]["message"]["content"]
     assert content.strip() == answer
 
 
-def test_the_accuracies_are_those_of_the_built_in_models_run() -> None:
+def test_the_accuracies_are_those_of_the_model_card() -> None:
     least, most = re.findall(r"accuracy goes from ([\d.]+) without waits to ([\d.]+) with four", README)[0]
     card = (MODEL_FOLDER / "README.md").read_text().partition("| waits |")[2].partition("\n\n")[0]
     measured = dict(re.findall(r"^\| +(\d) \| +([\d.]+) \|", card, re.M))

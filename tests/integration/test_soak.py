@@ -18,26 +18,26 @@ from tenuto_testing.servers import RunningServer
 
 REQUESTS, LONG_REQUESTS = 500, 4000
 AT_ONCE = 64
-GONE_IN_EACH_PHASE = 100
-#: What caches, pools and counters may take on the way; a thousand replies that stay behind with their tokens take more.
+DISCONNECTED_IN_EACH_PHASE = 100
+#: Caches, pools and counters may grow by this much; a thousand replies that are kept with their tokens take more.
 GROWTH_BYTES = 6 << 20
 #: In the workers, oneDNN keeps a kernel for each shape of a batch: up to 1,024 of them, some tens of kilobytes each.
 WORKER_GROWTH_BYTES = 96 << 20
 
 
 async def in_turn(works: list[Callable[[], Awaitable[None]]]) -> None:
-    """All of them, so many at once."""
-    places = asyncio.Semaphore(AT_ONCE)
+    """All of them, AT_ONCE at a time."""
+    slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(work: Callable[[], Awaitable[None]]) -> None:
-        async with places:
+        async with slots:
             await work()
 
     await asyncio.gather(*(one(work) for work in works))
 
 
 def resident(server: RunningServer) -> Counter[bool]:
-    """Bytes of the server and all that it started: those of the workers under True, of the others under False."""
+    """Resident bytes of the workers (True) and of the server's other processes (False)."""
     bytes_by_kind: Counter[bool] = Counter()
     for process in (psutil.Process(server.process.pid), *server.descendants()):
         bytes_by_kind["Worker" in process.name()] += process.memory_info().rss
@@ -45,7 +45,7 @@ def resident(server: RunningServer) -> Counter[bool]:
 
 
 def assert_idle(server: RunningServer) -> None:
-    """Nothing runs, waits, has a place or holds memory of the engine."""
+    """Wait until no request runs or waits, and none holds a slot or memory of the engine."""
     names = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc")
     server.wait_until(lambda: not any(server.gauge(name) for name in names), seconds=30)
     server.wait_until(lambda: "\ntenuto_sequences 0.0\n" in server.get("/metrics").text, seconds=30)
@@ -85,15 +85,15 @@ async def while_a_whole_reply_is_made(connection: Connection, body: dict[str, An
     [while_sending, before_the_reply, while_thinking, while_answering, while_a_whole_reply_is_made],
     ids=lambda leave: leave.__name__,
 )
-async def test_nothing_stays_behind_of_clients_that_vanish(
+async def test_nothing_remains_of_clients_that_disconnect(
     server: RunningServer, questions: list[str], leave: Leave
 ) -> None:
-    async def vanish(question: str) -> None:
+    async def disconnect(question: str) -> None:
         async with connected(server.url) as connection:
             await leave(connection, chat_body(question, **LONG))
             connection.cut()
 
-    await in_turn([lambda at=at: vanish(questions[at]) for at in range(GONE_IN_EACH_PHASE)])  # type: ignore[misc]
+    await in_turn([lambda at=at: disconnect(questions[at]) for at in range(DISCONNECTED_IN_EACH_PHASE)])  # type: ignore[misc]
     assert_idle(server)
     assert server.chat(**chat_body(questions[0], max_thinking_tokens=5)).json()["choices"][0]["thinking"]["tokens"] == 5
 
@@ -108,12 +108,12 @@ async def test_random_requests_have_one_outcome_each(
     before = resident(server)
     await in_turn([partial(sent.one, seed) for seed in range(number // 2, number)])
     assert_idle(server)
-    told = outcomes(server.get("/metrics").text) - earlier
-    assert set(told) <= {"ok", "invalid", "cancelled"}
-    assert told["ok"] >= sent.endings["answered"]
-    assert told["invalid"] >= sent.endings["refused"]
-    # Who vanished at once may have done so before the server had read a word.
-    assert number - sent.unseen <= told.total() <= number
+    counted = outcomes(server.get("/metrics").text) - earlier
+    assert set(counted) <= {"ok", "invalid", "cancelled"}
+    assert counted["ok"] >= sent.endings["answered"]
+    assert counted["invalid"] >= sent.endings["refused"]
+    # A client that disconnects at once may do so before the server has read its request.
+    assert number - sent.unseen <= counted.total() <= number
     assert sent.endings.total() == number
     assert min(sent.endings.values()) > number // 20
     assert sent.steering["applied"] > number // 100

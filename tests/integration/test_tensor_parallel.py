@@ -1,4 +1,4 @@
-"""Two ranks on two cores: the same tokens as one, and budgets kept to the token."""
+"""Two ranks on two cores: the same tokens as one, and exact budgets."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def test_two_ranks_write_what_one_writes(
     server: RunningServer, questions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0|1")
-    asked = [
+    bodies = [
         {
             "model": MODEL,
             "messages": [{"role": "user", "content": question}],
@@ -33,13 +33,13 @@ def test_two_ranks_write_what_one_writes(
         for budget in BUDGETS
         for question, draw in ((questions[0], {"temperature": 0}), (questions[1], {"temperature": 1, "seed": 7}))
     ]
-    alone = [server.chat(**body).json()["choices"][0] for body in asked]
+    alone = [server.chat(**body).json()["choices"][0] for body in bodies]
     with serving(tmp_path / "log", *LONG_CONTEXT, "--tensor-parallel-size", "2") as pair:
         pair.wait_until(pair.ready)
-        together = [pair.chat(**body).json()["choices"][0] for body in asked]
-        several = pair.chat(**asked[6] | {"n": 4, "temperature": 1}).json()["choices"]
+        together = [pair.chat(**body).json()["choices"][0] for body in bodies]
+        several = pair.chat(**bodies[6] | {"n": 4, "temperature": 1}).json()["choices"]
         check_the_end_of_a_worker(pair)
-    for body, one, two in zip(asked, alone, together, strict=True):
+    for body, one, two in zip(bodies, alone, together, strict=True):
         assert two["token_ids"] == one["token_ids"], body
         assert two["thinking"] == one["thinking"], body
         cap = body.get("max_thinking_tokens")
@@ -48,7 +48,7 @@ def test_two_ranks_write_what_one_writes(
 
 
 def check_the_end_of_a_worker(pair: RunningServer) -> None:
-    """One rank dies in the midst of a stream: the stream says so, and the server ends with all that it started."""
+    """One rank dies mid-stream: the stream reports an error, and the server ends with all its processes."""
     started = pair.descendants()
     workers = [process for process in started if process.name().startswith("VLLM::Worker")]
     assert len(workers) == 2

@@ -28,13 +28,13 @@ def test_waits_make_the_thinking_longer(url: str) -> None:
     assert "35" in waiting.content
 
 
-def test_a_stream_adds_up_to_the_same(url: str) -> None:
+def test_a_stream_equals_the_whole_reply(url: str) -> None:
     model = chat(url, extra_body={"max_thinking_tokens": 12}, stream_usage=True)
     whole, pieces = model.invoke(QUESTION), list(model.stream(QUESTION))
     assert "".join(str(piece.content) for piece in pieces) == whole.content
     assert sum(reasoning_tokens(piece) for piece in pieces if piece.usage_metadata) == 12
 
 
-def test_its_effort_is_the_tables(url: str) -> None:
+def test_its_effort_has_the_cap_of_the_table(url: str) -> None:
     assert reasoning_tokens(chat(url, reasoning_effort="none").invoke(QUESTION)) == 0
     assert reasoning_tokens(chat(url, reasoning_effort="low").invoke(QUESTION)) > 0

@@ -23,7 +23,7 @@ def reasoning_tokens(reply: Any) -> int:
 
 
 @pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
-def test_a_cap_is_kept_and_counted_and_the_thinking_is_told(url: str, provider: str) -> None:
+def test_a_cap_is_kept_and_counted_and_the_thinking_is_returned(url: str, provider: str) -> None:
     reply = complete(url, provider, extra_body={"max_thinking_tokens": 12})
     assert reasoning_tokens(reply) == 12
     message = reply.choices[0].message
@@ -32,19 +32,19 @@ def test_a_cap_is_kept_and_counted_and_the_thinking_is_told(url: str, provider: 
 
 
 @pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
-def test_a_stream_has_the_thinking_apart(url: str, provider: str) -> None:
+def test_a_stream_separates_the_thinking(url: str, provider: str) -> None:
     chunks = list(complete(url, provider, extra_body={"max_thinking_tokens": 12}, stream=True))
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
     assert "".join(getattr(delta, "reasoning_content", None) or "" for delta in deltas).startswith("\nFirst comes soup")
     assert "".join(delta.content or "" for delta in deltas).startswith("\nFinal Answer:")
 
 
-def test_the_thinking_object_becomes_an_effort_on_its_way(url: str) -> None:
-    """LiteLLM turns `budget_tokens` into a word for this provider; the word stands for a cap in the server's table."""
+def test_litellm_turns_the_thinking_object_into_an_effort(url: str) -> None:
+    """LiteLLM turns `budget_tokens` into an effort for this provider; the server's table has its cap."""
     reply = complete(url, "hosted_vllm", thinking={"type": "enabled", "budget_tokens": 1024})
     assert 0 < reasoning_tokens(reply) <= 1024
 
 
-def test_a_wrong_budget_is_a_bad_request(url: str) -> None:
+def test_an_invalid_budget_is_a_bad_request(url: str) -> None:
     with pytest.raises(litellm.BadRequestError, match="max_thinking_tokens: -1 is not between"):
         complete(url, "openai", extra_body={"max_thinking_tokens": -1})

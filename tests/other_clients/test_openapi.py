@@ -1,4 +1,4 @@
-"""Random requests made from our own OpenAPI document: no server error, no status that the document does not name."""
+"""Random requests generated from our OpenAPI document: no server error, and only documented statuses."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from .conftest import URL
 
 RESPONSES = "/v1/responses"
 
-#: Whatever the names are, a generated reply stays short.
+#: Set to a small number, so that replies stay short.
 LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 document = schemathesis.openapi.from_url(f"{URL}/openapi.json")
 
 
-def drawn(examples: int, *phases: hypothesis.Phase) -> Any:
-    """So many random requests, the same in every run."""
+def sampled(examples: int, *phases: hypothesis.Phase) -> Any:
+    """`examples` random requests, the same in every run."""
     return hypothesis.settings(
         max_examples=examples,
         deadline=None,
@@ -30,16 +30,16 @@ def drawn(examples: int, *phases: hypothesis.Phase) -> Any:
 
 
 @document.exclude(path=RESPONSES).parametrize()
-@drawn(12, hypothesis.Phase.explicit, hypothesis.Phase.generate)
+@sampled(12, hypothesis.Phase.explicit, hypothesis.Phase.generate)
 def test_every_answer_is_documented(case: Any) -> None:
-    """Requests that cover each field by itself, and random ones."""
+    """Requests that cover each field on its own, and random ones."""
     ask(case)
 
 
 @document.include(path=RESPONSES).parametrize()
-@drawn(60, hypothesis.Phase.generate)
+@sampled(60, hypothesis.Phase.generate)
 def test_every_answer_of_responses_is_documented(case: Any) -> None:
-    """Random requests alone: what may stand in its input comes to fourteen thousand requests, one for each way."""
+    """Random requests only: covering each kind of input would take fourteen thousand requests."""
     ask(case)
 
 
