@@ -57,9 +57,10 @@ chat: setup  ## talk to a running server
 test: setup $(CLIENTS)/.installed  ## the suite, on two cores: ARGS= (pytest's, such as "-m 'not engine'": a minute)
 	@$(BIN)/python -m scripts.test $(ARGS)
 
-test-long: setup $(CLIENTS)/.installed  ## the suite in its long form, and test-pythons
+test-long: setup $(CLIENTS)/.installed  ## the suite in its long form, test-pythons and bench-check
 	@$(BIN)/python -m scripts.test --long $(ARGS)
 	@$(BIN)/python -m scripts.test_pythons
+	@$(BIN)/python -m benchmarks --check
 
 test-pythons: setup  ## the tests that need no engine, on every other supported Python that is present
 	@$(BIN)/python -m scripts.test_pythons $(ARGS)

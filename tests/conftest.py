@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent
 NEEDS = {
     "integration": ("engine", "server"),
     "decoding/interpreted": ("engine", "interpreter"),
+    "decoding/gpu/interpreted": ("engine", "interpreter"),
     "decoding/test_interpreted.py": ("engine",),
     "engine": ("engine",),
     "benchmarks/test_gpu.py": ("engine",),
