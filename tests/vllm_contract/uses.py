@@ -99,11 +99,11 @@ class _Reader:
         if target is not None and isinstance(target.node, Function):
             yield Use(str(target), self._where(call), target, misfit(call, target.node, bound=False))
         elif target is not None and isinstance(target.node, ast.ClassDef):
-            yield from self._method_call(call, [target], "__init__")
+            yield from self._method_call(call, list(self._sources.lineage(target)), "__init__")
         elif isinstance(call.func, ast.Attribute):
             owner = self._external(call.func.value)
             if owner is not None and isinstance(owner.node, ast.ClassDef):
-                yield from self._method_call(call, [owner], call.func.attr)
+                yield from self._method_call(call, list(self._sources.lineage(owner)), call.func.attr)
 
     def _method_call(self, call: ast.Call, owners: list[Definition], method: str) -> Iterator[Use]:
         """A call of a method that the first of the classes that has it defines."""
