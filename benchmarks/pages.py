@@ -13,7 +13,7 @@ Row = Sequence[str]
 #: The part of docs/benchmarks.md between these lines is generated; everything else is written by hand.
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
 TARGETS_HEAD = ("claim", "measured (95 % interval)", "verdict", "command")
-ORIGINS_HEAD = ("benchmark", "measured on", "took", "versions", "machine")
+ORIGINS_HEAD = ("benchmark", "measured on", "versions", "machine")
 
 
 def write_tables(record: Record, report: Report, folder: Path) -> None:
@@ -77,4 +77,4 @@ def _origins(records: Iterable[Record]) -> Iterator[Row]:
         machine = record.machine
         where = f"{machine['processor']}, {machine['cores']} cores, {machine['memory']}"
         versions = f"{machine['tenuto']}, vLLM {machine['vllm']}, Python {machine['python']}"
-        yield record.benchmark, record.date[:10], f"{record.seconds / 60:.0f} min", versions, where
+        yield record.benchmark, record.date[:10], versions, where

@@ -215,10 +215,15 @@ def _spares_prefill(short: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Tar
         for size, by_waits in short.items()
     }
     grows = all(less < more for found in times.values() for less, more in pairwise(found))
-    first, last = (", ".join(f"{found[place]:.1f}" for found in times.values()) for place in (0, -1))
+    waits = list(next(iter(short.values())))
+    measured = " and ".join(
+        f"{min(ratios):.1f} to {max(ratios):.1f} times fewer with {waits[place]} waits"
+        for place in (0, -1)
+        if (ratios := [found[place] for found in times.values()])
+    )
     return Target(
         "one pass prefills fewer tokens, and the advantage grows with the waits at every load",
-        f"with the least and the most waits {first} and {last} times fewer at {', '.join(times)} at once",
+        f"{measured}, at {', '.join(short)} at once",
         Verdict.REACHED if grows else Verdict.MISSED,
     )
 

@@ -193,8 +193,8 @@ def _targets(results: Results) -> list[Target]:
         ),
         Target(
             "no leak: whenever the load pauses, nothing runs, waits or holds engine memory; every request ended once",
-            f"{', '.join(left) or 'nothing left'}; {sum(counted.values()):,} ends of {results['requests']:,} requests; "
-            f"{results['unseen']:,} of which vanished before they saw anything",
+            f"{', '.join(left) or 'nothing left'}; {sum(counted.values()):,} endings of {results['requests']:,} "
+            f"requests ({results['unseen']:,} vanished before they saw anything)",
             Verdict.REACHED if not left and has_one_ending_each(results) else Verdict.MISSED,
         ),
         Target(

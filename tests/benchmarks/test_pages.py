@@ -24,8 +24,8 @@ def test_the_page_keeps_its_text_and_gets_every_target_with_its_command() -> Non
         "| claim | measured (95 % interval) | verdict | command |\n| --- | ---: | --- | --- |\n"
         "| pace within 2 % | 1.5 (1.0 to 3.0) | not distinguishable | `make bench ARGS=pace` |\n"
         "| drift within 2 % | 2.5 | MISSED | `make bench ARGS=drift` |\n\n"
-        "| benchmark | measured on | took | versions | machine |\n| --- | ---: | ---: | ---: | --- |\n"
-        "| pace | 2026-11-23 | 1 min | 0.1.0 abcdef0123, vLLM 0.32.0, Python 3.11.7 | Abacus, 2 cores, 1 GiB |\n\n"
+        "| benchmark | measured on | versions | machine |\n| --- | ---: | ---: | --- |\n"
+        "| pace | 2026-11-23 | 0.1.0 abcdef0123, vLLM 0.32.0, Python 3.11.7 | Abacus, 2 cores, 1 GiB |\n\n"
         f"{END}\n\nMore.\n"
     )
 

@@ -37,7 +37,7 @@ def test_what_is_reached() -> None:
     assert verdicts(shown) == ["reached"] * 4
     assert (
         shown.targets[3].measured
-        == "with the least and the most waits 1.0, 1.0 and 4.0, 4.0 times fewer at 1, 64 at once"
+        == "1.0 to 1.0 times fewer with 0 waits and 4.0 to 4.0 times fewer with 6 waits, at 1, 64 at once"
     )
 
 
