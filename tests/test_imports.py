@@ -36,7 +36,9 @@ CORE = {
     "markers",
     "plan",
     "prompt",
+    "script",
     "vocabulary",
+    "worker",
     "worker_messages",
 }
 ENGINE = {"vllm", "torch", "transformers", "triton"}

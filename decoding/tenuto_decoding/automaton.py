@@ -4,33 +4,17 @@ The state is a function of the prompt's phase, of the generated tokens and, for 
 redirect and of how the sequence was steered before it; nothing else. So it can be replayed wherever these are known.
 """
 
+import sys
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from typing import Literal, Self
 
 from .actions import FREE, Action, Force, Redirect
 from .loops import LoopWatch
-from .plan import Ids, ThinkingPlan
+from .plan import Ids, MarkerMatch, ThinkingPlan
 from .prompt import Phase, initial_phase
+from .script import Script
 
 EndedBy = Literal["model", "cap", "loop", "stop_token", "length", "none"]
-
-#: More tokens than any reply has.
-_MANY = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class _Script:
-    """Tokens that are forced one after the other; those from `counted_from` up to `counted_to` count as thinking."""
-
-    tokens: Ids
-    counted_from: int = 0
-    counted_to: int = 0
-    closes: Literal["cap", "loop"] | None = None
-
-    @property
-    def is_wait(self) -> bool:
-        return self.closes is None and self.counted_to > 0
 
 
 class ThinkingAutomaton:
@@ -41,30 +25,28 @@ class ThinkingAutomaton:
 
     Attributes:
         plan: what is enforced.
-        phase: where the next token stands.
+        phase: of the next token.
         tokens: thinking tokens so far, in all blocks.
-        waits: attempts to end that were replaced so far, in all blocks.
-        notable: ids that may change the state as it is now; all others are plain text.
-        plain_left: so many tokens of plain text change nothing but the count.
-        guessed: whether some token may have come from a redirect or not, and it was not known which.
+        waits: attempts to stop that were replaced so far, in all blocks.
+        has_guessed: whether `advance` ever had to guess whether a token came from a redirect. Then a replay that is
+            given the redirects may differ in its waits, its count and why thinking ended.
     """
 
     __slots__ = (
         "_action",
-        "_at",
-        "_base",
         "_cap",
+        "_changing_ids",
         "_ended",
+        "_first_token",
+        "_first_wait",
         "_floor",
         "_last",
         "_loop",
-        "_matched",
+        "_marker",
+        "_plain_left",
         "_script",
-        "_waits_base",
-        "guessed",
-        "notable",
+        "has_guessed",
         "phase",
-        "plain_left",
         "plan",
         "tokens",
         "waits",
@@ -73,30 +55,33 @@ class ThinkingAutomaton:
     def __init__(self, plan: ThinkingPlan, phase: Phase = Phase.BEFORE, last: int | None = None) -> None:
         self.plan = plan
         self.phase = phase
-        self.tokens = 0
-        self.waits = 0
-        self.guessed = False
+        self.tokens = self.waits = 0
+        self.has_guessed = False
         self._cap, self._floor = plan.max_thinking_tokens, plan.min_thinking_tokens  # in force; steering changes them
+        self._first_token = self._first_wait = 0  # `tokens` and `waits` where the budget in force started to count
         self._loop = LoopWatch(plan.loop_tokens)
-        self._base = self._waits_base = 0  # where the current block's budget starts to count
-        self._matched = 0  # ids of the marker that is looked for which the text ends in
-        self._last = last  # last token of the text so far
+        self._marker = MarkerMatch(plan.end if phase is Phase.THINKING else plan.start)  # the one that comes next
+        self._last = last  # token of the text so far
         self._ended: EndedBy = "none"
-        self._script: _Script | None = None
-        self._at = 0
-        self._action: Action | None = None  # the next step's, once it was asked for
-        self.plain_left = 0
-        if phase is Phase.BEFORE and plan.opens_itself:
-            self._force(_Script(plan.start.ids))
+        self._script: Script | None = None
+        self._action: Action | None = None  # of the next step, once it is known
+        # Most tokens of most replies are plain text: the next `_plain_left` tokens that are none of these ids change
+        # nothing but the count.
+        self._changing_ids: Container[int] = ()
+        self._plain_left = 0
+        if phase is Phase.BEFORE and plan.opens_thinking:
+            self._script = Script(plan.start.ids)
         elif phase is Phase.BEFORE and plan.enforced and plan.force_start and plan.max_thinking_tokens == 0:
             self.phase, self._ended = Phase.ANSWER, "cap"
-            self._force(_Script(plan.end.ids + plan.answer_prefix, closes="cap"))
-        self._arm()
+            self._script = Script(plan.end.ids + plan.answer_prefix, closes="cap")
+        self._settle()
 
     @classmethod
     def after(cls, plan: ThinkingPlan, prompt: Sequence[int]) -> Self:
         """The automaton of a reply to the prompt, before its first token."""
         return cls(plan, initial_phase(plan, prompt), prompt[-1] if prompt else None)
+
+    # What is known of the sequence
 
     @property
     def ended_by(self) -> EndedBy:
@@ -107,7 +92,7 @@ class ThinkingAutomaton:
 
     @property
     def max_thinking_tokens(self) -> int | None:
-        """The cap in force; where nothing may be thought any more, what has been."""
+        """The cap in force, as reports give it. Once thinking is over by "answer now", it is what has been thought."""
         return self.tokens if self._cap == 0 else self._cap
 
     @property
@@ -116,23 +101,25 @@ class ThinkingAutomaton:
         return self._floor
 
     @property
+    def count(self) -> int:
+        """Thinking tokens that the budget in force has seen: of this block or of the reply, by the plan's scope."""
+        return self.tokens - self._first_token
+
+    @property
+    def extends(self) -> bool:
+        """Whether an attempt to stop would be replaced now."""
+        # The ids of a spelt end marker were counted as text; if it were completed now, they would not have been.
+        below_floor = self.count - self._marker.matched < self._floor
+        return below_floor or self.waits - self._first_wait < self.plan.num_waits
+
+    @property
     def is_steerable(self) -> bool:
-        """Whether the thinking can still be made longer: it goes on, or is being opened, and no end of it has begun."""
+        """Whether thinking can still be made longer: it goes on or is being opened, and its end has not begun."""
         if self.phase is Phase.BEFORE:
             return self._script is not None
         return self.phase is Phase.THINKING and (self._script is None or self._script.is_wait)
 
-    @property
-    def count(self) -> int:
-        """Thinking tokens that the budget in force has seen: of this block or of the reply, by the plan's scope."""
-        return self.tokens - self._base
-
-    @property
-    def extends(self) -> bool:
-        """Whether an attempt to end thinking now would be replaced."""
-        plan = self.plan
-        # The ids of a spelt-out end marker were counted as text; were it completed now they would not have been.
-        return self.count - self._matched < self._floor or self.waits - self._waits_base < plan.num_waits
+    # The action for the next step
 
     def action(self) -> Action:
         """What to do to the logits of the next step; the same object for as long as it stays the same."""
@@ -142,10 +129,38 @@ class ThinkingAutomaton:
 
     def _next_action(self) -> Action:
         if self._script is not None:
-            return Force(self._script.tokens[self._at])
+            return Force(self._script.token)
         if not self.plan.enforced:
             return FREE
         return self._thinking_action() if self.phase is Phase.THINKING else self._outside_action()
+
+    def _thinking_action(self) -> Action:
+        plan, end = self.plan, self._marker
+        if not self.extends:
+            return Redirect(plan.stops, end.next_id) if plan.stops else FREE
+        target = next(iter(self._wait), None)
+        ending = (end.next_id,) if end.is_at_gate else ()
+        sources = tuple(token for token in ending + plan.stops + plan.also_ends if token != target)
+        return Redirect(sources, target) if sources else FREE
+
+    def _outside_action(self) -> Action:
+        if self._is_exhausted and self._marker.is_at_gate:
+            return Redirect((self._marker.next_id,), None)
+        return FREE
+
+    @property
+    def _wait(self) -> Ids:
+        return self.plan.waits[self.waits % len(self.plan.waits)]
+
+    @property
+    def _is_exhausted(self) -> bool:
+        """Whether no thinking may be opened (again)."""
+        if self._cap == 0 or self.plan.scope == "block":
+            return self._cap == 0
+        closing_at = self._closing_at
+        return self._ended in ("cap", "loop") or (closing_at is not None and self.count >= closing_at)
+
+    # The transition with a token
 
     def advance(self, token: int, redirected: bool | None = None) -> None:
         """Take the token that the step gave.
@@ -154,58 +169,148 @@ class ThinkingAutomaton:
             token: its id.
             redirected: where the step's action was a Redirect, whether the sources weighed more than the target or,
                 without a target, than the likeliest other token. None where that is not known: then the first token of
-                a wait text is taken for a replaced attempt to end, and nothing else for one.
+                a wait text is taken for a replaced attempt to stop, and no other token for a redirected one.
         """
-        if self.plain_left and token not in self.notable:
-            self.pass_over(1, token)  # whatever is known of it, and the action stays what it was
+        if self._plain_left and token not in self._changing_ids:
+            self._plain_left -= 1
+            self._last = token
+            if self.phase is Phase.THINKING:
+                self.tokens += 1
             return
-        script, at = self._script, self._at
-        if script is not None and token == script.tokens[at]:
-            self._script, self._at = (script, at + 1) if at + 1 < len(script.tokens) else (None, 0)
-            self._take(token, counted=script.counted_from <= at < script.counted_to, script=script)
-        else:
-            started = self._redirected(token, redirected) if script is None else None
-            self._script = None
-            if started is None:
-                self._take(token)
-            else:
-                self._take(token, counted=started.counted_to > 0, script=started)
-                if len(started.tokens) > 1:
-                    self._force(started, at=1)
-        self._arm()
+        script = self._script
+        if script is None:
+            script = self._begun_by(token, redirected)
+        elif token != script.token:
+            script = None  # the step did not give what was forced
+        self._script = script.rest if script else None
+        self._take(token, script)
+        self._settle()
 
-    def pass_over(self, number: int, last: int) -> None:
-        """Advance over so many tokens at once, none of them notable and no more than `plain_left`."""
-        self.plain_left -= number
-        self._last = last
-        if self.phase is Phase.THINKING:
-            self.tokens += number
-
-    def advance_all(self, tokens: Sequence[int], fired: Container[int] | None = None) -> None:
-        """Advance over tokens, many at once where they are plain text.
+    def advance_all(self, tokens: Sequence[int], redirected_at: Container[int] | None = None) -> None:
+        """Advance over tokens in turn.
 
         Args:
             tokens: their ids.
-            fired: places among them of those for which `advance` is to be told that they were redirected; None where
-                nothing is known of any.
+            redirected_at: positions among them of those that were redirected; None where that is not known.
         """
-        at = 0
-        while at < len(tokens):
-            stop = self._plain_until(tokens, at)
-            if stop > at:
-                self.pass_over(stop - at, tokens[stop - 1])
-                at = stop
-            else:
-                self.advance(tokens[at], None if fired is None else at in fired)
-                at += 1
+        for position, token in enumerate(tokens):
+            self.advance(token, None if redirected_at is None else position in redirected_at)
 
-    def _plain_until(self, tokens: Sequence[int], start: int) -> int:
-        """Where what may be passed over from `start` on ends."""
-        notable, stop = self.notable, min(len(tokens), start + self.plain_left)
-        for place in range(start, stop):
-            if tokens[place] in notable:
-                return place
-        return stop
+    def _begun_by(self, token: int, redirected: bool | None) -> Script | None:
+        """What a redirect that gave the token begins: a wait, or the end marker in place of a stop token."""
+        action = self.action()
+        if self.phase is not Phase.THINKING or not isinstance(action, Redirect) or action.target not in (None, token):
+            return None
+        if redirected is None:
+            self.has_guessed = True
+            redirected = self.extends and action.target is not None
+        if not redirected:
+            return None
+        if self.extends:
+            wait = self._wait
+            self.waits += 1
+            return Script(wait, counted_to=len(wait)) if wait else None
+        self._ended = "stop_token"
+        self.tokens -= self._marker.matched
+        return Script(self._marker.rest)
+
+    def _take(self, token: int, script: Script | None) -> None:
+        """Count the token, which is the script's next one where there is a script, and open or close thinking."""
+        marker, plan = self._marker, self.plan
+        # An end marker that has begun may turn out to be text, unless the plan is enforced: then its rest is forced.
+        uncounted = 0 if plan.enforced else marker.past_gate
+        complete = marker.take(token)
+        self._last = token
+        if self.phase is not Phase.THINKING:
+            if complete:
+                self._open()
+            return
+        self._loop.take(token)
+        if complete:
+            if script is None:
+                self.tokens -= plan.end.gate  # counted as text while the marker was being spelt
+            self._close(script)
+        elif token in plan.also_ends:
+            self.tokens += uncounted
+            self._close(script)
+        elif script is None or script.counts:
+            self.tokens += max(uncounted + (token not in plan.stops) - marker.past_gate, 0)
+
+    def _open(self) -> None:
+        self.phase, self._marker, self._last = Phase.THINKING, MarkerMatch(self.plan.end), None
+        self._loop.begin()
+        if self.plan.scope == "block":
+            self._first_token, self._first_wait = self.tokens, self.waits
+
+    def _close(self, script: Script | None) -> None:
+        self.phase, self._marker = Phase.ANSWER, MarkerMatch(self.plan.start)
+        if script is None:
+            self._ended = "model"
+        elif script.closes:
+            self._ended = script.closes
+
+    # What follows from the state before the next token
+
+    def _settle(self) -> None:
+        """Begin to force what the state requires, and see how long it stays as it is then."""
+        if self.plan.enforced and self.phase is Phase.THINKING and (self._script is None or self._script.is_wait):
+            self._begin_closing()
+        self._action = None
+        self._changing_ids = self.plan.changing_ids if self.phase is Phase.THINKING else self.plan.start.ids
+        self._plain_left = self._count_plain()
+
+    def _begin_closing(self) -> None:
+        """Force the rest of an end marker that the model has begun, or all of it at the cap or in a loop."""
+        if self._marker.past_gate:
+            if self._script is None:
+                self._ended, self._script = "model", Script(self._marker.rest)
+        elif self._is_at_cap:
+            self._script = self._closing("cap")
+        elif self._loop.found:
+            self._script = self._closing("loop")
+
+    @property
+    def _is_at_cap(self) -> bool:
+        closing_at = self._closing_at
+        if closing_at is None or self.count < self._landing_from:
+            return False
+        return self.count >= closing_at or self._last in self.plan.landings
+
+    @property
+    def _closing_at(self) -> int | None:
+        """Count of thinking tokens at which the closing begins: the cap less the cap text; None without a cap."""
+        return None if self._cap is None else self._cap - len(self.plan.cap_text)
+
+    @property
+    def _landing_from(self) -> int:
+        """Count from which thinking may land, where there is a cap: at the latest where the closing begins."""
+        at = self._closing_at or 0
+        return min(max(at - self.plan.landing_tokens + 1, self._floor, 1), at)
+
+    def _closing(self, reason: Literal["cap", "loop"]) -> Script:
+        plan = self.plan
+        newline = () if self._last in plan.line_ends else plan.newline
+        fits = self._cap is None or self.count + len(plan.cap_text) <= self._cap
+        cap_text = plan.cap_text if fits else ()
+        counted_to = len(newline) + len(cap_text)
+        return Script(newline + cap_text + plan.end.ids + plan.answer_prefix, len(newline), counted_to, reason)
+
+    def _count_plain(self) -> int:
+        """How many tokens of plain text would change neither the action nor what is forced next."""
+        if self._script is not None or self._marker.matched:
+            return 0
+        if self.phase is not Phase.THINKING:
+            return sys.maxsize
+        if self.plan.loop_tokens or (self.extends and not self._wait):
+            return 0  # every token matters, or whether it was redirected
+        changes = [sys.maxsize]
+        if self.count < self._floor:
+            changes.append(self._floor)
+        if self.plan.enforced and self._cap is not None:
+            changes.append(self._landing_from)
+        return max(min(changes) - self.count - 1, 0)
+
+    # Steering
 
     def steer(self, until: int | None) -> bool:
         """Change the bounds from the next token on.
@@ -226,165 +331,5 @@ class ThinkingAutomaton:
         else:
             self._floor = until
             self._cap = None if self._cap is None else max(self._cap, until)
-        self._arm()
+        self._settle()
         return True
-
-    def _thinking_action(self) -> Action:
-        plan, gate = self.plan, self.plan.end.gate
-        if self.extends:
-            ending = (plan.end.ids[gate],) if self._matched == gate else ()
-            target = next(iter(self._wait), None)
-            sources = tuple(token for token in ending + plan.stops + plan.also_ends if token != target)
-            return Redirect(sources, target) if sources else FREE
-        return Redirect(plan.stops, plan.end.ids[self._matched]) if plan.stops else FREE
-
-    def _outside_action(self) -> Action:
-        start = self.plan.start
-        if self._exhausted and self._matched == start.gate:
-            return Redirect((start.ids[start.gate],), None)
-        return FREE
-
-    @property
-    def _wait(self) -> Ids:
-        return self.plan.waits[self.waits % len(self.plan.waits)]
-
-    @property
-    def _exhausted(self) -> bool:
-        """Whether no thinking may be opened (again)."""
-        if self._cap == 0 or self.plan.scope == "block":
-            return self._cap == 0
-        closing_at = self._closing_at
-        return self._ended in ("cap", "loop") or (closing_at is not None and self.count >= closing_at)
-
-    @property
-    def _closing_at(self) -> int | None:
-        """Count of thinking tokens at which the closing begins: the cap less the cap text; None without a cap."""
-        return None if self._cap is None else self._cap - len(self.plan.cap_text)
-
-    def _redirected(self, token: int, fired: bool | None) -> _Script | None:
-        """What a redirect that gave `token` begins: a wait, or the end marker in place of a stop token."""
-        action = self.action()
-        if not isinstance(action, Redirect) or self.phase is not Phase.THINKING:
-            return None
-        if action.target not in (None, token):
-            return None
-        if fired is None:
-            self.guessed = True
-            fired = self.extends and action.target is not None
-        if not fired:
-            return None
-        if self.extends:
-            wait = self._wait
-            self.waits += 1
-            return _Script(wait, counted_to=len(wait)) if wait else None
-        self._ended = "stop_token"
-        self.tokens -= self._matched
-        return _Script(self.plan.end.ids[self._matched :])
-
-    def _take(self, token: int, *, counted: bool = True, script: _Script | None = None) -> None:
-        marker = self.plan.end if self.phase is Phase.THINKING else self.plan.start
-        # An end marker that has begun may turn out to be text, unless it is enforced: then its rest is forced.
-        held = 0 if self.plan.enforced else self._held
-        self._matched = marker.follow(self._matched, token)
-        complete = self._matched == len(marker.ids)
-        self._last = token
-        if self.phase is not Phase.THINKING:
-            if complete:
-                self._open()
-            return
-        self._loop.take(token)
-        if complete:
-            self._close(script, spelt=self._matched - 1)
-        elif token in self.plan.also_ends:
-            self.tokens += held
-            self._close(script, spelt=0)
-        elif counted:
-            self.tokens += max(held + (token not in self.plan.stops) - self._held, 0)
-
-    @property
-    def _held(self) -> int:
-        """Tokens of an end marker that is being written, as far as they are not counted as text."""
-        return max(self._matched - self.plan.end.gate, 0)
-
-    def _open(self) -> None:
-        self.phase = Phase.THINKING
-        self._matched, self._last = 0, None
-        self._loop.begin()
-        if self.plan.scope == "block":
-            self._base, self._waits_base = self.tokens, self.waits
-
-    def _close(self, script: _Script | None, spelt: int) -> None:
-        self.phase = Phase.ANSWER
-        self._matched = 0
-        if script is None:
-            self._ended = "model"
-            self.tokens -= min(spelt, self.plan.end.gate)  # counted as text while the marker was being spelt
-        elif script.closes:
-            self._ended = script.closes
-
-    def _arm(self) -> None:
-        """Start what must follow from the state, and see how long it stays as it is then."""
-        self._begin_what_follows()
-        self._action = None
-        self.notable = self.plan.notable if self.phase is Phase.THINKING else self.plan.notable_outside
-        self.plain_left = self._count_plain()
-
-    def _count_plain(self) -> int:
-        """How many tokens that are not notable change neither the action nor anything but the count.
-
-        Most of a reply is that, so most steps of most sequences cost next to nothing.
-        """
-        if self._script is not None or self._matched:
-            return 0
-        if self.phase is not Phase.THINKING:
-            return _MANY
-        if self.plan.loop_tokens or (self.extends and not self._wait):
-            return 0  # what every token is matters, or what became of it
-        ahead = [_MANY]
-        if self.count < self._floor:
-            ahead.append(self._floor - self.count)
-        if self.plan.enforced and self._closing_at is not None:
-            ahead.append(self._closing_from - self.count)
-        return max(min(ahead) - 1, 0)
-
-    def _begin_what_follows(self) -> None:
-        """The closing at the cap or in a loop, or the rest of an end marker."""
-        script, plan = self._script, self.plan
-        if not plan.enforced or self.phase is not Phase.THINKING or (script is not None and script.closes):
-            return
-        if self._matched > plan.end.gate:
-            if script is None:
-                self._ended = "model"
-                self._force(_Script(plan.end.ids[self._matched :]))
-        elif script is None or script.counted_to > 0:
-            if self._must_close():
-                self._force(self._closing("cap"))
-            elif self._loop.found:
-                self._force(self._closing("loop"))
-
-    def _must_close(self) -> bool:
-        closing_at = self._closing_at
-        if closing_at is None or self.count < self._closing_from:
-            return False
-        return self.count >= closing_at or self._last in self.plan.landings
-
-    @property
-    def _closing_from(self) -> int:
-        """Count from which the thinking may land, where there is a cap: at the latest where the closing begins."""
-        at = self._closing_at or 0
-        return min(max(at - self.plan.landing_tokens + 1, self._floor, 1), at)
-
-    def _closing(self, reason: Literal["cap", "loop"]) -> _Script:
-        plan = self.plan
-        newline = () if self._last in plan.line_ends else plan.newline
-        fits = self._cap is None or self.count + len(plan.cap_text) <= self._cap
-        cap_text = plan.cap_text if fits else ()
-        return _Script(
-            newline + cap_text + plan.end.ids + plan.answer_prefix,
-            counted_from=len(newline),
-            counted_to=len(newline) + len(cap_text),
-            closes=reason,
-        )
-
-    def _force(self, script: _Script, at: int = 0) -> None:
-        self._script, self._at = script, at

@@ -16,7 +16,7 @@ from .actions import Free
 from .automaton import EndedBy, ThinkingAutomaton
 from .budget import ThinkingBudget
 from .errors import UnsupportedEngine
-from .logits import Edit, Sampling, apply_edits
+from .logits import Edit, Edits, Sampling
 from .markers import ThinkingMarkers, detect_markers
 from .plan import compile_plan
 from .prompt import Phase
@@ -24,8 +24,8 @@ from .vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
-class ThinkingReport:
-    """What was enforced in one sequence: thinking tokens, replaced attempts to end, and why thinking ended."""
+class GenerationReport:
+    """What was enforced in one sequence: its thinking tokens, the attempts to stop that were replaced, why it ended."""
 
     tokens: int
     waits: int
@@ -94,15 +94,16 @@ class ThinkingLogitsProcessor(LogitsProcessor):
                 edited[index, self._undecodable] = -torch.inf
             if not isinstance(action, Free):
                 edits.append(Edit(index, action, self._sampling))
-        places, fired = apply_edits(edited, edits)
-        self._fired = {edits[place].row: flag for place, flag in zip(places, fired.tolist(), strict=True)}
+        prepared = Edits(edits, edited)
+        prepared.apply(edited)
+        self._fired = dict(zip(prepared.redirected, prepared.fired(), strict=True))
         return edited
 
-    def reports(self, output_ids: torch.Tensor) -> list[ThinkingReport]:
+    def reports(self, output_ids: torch.Tensor) -> list[GenerationReport]:
         """What was enforced in each sequence, given what `generate()` returned."""
         if self._ids is not None and output_ids.shape[1] == self._ids.shape[1] + 1:
             self._follow(output_ids)
-        return [ThinkingReport(each.tokens, each.waits, each.ended_by) for each in self._automata]
+        return [GenerationReport(each.tokens, each.waits, each.ended_by) for each in self._automata]
 
     def _follow(self, input_ids: torch.Tensor) -> None:
         if self._ids is None:
@@ -128,5 +129,5 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             )
         self._done = [False] * len(plans)
         for plan, ids in zip(plans, input_ids.tolist(), strict=True):
-            first = next((place for place, token in enumerate(ids) if token != self._padding), 0)
+            first = next((at for at, token in enumerate(ids) if token != self._padding), 0)
             self._automata.append(ThinkingAutomaton.after(plan, ids[first:]))

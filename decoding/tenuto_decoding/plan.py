@@ -40,6 +40,38 @@ class Marker:
         return next((size for size in range(matched - 1, 0, -1) if head[-size:] == head[:size]), 0)
 
 
+@dataclass(slots=True)
+class MarkerMatch:
+    """A marker, and how many of its ids the text so far ends in."""
+
+    marker: Marker
+    matched: int = 0
+
+    def take(self, token: int) -> bool:
+        """Take the next token of the text; whether it completes the marker."""
+        self.matched = self.marker.follow(self.matched, token)
+        return self.matched == len(self.marker.ids)
+
+    @property
+    def next_id(self) -> int:
+        return self.marker.ids[self.matched]
+
+    @property
+    def rest(self) -> Ids:
+        """The ids that would complete it."""
+        return self.marker.ids[self.matched :]
+
+    @property
+    def is_at_gate(self) -> bool:
+        """Whether the next id would make it certain that the marker is meant."""
+        return self.matched == self.marker.gate
+
+    @property
+    def past_gate(self) -> int:
+        """How many ids have come from the gate on: 0 where what has come may be text."""
+        return max(self.matched - self.marker.gate, 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThinkingPlan:
     """Everything that the automaton needs, as token ids and numbers.
@@ -58,9 +90,8 @@ class ThinkingPlan:
         line_ends: ids after which no newline is needed.
         landings: ids at which the thinking may land; empty without `landing_tokens`.
         boundaries: control tokens; in a prompt they part the turns.
-        notable: ids that may change the state where nothing is being forced, within thinking; others are plain text.
-        notable_outside: the same before and after it.
-        landmarks: ids that say in which phase a reply to a prompt begins, or may be the last of what says it.
+        changing_ids: ids that may change the state while thinking where nothing is being forced; all others are plain
+            text.
     """
 
     start: Marker
@@ -82,18 +113,15 @@ class ThinkingPlan:
     line_ends: frozenset[int] = frozenset()
     landings: frozenset[int] = frozenset()
     boundaries: frozenset[int] = frozenset()
-    notable: frozenset[int] = field(init=False, repr=False, compare=False)
-    notable_outside: frozenset[int] = field(init=False, repr=False, compare=False)
-    landmarks: frozenset[int] = field(init=False, repr=False, compare=False)
+    changing_ids: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        begun = {text[0] for text in self.waits if text}
-        object.__setattr__(self, "notable", frozenset(begun).union(self.end.ids, self.stops, self.also_ends))
-        object.__setattr__(self, "notable_outside", frozenset(self.start.ids))
-        object.__setattr__(self, "landmarks", self.boundaries.union([self.start.ids[-1], self.end.ids[-1]]))
+        first_of_waits = {wait[0] for wait in self.waits if wait}
+        changing = first_of_waits.union(self.end.ids, self.stops, self.also_ends)
+        object.__setattr__(self, "changing_ids", frozenset(changing))
 
     @property
-    def opens_itself(self) -> bool:
+    def opens_thinking(self) -> bool:
         """Whether thinking that the prompt has not opened is opened by force."""
         wanted = self.force_start or self.min_thinking_tokens > 0 or self.num_waits > 0
         return self.enforced and wanted and self.max_thinking_tokens != 0

@@ -7,7 +7,7 @@ from .plan import Ids, ThinkingPlan
 
 
 class Phase(Enum):
-    """Where in the reply the next token stands."""
+    """Part of the reply that the next token belongs to."""
 
     BEFORE = "before"
     THINKING = "thinking"
@@ -18,22 +18,23 @@ def initial_phase(plan: ThinkingPlan, prompt: Sequence[int]) -> Phase:
     """The phase in which a reply to the prompt begins.
 
     The last marker decides, unless a control token that is no part of it follows: then it belongs to an earlier turn,
-    or to a text that somebody wrote, and the reply has not begun to think.
+    or to quoted text, and the reply has not begun to think.
     """
-    start, end, landmarks = plan.start.ids, plan.end.ids, plan.landmarks
+    start, end, boundaries = plan.start.ids, plan.end.ids, plan.boundaries
+    last_ids = start[-1], end[-1]
     for stop in range(len(prompt), 0, -1):
-        if prompt[stop - 1] not in landmarks:  # as nearly every token of a long text
-            continue
-        if _stands(start, prompt, stop):
-            return Phase.THINKING
-        if _stands(end, prompt, stop):
-            return Phase.ANSWER
-        if prompt[stop - 1] in plan.boundaries:
+        token = prompt[stop - 1]
+        if token in last_ids:
+            if _ends_in(prompt, stop, start):
+                return Phase.THINKING
+            if _ends_in(prompt, stop, end):
+                return Phase.ANSWER
+        if token in boundaries:
             break
     return Phase.BEFORE
 
 
-def _stands(marker: Ids, prompt: Sequence[int], stop: int) -> bool:
-    """Whether the marker is what the first `stop` tokens of the prompt end in."""
+def _ends_in(prompt: Sequence[int], stop: int, marker: Ids) -> bool:
+    """Whether the first `stop` tokens of the prompt end in the marker."""
     size = len(marker)
-    return size <= stop and prompt[stop - 1] == marker[-1] and tuple(prompt[stop - size : stop]) == marker
+    return size <= stop and tuple(prompt[stop - size : stop]) == marker

@@ -5,12 +5,12 @@ Shared by the adapters of both model runners and by the server.
 
 from vllm import SamplingParams
 from vllm.config import VllmConfig
-from vllm.tokenizers import cached_tokenizer_from_config
 
 from .budget import ThinkingBudget
 from .errors import InvalidBudget
 from .markers import ThinkingMarkers, Tokenizer, resolve_markers
 from .plan import ThinkingPlan, compile_plan
+from .vllm_compat import tokenizer_of
 
 #: Key of `SamplingParams.extra_args` under which a server names the request that it will ask a report for.
 REQUEST_KEY = "thinking_request"
@@ -41,7 +41,7 @@ def markers_of(config: VllmConfig) -> ThinkingMarkers:
     Raises:
         UnknownMarkers: when neither gives any.
     """
-    tokenizer = cached_tokenizer_from_config(config.model_config)
+    tokenizer = tokenizer_of(config)
     given: dict[str, str | None] = {}
     if isinstance(config.additional_config, dict):
         given = config.additional_config.get(CONFIG_KEY) or {}

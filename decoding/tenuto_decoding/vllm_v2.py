@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from vllm import SamplingParams
 from vllm.config import VllmConfig
-from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProcessor, LogitsProcRequestState
 
 from .budget import ThinkingBudget
@@ -35,8 +34,10 @@ from .errors import UnsupportedEngine
 from .gpu.layout import MAX_ROWS, State, check_plan, mark_tokens
 from .gpu.slots import BudgetSlots, Rows, Snapshot, to_host
 from .plan import compile_plan
+from .vllm_compat import tokenizer_of
 from .vllm_requests import REQUEST_KEY, check_request, markers_of, masks_thinking, plan_for
 from .vocabulary import Vocabulary
+from .worker import register
 from .worker_messages import SequenceReport, Steer
 
 
@@ -54,7 +55,7 @@ def check_engine(config: VllmConfig) -> None:
         )
     if config.model_config.is_diffusion:
         raise UnsupportedEngine("a diffusion model writes many tokens at once, by a sampler that takes no processors")
-    check_plan(compile_plan(None, markers_of(config), cached_tokenizer_from_config(config.model_config)))
+    check_plan(compile_plan(None, markers_of(config), tokenizer_of(config)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
 
     def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:
         check_engine(vllm_config)
-        self._tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
+        self._tokenizer = tokenizer_of(vllm_config)
         self._markers = markers_of(vllm_config)
         self._masks_thinking = masks_thinking(vllm_config)
         self._requests = req_states
@@ -142,6 +143,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._left: deque[_Life] = deque(maxlen=4 * count)
         self._returning: list[int] = []
         self._warm_up()
+        register(self, vllm_config)
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
         """A request enters a slot; says whether it has a budget.

@@ -1,20 +1,29 @@
-"""What a server asks of vLLM's workers: `worker_extension_cls="tenuto_decoding.worker.ThinkingWorkerExtension"`."""
+"""What a server calls on vLLM's workers: `worker_extension_cls="tenuto_decoding.worker.ThinkingWorkerExtension"`."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from .worker_messages import SequenceReport
 
 
-@runtime_checkable
 class Reporter(Protocol):
-    """The part of the two runners' processors that is asked."""
+    """What the processors of both runners offer to the worker."""
 
     def report(self, request: str) -> list[SequenceReport]: ...
 
     def steer(self, request: str, number: int, until: int | None) -> int: ...
 
     def forget(self, requests: Sequence[str]) -> None: ...
+
+
+#: The processors of this process, each with the configuration of its engine: a process may run several engines.
+_processors: WeakKeyDictionary[Reporter, object] = WeakKeyDictionary()
+
+
+def register(processor: Reporter, config: object) -> None:
+    """Let the worker of this process that has the same configuration object find its processor."""
+    _processors[processor] = config
 
 
 class ThinkingWorkerExtension:
@@ -24,8 +33,7 @@ class ThinkingWorkerExtension:
     all ranks that sample a sequence are steered before the same step, also where steps are scheduled ahead.
     """
 
-    model_runner: Any
-    use_v2_model_runner: bool
+    vllm_config: Any  # the worker's own
 
     def thinking_reports(self, requests: Sequence[str]) -> list[list[SequenceReport]]:
         """What is known of the sequences of requests, named by `REQUEST_KEY` in their `extra_args`.
@@ -34,8 +42,8 @@ class ThinkingWorkerExtension:
             For each request, a report for every sequence that this worker samples for. Its ids may lack the last one or
             two of the reply, and tell the sequences of a parallel sample apart. Empty on workers that do not sample.
         """
-        ours = self._ours()
-        return [] if ours is None else [ours.report(request) for request in requests]
+        processor = self._processor()
+        return [] if processor is None else [processor.report(request) for request in requests]
 
     def thinking_steer(self, request: str, number: int, until: int | None) -> int:
         """Steer the sequences of a request that are in the batch: `until` as of `ThinkingAutomaton.steer`.
@@ -47,8 +55,8 @@ class ThinkingWorkerExtension:
             How many sequences know this number now; those that have just ended may be among them. 0 on workers that do
             not sample.
         """
-        ours = self._ours()
-        return 0 if ours is None else ours.steer(request, number, until)
+        processor = self._processor()
+        return 0 if processor is None else processor.steer(request, number, until)
 
     def thinking_forget(self, requests: Sequence[str]) -> None:
         """Keep nothing of the sequences of these requests: they are over, and no report will be asked for.
@@ -56,16 +64,10 @@ class ThinkingWorkerExtension:
         A runner does not say whether a sequence that leaves the batch has ended or was preempted. So what it left is
         kept, for a report and for its return, until the server says this, or until many others have left behind it.
         """
-        ours = self._ours()
-        if ours is not None:
-            ours.forget(requests)
+        processor = self._processor()
+        if processor is not None:
+            processor.forget(requests)
 
-    def _ours(self) -> Reporter | None:
-        return next((processor for processor in self._processors() if isinstance(processor, Reporter)), None)
-
-    def _processors(self) -> Iterable[object]:
-        if not self.use_v2_model_runner:
-            processors: Iterable[object] = self.model_runner.input_batch.logitsprocs.all
-            return processors
-        sampler = self.model_runner.sampler  # none on a worker that does not sample
-        return () if sampler is None else sampler.logits_processors
+    def _processor(self) -> Reporter | None:
+        """None on a worker that does not sample."""
+        return next((each for each, config in _processors.items() if config is self.vllm_config), None)

@@ -296,7 +296,7 @@ def _ahead(automaton: ThinkingAutomaton | None) -> ThinkingAutomaton | None:
     """A copy that runs ahead over drafts."""
     copied = copy(automaton)
     if automaton and copied:
-        copied._loop = deepcopy(automaton._loop)
+        copied._loop, copied._marker = deepcopy(automaton._loop), copy(automaton._marker)
     return copied
 
 
@@ -306,7 +306,7 @@ _PHASES = {Phase.BEFORE: InPhase.BEFORE, Phase.THINKING: InPhase.THINKING, Phase
 
 def _account(automaton: ThinkingAutomaton) -> tuple[int, ...]:
     ended = Ended[automaton._ended.upper()]
-    return _PHASES[automaton.phase], automaton.tokens, automaton.waits, ended, automaton._matched
+    return _PHASES[automaton.phase], automaton.tokens, automaton.waits, ended, automaton._marker.matched
 
 
 def _state(snapshot: Snapshot) -> tuple[int, ...]:

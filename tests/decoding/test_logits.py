@@ -6,9 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenuto_decoding import Force, Free, Redirect
-from tenuto_decoding.logits import Edit, Sampling, apply_edits
+from tenuto_decoding.logits import Edit, Edits, Sampling
 
 ROWS, VOCABULARY = 5, 40
+
+
+def apply_edits(logits: torch.Tensor, edits: list[Edit]) -> tuple[list[int], list[bool]]:
+    """Apply once, in place; the rows with a redirect, and whether it fired."""
+    prepared = Edits(edits, logits)
+    prepared.apply(logits)
+    return prepared.redirected, prepared.fired()
 
 
 def random_logits(seed: int, scale: float = 3.0) -> torch.Tensor:
@@ -62,14 +69,14 @@ def test_force_brings_back_a_token_that_was_masked() -> None:
 def test_no_edits_change_nothing() -> None:
     logits = random_logits(0)
     before = logits.clone()
-    places, fired = apply_edits(logits, [])
-    assert (places, fired.tolist()) == ([], [])
+    rows, fired = apply_edits(logits, [])
+    assert (rows, fired) == ([], [])
     assert torch.equal(logits, before)
 
 
-def test_an_action_that_is_no_redirect_has_no_move() -> None:
-    places, _ = apply_edits(random_logits(0), [Edit(0, Free(), Sampling()), Edit(1, Force(3), Sampling())])
-    assert places == []
+def test_only_redirects_are_reported() -> None:
+    rows, _ = apply_edits(random_logits(0), [Edit(0, Free(), Sampling()), Edit(1, Force(3), Sampling())])
+    assert rows == []
 
 
 @pytest.mark.parametrize("temperature", [0.2, 0.7, 1.0, 1.5])
@@ -88,9 +95,9 @@ def test_greedy_redirects_take_the_maximum() -> None:
     logits[:, 1], logits[:, 2] = 3.0, 5.0
     logits[0, 4], logits[1, 4] = 4.0, 6.0
     greedy = Sampling(temperature=0.0)
-    places, fired = apply_edits(logits, [Edit(row, Redirect((1, 2), 4), greedy) for row in (0, 1)])
-    assert places == [0, 1]
-    assert fired.tolist() == [True, False], "the second row's own target was the likeliest"
+    rows, fired = apply_edits(logits, [Edit(row, Redirect((1, 2), 4), greedy) for row in (0, 1)])
+    assert rows == [0, 1]
+    assert fired == [True, False], "the second row's own target was the likeliest"
     assert logits[:, 4].tolist() == [5.0, 6.0]
     assert logits[:, [1, 2]].isneginf().all()
 
@@ -99,7 +106,7 @@ def test_a_redirect_without_target_masks_and_says_whether_a_source_was_likeliest
     logits = torch.zeros(2, 6)
     logits[0, 1], logits[1, 3] = 5.0, 5.0
     _, fired = apply_edits(logits, [Edit(row, Redirect((1, 2), None), Sampling(0.0)) for row in (0, 1)])
-    assert fired.tolist() == [True, False]
+    assert fired == [True, False]
     assert logits[:, [1, 2]].isneginf().all()
     assert logits[1, 3] == 5.0
 
@@ -120,7 +127,7 @@ def test_a_source_that_is_masked_already_moves_nothing() -> None:
     before = logits.clone()
     _, fired = apply_edits(logits, [Edit(0, Redirect((3, 4), 9), sampling)])
     assert torch.allclose(logits[0], before[0])
-    assert fired.tolist() == [False]
+    assert fired == [False]
 
 
 samplings = st.builds(

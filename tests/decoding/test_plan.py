@@ -59,7 +59,7 @@ def test_several_wait_texts_and_an_empty_one(chatml: Any) -> None:
 def test_without_a_budget_nothing_is_enforced(chatml: Any) -> None:
     plan = compile_plan(None, S1, chatml)
     assert not plan.enforced
-    assert not plan.opens_itself
+    assert not plan.opens_thinking
 
 
 def test_equal_arguments_give_the_same_plan(chatml: Any) -> None:
@@ -140,10 +140,10 @@ class TestBesideAGrammar:
         assert set(thinker.encode("<tool_call>")) < set(plan.stops)
 
     def test_a_budget_opens_the_thinking(self, thinker: Any) -> None:
-        assert compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker, grammar=True).opens_itself
-        assert compile_plan(ThinkingBudget(), THINK, thinker, grammar=True).opens_itself
-        assert not compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker).opens_itself
-        assert not compile_plan(None, THINK, thinker, grammar=True).opens_itself
+        assert compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker, grammar=True).opens_thinking
+        assert compile_plan(ThinkingBudget(), THINK, thinker, grammar=True).opens_thinking
+        assert not compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker).opens_thinking
+        assert not compile_plan(None, THINK, thinker, grammar=True).opens_thinking
 
     def test_no_text_is_forced_behind_the_end_marker(self, chatml: Any) -> None:
         assert compile_plan(ThinkingBudget(max_thinking_tokens=9), S1, chatml, grammar=True).answer_prefix == ()

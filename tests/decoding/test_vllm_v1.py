@@ -27,7 +27,7 @@ from tenuto_decoding import (
     compile_plan,
     detect_markers,
 )
-from tenuto_decoding.logits import Edit, Sampling, apply_edits
+from tenuto_decoding.logits import Edit, Edits, Sampling
 from tenuto_decoding.vllm_requests import REQUEST_KEY, markers_of
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor, check_engine
 from tenuto_decoding.worker_messages import Steer
@@ -79,7 +79,6 @@ class Request:
     automaton: ThinkingAutomaton | None
     output: list[int] = field(default_factory=list)  # the list that the processor was handed
     tokens: list[int] = field(default_factory=list)  # the truth
-    fires: list[int] = field(default_factory=list)
     steers: list[Steer] = field(default_factory=list)
     asked: list[Steer] = field(default_factory=list)  # to be carried out in the next step
 
@@ -204,8 +203,6 @@ class Batch:
                 continue  # chunked prefill: this sample is thrown away
             token = int(edited[place].argmax())
             if request.automaton is not None:
-                if fired.get(place):
-                    request.fires.append(len(request.tokens))
                 request.automaton.advance(token, fired.get(place, False))
             request.tokens.append(token)
             request.output.append(NOT_YET)
@@ -216,7 +213,7 @@ class Batch:
             request.output[:] = request.tokens[: len(request.output)]
 
     def reference(self, logits: torch.Tensor) -> tuple[torch.Tensor, dict[int, bool]]:
-        expected, fired = logits.clone(), {}
+        expected, fired = logits.clone(), dict[int, bool]()
         for place, request in self.running():
             if request.automaton is None:
                 continue
@@ -227,9 +224,9 @@ class Batch:
             expected[place, len(self.tokenizer) :] = -torch.inf
             params = request.params
             sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
-            found, flags = apply_edits(expected, [Edit(place, request.automaton.action(), sampling)])
-            if found:
-                fired[place] = bool(flags[0])
+            edits = Edits([Edit(place, request.automaton.action(), sampling)], logits)
+            edits.apply(expected)
+            fired |= dict(zip(edits.redirected, edits.fired(), strict=True))
         return expected, fired
 
 
@@ -257,7 +254,6 @@ def test_every_row_is_edited_as_its_own_automaton_says(
             ((taken, fires, steers),) = processor.report(request.name)
             assert taken == request.tokens[: len(taken)]
             assert len(taken) >= len(request.tokens) - 1
-            assert telling(request, fires) == telling(request, request.fires)
             assert steers == [*request.steers, *request.asked]
             assert replayed(request, fires, steers) == account(request.automaton)
             waited += request.automaton.waits
@@ -266,13 +262,6 @@ def test_every_row_is_edited_as_its_own_automaton_says(
     assert steered > 0
     processor.forget([request.name for request in batch.finished])
     assert {row.request for row in processor._left} <= {request.name for request in batch.waiting}
-
-
-def telling(request: Request, fires: list[int]) -> list[int]:
-    """Positions where it matters whatever the state is; where it depends on that, the replay shows it."""
-    assert request.automaton is not None
-    notable = request.automaton.plan.notable
-    return [place for place in fires if place < len(request.tokens) and request.tokens[place] in notable]
 
 
 def replayed(request: Request, fires: list[int], steers: list[Steer]) -> tuple[Any, ...]:

@@ -188,7 +188,7 @@ def _numbers(plan: ThinkingPlan) -> dict[Header, int]:
         Header.NUM_WAITS: plan.num_waits,
         Header.LANDING: min(plan.landing_tokens, ENDLESS),
         Header.PER_BLOCK: int(plan.scope == "block"),
-        Header.OPENING: Opening.START if plan.opens_itself else Opening.ANSWER if answers else Opening.NOTHING,
+        Header.OPENING: Opening.START if plan.opens_thinking else Opening.ANSWER if answers else Opening.NOTHING,
         Header.CAP: -1 if cap is None else min(cap, ENDLESS),
         Header.FLOOR: min(plan.min_thinking_tokens, ENDLESS),
         Header.LOOP: min(plan.loop_tokens, ENDLESS),

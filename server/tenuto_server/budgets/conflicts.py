@@ -38,7 +38,7 @@ def check_sampling(
     stops = set(stop_token_ids)
     _check_stops(stops, plan, phase)
     _check_number(stops, plan, max_end_ids)
-    if phase is Phase.THINKING or plan.opens_itself:
+    if phase is Phase.THINKING or plan.opens_thinking:
         _check_closing(params, stops, plan, opening=len(plan.start.ids) if phase is Phase.BEFORE else 0)
         _check_way_out(params, plan, tokenizer)
 
@@ -46,7 +46,7 @@ def check_sampling(
 def _check_stops(stops: set[int], plan: ThinkingPlan, phase: Phase) -> None:
     """No id that ends the reply may be in a forced text; the last of an end marker may."""
     forced: list[tuple[str, Ids]] = []
-    if phase is Phase.BEFORE and plan.opens_itself:
+    if phase is Phase.BEFORE and plan.opens_thinking:
         forced.append(("the marker that opens the thinking", plan.start.ids))
     if plan.min_thinking_tokens or plan.num_waits:
         forced += [("wait_text", ids) for ids in plan.waits]
