@@ -51,11 +51,10 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         **dict.fromkeys(CORE, CORE),
         "gpu": CORE,
         "logits": {"actions", "plan"},
-        "vllm_compat": set(),
+        "vllm_compat": {"markers"},
         "vllm_requests": {*CORE, "vllm_compat"},
         "vllm_v1": {*CORE, "logits", "vllm_compat", "vllm_requests"},
         "vllm_v2": {*CORE, "gpu", "vllm_compat", "vllm_requests"},
-        "worker": {*CORE, "vllm_compat"},
         "huggingface": {*CORE, "logits"},
     },
     "tenuto_server": {
