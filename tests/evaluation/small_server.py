@@ -1,8 +1,8 @@
-"""A server that starts fast, for the tests of starting and ending one: readiness, a child process, and failing at will.
+"""A server that starts quickly, to test starting and ending one: with readiness, a child process, and failures.
 
     python small_server.py PIDS [--fail | --never-ready | --stubborn] --host HOST --port PORT
 
-Writes its own process id and its child's to PIDS. A stubborn one ignores SIGTERM, as its child does.
+Writes its own process id and its child's to PIDS. With --stubborn it ignores SIGTERM, as does its child.
 """
 
 import argparse

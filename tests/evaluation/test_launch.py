@@ -1,4 +1,4 @@
-"""A server that an evaluation starts is gone when the evaluation is, however that ends. Real processes throughout."""
+"""A launched server ends with the process that launched it, however that ends. With real processes throughout."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tenuto_evaluation import launch
+import tenuto_evaluation.launch
 from tenuto_evaluation.errors import ServerFailed
 from tenuto_evaluation.launch import launched, serving
 
@@ -20,8 +20,8 @@ SERVER = [sys.executable, str(Path(__file__).with_name("small_server.py"))]
 SECONDS = 30.0
 
 
-class Place:
-    """A folder with the server's log and the process ids that it wrote down."""
+class Launch:
+    """A server command, with its log and a file in which the server writes its process ids."""
 
     def __init__(self, folder: Path) -> None:
         self.log = folder / "server.log"
@@ -35,12 +35,12 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def launch(tmp_path: Path) -> Launch:
+    return Launch(tmp_path)
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; one that has ended and was not yet waited for does not."""
+    """Whether the process runs; one that has ended but was not waited for does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -56,44 +56,44 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return True
 
 
-def test_the_server_is_ready_inside_and_gone_outside(place: Place) -> None:
+def test_the_server_is_ready_inside_the_block_and_ended_after_it(launch: Launch) -> None:
     progress = io.StringIO()
-    with serving(place.command(), place.log, progress) as url:
+    with serving(launch.command(), launch.log, progress) as url:
         assert httpx.get(f"{url}/readyz").status_code == 200
-        assert all(map(alive, place.pids()))
-    assert eventually(lambda: not any(map(alive, place.pids())))
+        assert all(map(alive, launch.pids()))
+    assert eventually(lambda: not any(map(alive, launch.pids())))
     assert url in progress.getvalue()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
-def test_an_error_inside_ends_it_too(place: Place, error: type[BaseException]) -> None:
-    with pytest.raises(error), serving(place.command(), place.log, io.StringIO()):
+def test_an_error_inside_the_block_ends_the_server(launch: Launch, error: type[BaseException]) -> None:
+    with pytest.raises(error), serving(launch.command(), launch.log, io.StringIO()):
         raise error
-    assert eventually(lambda: not any(map(alive, place.pids())))
+    assert eventually(lambda: not any(map(alive, launch.pids())))
 
 
-def test_a_server_that_ignores_sigterm_is_killed_with_its_children(place: Place) -> None:
-    with launched(place.command("--stubborn"), place.log, stop_seconds=0.2) as server:
+def test_a_server_that_ignores_sigterm_is_killed_with_its_children(launch: Launch) -> None:
+    with launched(launch.command("--stubborn"), launch.log, stop_seconds=0.2) as server:
         server.wait_until_ready()
-    assert eventually(lambda: not any(map(alive, place.pids())))
+    assert eventually(lambda: not any(map(alive, launch.pids())))
 
 
-def test_a_server_that_fails_is_an_error_with_its_last_words(place: Place) -> None:
+def test_a_server_that_fails_is_an_error_with_the_end_of_its_log(launch: Launch) -> None:
     with (
         pytest.raises(ServerFailed, match=r"status 1(.|\n)*no model there"),
-        serving(place.command("--fail"), place.log, io.StringIO()),
+        serving(launch.command("--fail"), launch.log, io.StringIO()),
     ):
         pass
 
 
-def test_a_server_that_never_gets_ready_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "START_SECONDS", 1.0)
+def test_a_server_that_is_never_ready_is_an_error(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenuto_evaluation.launch, "START_SECONDS", 1.0)
     with (
         pytest.raises(ServerFailed, match="not ready after"),
-        serving(place.command("--never-ready"), place.log, io.StringIO()),
+        serving(launch.command("--never-ready"), launch.log, io.StringIO()),
     ):
         pass
-    assert eventually(lambda: not any(map(alive, place.pids())))
+    assert eventually(lambda: not any(map(alive, launch.pids())))
 
 
 EVALUATION = """
@@ -110,26 +110,26 @@ with serving(sys.argv[2:], Path(sys.argv[1]), sys.stderr):
     ("number", "status"),
     [(signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
 )
-def test_the_server_does_not_outlive_the_evaluation(place: Place, number: int, status: int) -> None:
-    command = [sys.executable, "-c", EVALUATION, str(place.log), *place.command()]
+def test_the_server_does_not_outlive_the_evaluation(launch: Launch, number: int, status: int) -> None:
+    command = [sys.executable, "-c", EVALUATION, str(launch.log), *launch.command()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as evaluation:
         assert evaluation.stdout is not None
         assert evaluation.stdout.readline() == b"ready\n"
-        server, child = place.pids()
+        server, child = launch.pids()
         os.kill(evaluation.pid, number)
         try:
             assert evaluation.wait(SECONDS) == status
         finally:
-            evaluation.kill()  # or leaving the block would wait for it
+            evaluation.kill()  # otherwise leaving the block would wait for it
     assert eventually(lambda: not alive(server))
-    if number != signal.SIGKILL:  # then nobody is left to end the group: the server itself has to end its children
-        assert eventually(lambda: not alive(child))
-    else:
+    if number == signal.SIGKILL:  # no process is left to end the group: a real server ends its own children
         os.kill(child, signal.SIGKILL)
+    else:
+        assert eventually(lambda: not alive(child))
 
 
-def test_the_handler_of_sigterm_is_put_back(place: Place) -> None:
+def test_the_sigterm_handler_is_restored(launch: Launch) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with serving(place.command(), place.log, io.StringIO()):
+    with serving(launch.command(), launch.log, io.StringIO()):
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
