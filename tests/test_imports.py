@@ -158,3 +158,17 @@ def test_the_client_imports_no_engine() -> None:
     for name, targets in ALL.items():
         if name.partition(".")[0] == "tenuto":
             assert not {target.partition(".")[0] for target in targets} & ENGINE, name
+
+
+def test_tests_and_benchmarks_share_only_the_harness() -> None:
+    """Benchmarks import no tests, only their own tests import benchmarks, and nothing that is installed the harness."""
+    roots = {
+        path.relative_to(ROOT): {name.partition(".")[0] for name in imported("", ast.parse(path.read_text()))}
+        for folder in ("testing", "benchmarks", "tests", *(str(base.relative_to(ROOT)) for base in PACKAGES.values()))
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    for path, names in roots.items():
+        room = path.parts[0]
+        assert room == "tests" or "tests" not in names, path
+        assert room == "benchmarks" or path.is_relative_to("tests/benchmarks") or "benchmarks" not in names, path
+        assert room in ("testing", "tests", "benchmarks") or "tenuto_testing" not in names, path
