@@ -120,10 +120,15 @@ def exit_status(lanes: Sequence[Lane]) -> int:
 
 
 def summary(lanes: Sequence[Lane], seconds: float) -> str:
-    """One line per lane that ran tests, and one for all."""
+    """One line per lane that ran tests or failed, and one for all."""
     total = sum((lane.counts for lane in lanes), Counter[str]())
-    lines = [f"{lane.name:<11} | {_in_words(lane.counts)} in {lane.seconds:.0f} s" for lane in lanes if lane.counts]
+    shown = [lane for lane in lanes if lane.status != NOTHING_RAN]
+    lines = [f"{lane.name:<11} | {_in_words(lane.counts)} in {lane.seconds:.0f} s: {_verdict(lane)}" for lane in shown]
     return "\n".join([*lines, f"{_in_words(total)} in {seconds // 60:.0f} min {seconds % 60:.0f} s"])
+
+
+def _verdict(lane: Lane) -> str:
+    return "ok" if lane.status == PASSED else f"FAILED with status {lane.status}"
 
 
 def _in_words(counts: Counter[str]) -> str:
