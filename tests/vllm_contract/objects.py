@@ -21,6 +21,7 @@ class Relied:
 _ENGINE = "vllm.v1.engine"
 _OPENAI = "vllm.entrypoints.openai"
 _WORKER = "vllm.v1.worker"
+_GPU = f"{_WORKER}.gpu"
 
 RELIED = (
     # The engine.
@@ -43,7 +44,7 @@ RELIED = (
     Relied(f"{_ENGINE}.async_llm:AsyncLLM.do_log_stats", "the engine's figures in the log", "do_log_stats()"),
     Relied(f"{_ENGINE}.async_llm:AsyncLLM.get_supported_tasks", "for init_app_state", "get_supported_tasks()"),
     Relied(f"{_ENGINE}.async_llm:AsyncLLM.shutdown", "ends the engine's processes in order", "shutdown(seconds)"),
-    Relied(f"{_ENGINE}.async_llm:AsyncLLM.output_handler", "None until the first request: see stop strings"),
+    Relied(f"{_ENGINE}.async_llm:AsyncLLM.output_processor", "its constructor assigns it, to a property of ours"),
     Relied(f"{_ENGINE}.input_processor:InputProcessor.generation_config_fields", "the model's own stop ids"),
     Relied("vllm.renderers:BaseRenderer.get_eos_token_id", "the model's own stop ids", "get_eos_token_id()"),
     Relied(
@@ -114,17 +115,20 @@ RELIED = (
     Relied(f"{_OPENAI}.chat_completion.protocol:ChatCompletionRequest.skip_special_tokens", "shown markers are split"),
     Relied(f"{_OPENAI}.completion.protocol:CompletionRequest.skip_special_tokens", "shown markers are split"),
     Relied(f"{_OPENAI}.responses.protocol:ResponsesRequest.skip_special_tokens", "shown markers are split"),
-    # Workers: where our processor is found in each of the two model runners.
-    Relied("vllm.v1.sample.logits_processor:LogitsProcessors.all", "our processor among them"),
-    Relied(f"{_WORKER}.gpu_input_batch:InputBatch.logitsprocs", "the processors of the V1 runner"),
-    Relied(f"{_WORKER}.gpu_model_runner:GPUModelRunner.input_batch", "the batch of the V1 runner"),
-    Relied(f"{_WORKER}.gpu.model_runner:GPUModelRunner.sampler", "the sampler of the V2 runner"),
-    Relied(f"{_WORKER}.gpu.sample.sampler:Sampler.logits_processors", "the processors of the V2 runner"),
-    Relied(f"{_WORKER}.gpu.buffer_utils:StagedWriteTensor.gpu", "ids and lengths on the device"),
-    Relied(f"{_WORKER}.gpu.buffer_utils:UvaBackedTensor.gpu", "lengths of prompts on the device"),
-    Relied(f"{_WORKER}.gpu.buffer_utils:UvaBackedTensor.np", "lengths of prompts on the host"),
+    # Workers.
+    Relied(f"{_WORKER}.worker_base:WorkerBase.vllm_config", "finds the processor of a worker"),
     *(
-        Relied(f"{_WORKER}.gpu.states:RequestState.{name}", "read by slot on the device")
-        for name in ("all_token_ids", "prompt_len", "prefill_len", "total_len", "vocab_size", "device")
+        Relied(f"{_GPU}.sample.logits_processor:LogitsContext.{name}", "the rows of a step, on the V2 runner")
+        for name in (
+            *("expanded_idx_mapping", "expanded_local_pos", "idx_mapping_np", "input_ids"),
+            "seq_lens_upper_bound_np",
+        )
     ),
+    *(
+        Relied(f"{_GPU}.sample.logits_processor:LogitsProcRequestState.{name}", "the slots of the V2 runner")
+        for name in ("all_token_ids", "device", "prefill_len", "prompt_len", "total_len", "vocab_size")
+    ),
+    Relied(f"{_GPU}.buffer_utils:StagedWriteTensor.gpu", "ids and lengths on the device"),
+    Relied(f"{_GPU}.buffer_utils:UvaBackedTensor.gpu", "lengths of prompts on the device"),
+    Relied(f"{_GPU}.buffer_utils:UvaBackedTensor.np", "lengths of prompts on the host"),
 )
