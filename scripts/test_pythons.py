@@ -30,7 +30,7 @@ REQUIREMENTS = (
 
 
 def interpreters() -> dict[str, Path]:
-    """The supported versions other than the running one, each with an interpreter that works."""
+    """The supported versions other than the running one, each with a working interpreter."""
     running = "{}.{}".format(*sys.version_info)
     found = {}
     for version in PYTHONS:

@@ -53,7 +53,7 @@ def test_every_import_is_declared(package: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "vllm"])
-def test_what_we_use_undocumented_parts_of_has_an_upper_bound(name: str) -> None:
+def test_distributions_whose_undocumented_parts_we_use_have_an_upper_bound(name: str) -> None:
     assert any(each.operator == "<" for each in requirements("server")[name].specifier)
 
 

@@ -1,4 +1,4 @@
-"""The contract with vLLM: it holds for the installed release, and the checker sees what may change in another."""
+"""The contract with vLLM holds for the installed release, and its checker reports every kind of change."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.vllm_contract.uses import Use, uses_of
 Written = Callable[..., list[Use]]
 
 
-def test_what_is_listed_has_a_reason_and_is_listed_once() -> None:
+def test_each_listed_name_has_a_reason_and_appears_once() -> None:
     assert all(relied.why for relied in RELIED)
     assert len({relied.path for relied in RELIED}) == len(RELIED)
 
@@ -80,7 +80,7 @@ def start(config, workers=1): ...
         ),
     ],
 )
-def test_what_does_not_fit_is_found(written: Written, ours: str, expected: list[str]) -> None:
+def test_a_use_that_does_not_fit_is_reported(written: Written, ours: str, expected: list[str]) -> None:
     assert problems(written(ours, ENGINE)) == expected
 
 
@@ -93,7 +93,7 @@ start(1)
 """
 
 
-def test_one_of_several_places_is_enough(written: Written) -> None:
+def test_an_import_needs_only_one_of_its_alternatives(written: Written) -> None:
     assert problems(written(MOVED, ENGINE)) == []
     assert problems(written(MOVED, "", "later")) == [
         "vllm.newer.start does not exist",

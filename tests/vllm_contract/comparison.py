@@ -27,7 +27,7 @@ class Difference:
 
 
 def differences(before: Iterable[Use], after: Iterable[Use]) -> list[Difference]:
-    """One difference for each name, the one that matters most; problems are those of the release after."""
+    """One difference for each name, the one that matters most. Problems are those of the later release."""
     earlier = {(use.name, use.where): use for use in before}
     found: dict[str, Difference] = {}
     for use in after:

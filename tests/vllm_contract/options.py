@@ -12,7 +12,7 @@ _POSITIONAL = {"model_tag"}
 
 
 def option_uses(sources: Sources) -> Iterator[Use]:
-    """Each option that our server reads or sets; a field of vLLM's arguments, or spelt out in its parser."""
+    """Each option that our server reads or sets: a field of vLLM's argument classes, or a literal in its parser."""
     module = next(module for module in _PARSERS if sources.file(module))
     classes = [sources.resolve(module, "FrontendArgs"), sources.resolve("vllm.engine.arg_utils", "AsyncEngineArgs")]
     literal = {

@@ -15,7 +15,7 @@ def is_property(function: Function) -> bool:
 
 
 def misfit(call: ast.Call, function: Function, *, bound: bool) -> str | None:
-    """What is wrong with the call's arguments; `bound`: the first parameter is given by Python."""
+    """What is wrong with the arguments of a call. `bound`: Python passes the first parameter."""
     arguments = function.args
     positional = [each.arg for each in (*arguments.posonlyargs, *arguments.args)][1 if bound else 0 :]
     by_name = {*positional, *(each.arg for each in arguments.kwonlyargs)}
@@ -36,7 +36,7 @@ def misfit(call: ast.Call, function: Function, *, bound: bool) -> str | None:
 
 
 def narrowing(ours: Function, base: Function) -> str | None:
-    """What an override does not take of what the overridden method takes."""
+    """The arguments that the overridden method accepts and the override does not."""
     if is_property(ours) or is_property(base):
         return None
     mine, theirs = ours.args, base.args

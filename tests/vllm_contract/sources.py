@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """What a name stands for: a function, a class, a module (`node` is None) or any other value."""
+    """A named function, class, module (`node` is None) or other value."""
 
     module: str
     name: str
@@ -94,7 +94,7 @@ class Sources:
         return None
 
     def _lazy(self, module: str, name: str) -> Definition | None:
-        """A name that `__getattr__` imports on demand, from a table of texts such as ".module:Name"."""
+        """A name that `__getattr__` imports on demand, by a table of strings such as ".module:Name"."""
         for node in ast.walk(self.tree(module)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(f":{name}"):
                 source = node.value.removesuffix(f":{name}")

@@ -57,11 +57,9 @@ class _Reader:
         self._module = module
 
     def uses(self) -> Iterator[Use]:
-        tree = self._sources.tree(self._module)
-        top_level = {id(statement) for statement in ast.walk(tree) if isinstance(statement, ast.ImportFrom)}
-        for node in ast.walk(tree):
+        for node in ast.walk(self._sources.tree(self._module)):
             match node:
-                case ast.ImportFrom() if id(node) in top_level and not node.level:
+                case ast.ImportFrom(level=0):
                     yield from self._imported(node)
                 case ast.ClassDef():
                     yield from self._subclass(node)
@@ -74,7 +72,7 @@ class _Reader:
         return f"{self._module}:{node.lineno}"
 
     def _imported(self, node: ast.ImportFrom) -> Iterator[Use]:
-        """Each name of an import from outside. With alternatives for other releases, one has to exist."""
+        """Each name of an external import. Of several alternatives for different releases, one has to exist."""
         source = node.module or ""
         if source.partition(".")[0] not in EXTERNAL:
             return
@@ -165,7 +163,7 @@ class _Reader:
 
 
 def _is_constructor(function: Function) -> bool:
-    """A constructor that we call ourselves; one that is abstract, vLLM calls on our class."""
+    """Whether we call this constructor ourselves. vLLM calls an abstract one, on our class."""
     is_abstract = any(isinstance(each, ast.Name) and each.id == "abstractmethod" for each in function.decorator_list)
     return function.name == "__init__" and not is_abstract
 
