@@ -8,7 +8,9 @@ its arguments, `vllm.config`, `vllm.envs`, `vllm.exceptions`, `SamplingParams`, 
 from collections.abc import Sequence
 from typing import Any
 
-# Messages: bodies, and the serving object that makes a chat request of a message.
+from starlette.datastructures import State
+
+# Messages: its bodies, and its serving object, which calls `self.to_chat_completion_request` for every message.
 from vllm.entrypoints.anthropic.protocol import (
     AnthropicCountTokensRequest,
     AnthropicCountTokensResponse,
@@ -76,6 +78,7 @@ __all__ = [
     "BatchChatCompletionRequest",
     "ChatCompletionRequest",
     "ChatCompletionResponse",
+    "CheckedResponses",
     "CompletionRequest",
     "CompletionResponse",
     "CompletionTokenUsageInfo",
@@ -89,7 +92,6 @@ __all__ = [
     "ErrorResponse",
     "IncrementalDetokenizer",
     "OpenAIBaseModel",
-    "OpenAIServingResponses",
     "OutputProcessor",
     "Parser",
     "ResponsesRequest",
@@ -99,6 +101,8 @@ __all__ = [
     "TokenizeResponse",
     "call_all_engines",
     "create_error_response",
+    "make_messages",
+    "make_responses",
     "prompt_token_ids",
     "validate_json_request",
     "validation_exception_handler",
@@ -131,3 +135,57 @@ async def call_all_engines(engine: Any, method: str, arguments: Sequence[Any]) -
         "collective_rpc", method, None, tuple(arguments), None
     )
     return engines
+
+
+class CheckedResponses(OpenAIServingResponses):
+    """vLLM's Responses, which checks a request before its stream begins.
+
+    vLLM calls the engine when the stream is first read, too late for an error 400. The method below is where it has the
+    prompt and the sampling parameters, and it is called before the stream is returned.
+    """
+
+    def _generate_with_builtin_tools(
+        self, request_id: str, engine_input: Any, sampling_params: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        self.engine_client.check(engine_input, sampling_params)
+        return super()._generate_with_builtin_tools(request_id, engine_input, sampling_params, *args, **kwargs)
+
+
+def make_responses(kind: type[OpenAIServingResponses], state: State) -> OpenAIServingResponses:
+    """A serving object of this class, made as `init_generate_state` makes vLLM's own."""
+    return kind(
+        **_common_options(state),
+        tool_server=state.tool_server,
+        enable_per_request_metrics=state.args.enable_per_request_metrics,
+    )
+
+
+def make_messages(kind: type[AnthropicServingMessages], state: State) -> AnthropicServingMessages:
+    """A serving object of this class, made as `init_generate_state` makes vLLM's own."""
+    return kind(
+        **_common_options(state),
+        response_role=state.args.response_role,
+        enable_log_deltas=state.args.enable_log_deltas,
+        disabled_thinking_effort=state.args.anthropic_disabled_thinking_effort,
+    )
+
+
+def _common_options(state: State) -> dict[str, Any]:
+    args, chat = state.args, state.openai_serving_chat
+    return {
+        "engine_client": state.engine_client,
+        "models": state.openai_serving_models,
+        "online_renderer": state.online_renderer,
+        "request_logger": chat.request_logger,
+        "chat_template": chat.chat_template,
+        "chat_template_content_format": args.chat_template_content_format,
+        "default_chat_template_kwargs": chat.default_chat_template_kwargs,
+        "return_tokens_as_token_ids": args.return_tokens_as_token_ids,
+        "enable_auto_tools": args.enable_auto_tool_choice,
+        "tool_parser": args.tool_call_parser,
+        "tool_strict_level": args.tool_strict_level,
+        "reasoning_parser": args.structured_outputs_config.reasoning_parser,
+        "enable_prompt_tokens_details": args.enable_prompt_tokens_details,
+        "enable_force_include_usage": args.enable_force_include_usage,
+        "enable_log_outputs": args.enable_log_outputs,
+    }

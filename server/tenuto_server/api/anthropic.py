@@ -1,118 +1,104 @@
-"""Anthropic's Messages on top of our chat: what goes in, and the account of the thinking in what comes out."""
+"""Anthropic's Messages on top of our chat: its request bodies, and the report in its messages and streams."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from vllm.entrypoints.anthropic.protocol import (
-    AnthropicCountTokensRequest,
-    AnthropicMessagesRequest,
-    AnthropicMessagesResponse,
-)
-from vllm.entrypoints.anthropic.serving import AnthropicServingMessages
+from pydantic_core import from_json
 
 from tenuto_decoding.budget import MAX_TOKENS
 
+from .. import vllm_compat
+from ..context import report_stream_error
 from ..errors import GenerationFailed
 from .protocol import BudgetFields, ChatCompletionRequest, CheckedNames
-from .thinking_reports import Account, compact
+from .thinking_reports import CountedReplies, to_json_text
 
-#: Where a message has the report: `thinking` is the name of what the request asks for and of blocks of the content.
+#: The field of the report. In messages, `thinking` names blocks of the content.
 REPORT = "thinking_report"
 
 
 class ThinkingSetting(BaseModel):
-    """Anthropic's way to ask for thinking."""
+    """Anthropic's field for extended thinking."""
 
     type: Literal["enabled", "disabled", "adaptive", "auto"]
     budget_tokens: int | None = Field(
         default=None,
         ge=-1,
         le=MAX_TOKENS,
-        description="Exactly what `max_thinking_tokens` is; unlike Anthropic's it may be small, and is never exceeded. "
+        description="The same as `max_thinking_tokens`. Unlike Anthropic's it may be small, and it is never exceeded. "
         "-1: no cap.",
     )
     display: Literal["summarized", "omitted", "updates"] | None = Field(
-        default=None, description="Accepted for Anthropic's clients: thinking is always returned as it is."
+        default=None, description="Accepted for Anthropic's clients and ignored: thinking is always returned whole."
     )
 
 
-class MessagesRequest(BudgetFields, AnthropicMessagesRequest):
+class MessagesRequest(BudgetFields, vllm_compat.AnthropicMessagesRequest):
     """Body of `POST /v1/messages`."""
 
     thinking: ThinkingSetting | None = None
 
 
-class CountTokensRequest(CheckedNames, AnthropicCountTokensRequest):
+class CountTokensRequest(CheckedNames, vllm_compat.AnthropicCountTokensRequest):
     """Body of `POST /v1/messages/count_tokens`."""
 
     thinking: ThinkingSetting | None = None
 
 
-class ThinkingMessages(AnthropicServingMessages):
-    """vLLM's Messages, which asks our chat for what the message asks for."""
+class ThinkingMessages(vllm_compat.AnthropicServingMessages):
+    """vLLM's Messages, whose requests to the chat carry the budget of the message."""
 
     @classmethod
-    def _build_base_request(cls, request: Any, messages: list[dict[str, Any]]) -> Any:
-        """The chat request that a message becomes, before vLLM adds tools, effort and options of the stream."""
-        base = super()._build_base_request(request, messages)
-        if not isinstance(request, MessagesRequest):
-            return base
-        fields = {name: value for name, value in base if name in base.model_fields_set}
-        fields |= {"messages": messages, "reasoning_effort": request.budget_request.effort}
-        return ChatCompletionRequest(**fields).with_budget_of(request)
+    def to_chat_completion_request(cls, anthropic_request: Any, **options: Any) -> Any:
+        """vLLM's chat request as ours, which carries the budget; vLLM's own budget stays unset."""
+        chat = super().to_chat_completion_request(anthropic_request, **options)
+        if not isinstance(anthropic_request, MessagesRequest):
+            return chat
+        fields = {name: value for name, value in chat if name in chat.model_fields_set}
+        fields["thinking_token_budget"] = None
+        if anthropic_request.budget_request.effort is not None:
+            fields.setdefault("reasoning_effort", anthropic_request.budget_request.effort)
+        return ChatCompletionRequest.model_construct(**fields).with_budget_of(anthropic_request)
 
-    @classmethod
-    def _handle_thinking(cls, chat: Any, request: Any, disabled_thinking_effort: Any = "none") -> None:
-        """Only templates are told that thinking is disabled; the budget has gone its own way."""
-        if request.thinking is not None and request.thinking.type == "disabled":
-            super()._handle_thinking(chat, request, disabled_thinking_effort)
+    def create_streaming_error_response(self, message: Any, *args: Any, **kwargs: Any) -> str:
+        """Raise the error, which ends the message's stream with an error event.
 
-    async def message_stream_converter(self, generator: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-        async with aclosing(super().message_stream_converter(_raising(generator))) as events:
-            async for event in events:
-                yield event
+        vLLM 0.32 would put it into the chat's stream, where the conversion to a message takes it for a broken chunk.
+        """
+        raise GenerationFailed(self.create_error_response(message, *args, **kwargs).error.message)
 
 
-async def _raising(chunks: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-    """The chunks of a chat; an error among them is raised, for which the conversion has an event."""
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            if chunk.startswith('data: {"error"'):
-                raise GenerationFailed(json.loads(chunk.removeprefix("data: "))["error"]["message"])
-            yield chunk
-
-
-def tell_message(message: AnthropicMessagesResponse, account: Account) -> dict[str, Any]:
+def add_report_to_message(message: vllm_compat.AnthropicMessagesResponse, counted: CountedReplies) -> dict[str, Any]:
     """A whole message with its report and the count in its usage."""
-    told: dict[str, Any] = message.model_dump(exclude_none=True)
-    told[REPORT] = account.report(0)
-    _tell_usage(told, account)
-    return told
+    data: dict[str, Any] = message.model_dump(exclude_none=True)
+    _add_report(data, counted)
+    return data
 
 
-async def tell_events(events: AsyncGenerator[str, None], account: Account) -> AsyncGenerator[str, None]:
-    """The same for a stream: both stand in `message_delta`."""
-    async with aclosing(events) as followed:
-        async for event in followed:
-            yield _tell_event(event, account)
+async def add_report_to_events(events: AsyncGenerator[str, None], counted: CountedReplies) -> AsyncGenerator[str, None]:
+    """A stream with both in its `message_delta`."""
+    async with aclosing(events):
+        async for event in events:
+            yield _complete(event, counted)
 
 
-def _tell_event(event: str, account: Account) -> str:
+def _complete(event: str, counted: CountedReplies) -> str:
     kind, _, rest = event.removeprefix("event: ").partition("\n")
     if kind not in ("message_delta", "error"):
         return event
-    data = json.loads(rest.removeprefix("data: "))
+    data = from_json(rest.removeprefix("data: "))
     if kind == "error":
-        data["error"]["type"] = "api_error"  # Anthropic's word for what vLLM calls an internal error
+        report_stream_error()
+        if data["error"]["type"] == "internal_error":  # vLLM 0.32
+            data["error"]["type"] = "api_error"
     else:
-        data[REPORT] = account.report(0)
-        _tell_usage(data, account)
-    return f"event: {kind}\ndata: {compact(data)}\n\n"
+        _add_report(data, counted)
+    return f"event: {kind}\ndata: {to_json_text(data)}\n\n"
 
 
-def _tell_usage(told: dict[str, Any], account: Account) -> None:
-    if account.known:
-        told["usage"]["output_tokens_details"] = {"thinking_tokens": account.reasoning_tokens}
+def _add_report(data: dict[str, Any], counted: CountedReplies) -> None:
+    data[REPORT] = counted.report(0)
+    if counted.exist:
+        data["usage"]["output_tokens_details"] = {"thinking_tokens": counted.reasoning_tokens}

@@ -1,104 +1,109 @@
-"""Every error in the shape that the endpoint's clients read: OpenAI's, or Anthropic's on the paths of its API."""
+"""Turns every exception into an error response in the shape of the API that was called: OpenAI's or Anthropic's."""
 
-import json
-from collections.abc import Awaitable, Callable
-from functools import wraps
+import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from vllm.entrypoints.anthropic.protocol import AnthropicErrorResponse
-from vllm.entrypoints.serve.engine.protocol import ErrorInfo, ErrorResponse
-from vllm.entrypoints.serve.exception_handling.handlers.validation import validation_exception_handler
-from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
+from vllm.exceptions import VLLMError
 
 from tenuto_decoding.errors import InvalidBudget, ThinkingError
 
 from ..error_response import refuse_body
 from ..errors import SteeringError
 from ..paths import path_of
+from ..vllm_compat import (
+    AnthropicErrorResponse,
+    ErrorInfo,
+    ErrorResponse,
+    create_error_response,
+    validation_exception_handler,
+)
+
+logger = logging.getLogger("vllm.tenuto")
 
 _STATUSES = (400, 401, 404, 405, 408, 413, 422, 429, 500, 501, 503)
 
-#: What every endpoint may answer instead of a reply, for the API's own description.
+#: The errors of every endpoint, for the API's description.
 ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorResponse} for status in _STATUSES}
 
-#: The same of endpoints for Anthropic's clients.
+#: The errors of endpoints for Anthropic's clients.
 ANTHROPIC_ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": AnthropicErrorResponse} for status in _STATUSES}
 
-#: The reply of an endpoint that streams it if asked to.
+#: The response of an endpoint that can stream it.
 STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+
+#: What FastAPI gives to its handlers for exceptions. `Exception` alone would do, but what only it matches is handled
+#: outside of all middleware, so that metrics and the log would count a client's mistake as a crash.
+_HANDLED = (
+    HTTPException,
+    RequestValidationError,
+    ThinkingError,
+    VLLMError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    NotImplementedError,
+    Exception,
+)
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """vLLM's handlers for what the engine and its serving objects raise, ours for the rest."""
-    init_exception_handler(app)
-    app.exception_handler(HTTPException)(_on_http_exception)
-    app.exception_handler(RequestValidationError)(_on_invalid_request)
-    app.exception_handler(ThinkingError)(_on_our_error)
-    for kind, handler in app.exception_handlers.items():
-        if kind is not WebSocketRequestValidationError:
-            app.exception_handlers[kind] = _shaping(handler)
+    """Have the application answer every exception with an error response."""
+    for kind in _HANDLED:
+        app.add_exception_handler(kind, _on_exception)
 
 
-def refused(error: ErrorResponse, request: Request) -> JSONResponse:
-    """The response to an error that a serving object returns."""
-    return _shaped(JSONResponse(error.model_dump(), status_code=error.error.code), request)
+def error_response(error: ErrorResponse, request: Request, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The response for an error that a serving object returns."""
+    info = error.error
+    body = refuse_body(path_of(request.scope), info.code, info.message, info.type, info.param)
+    return JSONResponse(body, info.code, headers)
 
 
-def error_response(error: Exception) -> JSONResponse:
-    """The response to one of our errors."""
+async def _on_exception(request: Request, error: Exception) -> JSONResponse:
+    if request.app.state.args.log_error_stack:
+        logger.error("A request failed", exc_info=error)
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return error_response(await _describe(request, error), request, headers)
+
+
+async def _describe(request: Request, error: Exception) -> ErrorResponse:
+    if isinstance(error, RequestValidationError):
+        ours = _thinking_error_in(error)
+        if ours is None:
+            # vLLM's message, which is to be had as a response only.
+            response = await validation_exception_handler(request, error)
+            return ErrorResponse.model_validate_json(response.body)
+        error = ours
+    if isinstance(error, HTTPException):  # an unknown path (404), a wrong method (405)
+        return _of_status(error.status_code, str(error.detail))
     if isinstance(error, SteeringError):
-        status = HTTPStatus(error.status)
-        return _response(status, str(error), status.phrase.replace(" ", "") + "Error")
-    param = error.field if isinstance(error, InvalidBudget) else None
-    return _response(HTTPStatus.BAD_REQUEST, str(error), "BadRequestError", param=param)
+        return _of_status(error.status, str(error))
+    if isinstance(error, ThinkingError):
+        field = error.field if isinstance(error, InvalidBudget) else None
+        return _error(HTTPStatus.BAD_REQUEST, str(error), "BadRequestError", param=field)
+    return create_error_response(error)
 
 
-Handler = Callable[[Request, Any], Awaitable[JSONResponse]]
-
-
-def _shaping(handler: Any) -> Handler:
-    """The handler, with its response in the shape that belongs to the path."""
-
-    @wraps(handler)
-    async def shape(request: Request, error: Exception) -> JSONResponse:
-        return _shaped(await handler(request, error), request)
-
-    return shape
-
-
-def _shaped(response: JSONResponse, request: Request) -> JSONResponse:
-    error = json.loads(bytes(response.body))["error"]
-    body = refuse_body(path_of(request.scope), response.status_code, error["message"], error["type"], error["param"])
-    headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-    return JSONResponse(body, response.status_code, headers)
-
-
-def _response(
-    status: HTTPStatus, message: str, kind: str, param: str | None = None, headers: Any = None
-) -> JSONResponse:
-    body = ErrorResponse(error=ErrorInfo(message=message, type=kind, param=param, code=status.value))
-    return JSONResponse(body.model_dump(), status_code=status.value, headers=headers)
-
-
-async def _on_our_error(request: Request, error: Exception) -> JSONResponse:
-    return error_response(error)
-
-
-async def _on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+def _thinking_error_in(error: RequestValidationError) -> ThinkingError | None:
+    """One of our errors, if a validator of the body raised it."""
     for problem in error.errors():
         cause = problem.get("ctx", {}).get("error") if isinstance(problem, dict) else None
         if isinstance(cause, ThinkingError):
-            return error_response(cause)
-    response: JSONResponse = await validation_exception_handler(request, error)
-    return response
+            return cause
+    return None
 
 
-async def _on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
-    """Unknown paths (404), wrong methods (405) and what else Starlette or FastAPI refuse."""
-    status = HTTPStatus(error.status_code)
-    return _response(status, str(error.detail), status.phrase.replace(" ", "") + "Error", headers=error.headers)
+def _of_status(code: int, message: str) -> ErrorResponse:
+    """An error whose type is its status in words: `NotFoundError`."""
+    status = HTTPStatus(code)
+    return _error(status, message, f"{status.phrase.replace(' ', '')}Error")
+
+
+def _error(status: HTTPStatus, message: str, kind: str, param: str | None = None) -> ErrorResponse:
+    return ErrorResponse(error=ErrorInfo(message=message, type=kind, param=param, code=status.value))

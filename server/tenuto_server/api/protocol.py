@@ -3,85 +3,78 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
-from vllm.entrypoints.openai.chat_completion.protocol import (
-    BatchChatCompletionRequest as VllmBatchChatCompletionRequest,
-)
-from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest as VllmChatCompletionRequest
-from vllm.entrypoints.openai.completion.protocol import CompletionRequest as VllmCompletionRequest
-from vllm.entrypoints.serve.engine.protocol import OpenAIBaseModel
-from vllm.entrypoints.serve.tokenize.protocol import TokenizeChatRequest as VllmTokenizeChatRequest
-from vllm.entrypoints.serve.tokenize.protocol import TokenizeCompletionRequest as VllmTokenizeCompletionRequest
 from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import MAX_TOKENS, MAX_WAITS
 from tenuto_decoding.errors import InvalidBudget
 
+from .. import vllm_compat
 from ..budgets.request_fields import BUDGET_REQUEST, BudgetRequest
 
 
-class BudgetFields(OpenAIBaseModel):
-    """The fields of a budget, mixed into a request type that makes sampling parameters of itself.
+class BudgetFields(vllm_compat.OpenAIBaseModel):
+    """The fields of a budget. Mixed into a request type of vLLM's that has `to_sampling_params`.
 
-    Types and bounds here document the fields in OpenAPI; `ThinkingBudget` checks them, with the better messages.
+    Types and bounds here document the fields in OpenAPI. `BudgetRequest` checks them first, with better messages.
     """
 
     max_thinking_tokens: Annotated[int, Field(ge=0, le=MAX_TOKENS)] | Literal["auto", "unlimited"] | None = Field(
         default=None,
         description="Hard cap on thinking tokens. At the cap, the server closes the thinking and the answer follows. "
-        "0: no thinking. `auto`: what `max_tokens` and the context leave after a reserve for the answer. "
-        "`unlimited`: no cap, whatever the server's default is.",
+        "0: no thinking. `auto`: what `max_tokens` and the context leave after the answer reserve. "
+        "`unlimited`: no cap, not even the server's default.",
     )
     min_thinking_tokens: int | None = Field(
         default=None,
         ge=0,
         le=MAX_TOKENS,
-        description="Floor: below it, an attempt to end the thinking becomes the wait text. At most the cap.",
+        description="Floor: below it, an attempt to stop becomes the wait text. At most the cap.",
     )
     num_waits: int | None = Field(
         default=None,
         ge=0,
         le=MAX_WAITS,
-        description="How many attempts to end thinking become the wait text, whatever the number of tokens.",
+        description="The first `num_waits` attempts to stop become the wait text, at any number of tokens.",
     )
     wait_text: str | list[str] | None = Field(
         default=None,
-        description="What replaces an attempt to end thinking; several are used in turn; an empty one only suppresses "
-        "the attempt. Default: of the model family, usually `Wait`.",
+        description="The text that replaces an attempt to stop. Several texts are used in turn; an empty one only "
+        "suppresses the attempt. Default: the model family's, usually `Wait`.",
     )
     cap_text: str | None = Field(
         default=None,
-        description="What is written before thinking is closed at the cap; counts as thinking. Default: of the family.",
+        description="The text written before the cap closes the thinking. Counts as thinking. Default: the family's.",
     )
     landing_tokens: int | None = Field(
         default=None,
         ge=0,
         le=MAX_TOKENS,
-        description="In the last so many tokens before the cap, close at the first end of a sentence or line.",
+        description="Within this many tokens before the cap, thinking closes at the first end of a sentence or line.",
     )
     loop_tokens: int | None = Field(
         default=None,
         ge=0,
         le=MAX_TOKENS,
-        description="Close the thinking when its last so many tokens (at least 8) are one pattern again and again: "
-        "at least thrice, of at most 128 tokens. Floor and waits do not hold it open. 0: let it go on.",
+        description="Thinking closes when its last `loop_tokens` tokens (at least 8) repeat one pattern of at most 128 "
+        "tokens at least three times. Floor and waits do not keep it open. 0: off.",
     )
     scope: Literal["response", "block"] | None = Field(
         default=None,
-        description="`response`: one budget for all thinking of the reply; `block`: a fresh one for each block.",
+        description="`response`: one budget for all thinking of the reply. `block`: a new one for each block.",
     )
 
     answer_reserve_tokens: int | None = Field(
         default=None,
         ge=0,
         le=MAX_TOKENS,
-        description="Tokens that the thinking leaves for the answer, whatever its cap. Default: that of the server, "
-        "which holds for caps that the request does not give as a number.",
+        description="Tokens that thinking leaves for the answer, even below its cap. Default: the server's, which "
+        "applies to caps that the request does not give as a number.",
     )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = Field(
         default=None,
-        description="How much to think, as a word; what it comes to stands in the server's table. Explicit fields come "
-        "before it.",
+        description="How much to think, in a word. The server's table maps it to a budget; explicit fields take "
+        "precedence.",
     )
 
     _budget_request: BudgetRequest = PrivateAttr()  # set below, for every request that is made of a body
@@ -95,6 +88,9 @@ class BudgetFields(OpenAIBaseModel):
         budget_request = BudgetRequest.from_body(data)
         request = handler({name: value for name, value in data.items() if name != "thinking_token_budget"})
         request._budget_request = budget_request
+        uses_beam_search = "use_beam_search" in cls.model_fields and request.use_beam_search
+        if uses_beam_search and budget_request.given_names:
+            raise InvalidBudget(budget_request.given_names[0], "beam search (use_beam_search) takes no thinking budget")
         return request
 
     @property
@@ -113,7 +109,7 @@ class BudgetFields(OpenAIBaseModel):
         return params
 
 
-class CheckedNames(OpenAIBaseModel):
+class CheckedNames(vllm_compat.OpenAIBaseModel):
     """Mixed into a request type that generates nothing: a wrong budget is refused as it would be for the reply."""
 
     @model_validator(mode="before")
@@ -124,38 +120,39 @@ class CheckedNames(OpenAIBaseModel):
         return data
 
 
-class ChatCompletionRequest(BudgetFields, VllmChatCompletionRequest):
-    """Body of `POST /v1/chat/completions`."""
+class SpecialTokensChoice(vllm_compat.OpenAIBaseModel):
+    """Mixed into a request type whose text is split: remembers whether the client asked for special tokens.
 
-    _shows_special_tokens: bool = PrivateAttr(default=False)
+    The reasoning parser changes `skip_special_tokens` where it needs the markers decoded.
+    """
+
+    _keeps_special_tokens: bool = PrivateAttr(default=False)
 
     @property
-    def shows_special_tokens(self) -> bool:
-        """What the caller wants, whatever the reasoning parser needs to be decoded."""
-        return self._shows_special_tokens
+    def keeps_special_tokens(self) -> bool:
+        """Whether the text of the response keeps special tokens."""
+        return self._keeps_special_tokens
 
     @model_validator(mode="after")
-    def note_and_check(self) -> Self:
-        self._shows_special_tokens = not self.skip_special_tokens
-        _check_beam_search(self)
+    def remember_special_tokens(self) -> Self:
+        self._keeps_special_tokens = getattr(self, "skip_special_tokens", None) is False  # None: not in the body (0.33)
         return self
 
 
-class CompletionRequest(BudgetFields, VllmCompletionRequest):
+class ChatCompletionRequest(BudgetFields, SpecialTokensChoice, vllm_compat.ChatCompletionRequest):
+    """Body of `POST /v1/chat/completions`."""
+
+
+class CompletionRequest(BudgetFields, vllm_compat.CompletionRequest):
     """Body of `POST /v1/completions`."""
 
-    @model_validator(mode="after")
-    def check_beam_search(self) -> Self:
-        _check_beam_search(self)
-        return self
 
-
-class BatchChatCompletionRequest(BudgetFields, VllmBatchChatCompletionRequest):
-    """Body of `POST /v1/chat/completions/batch`: several conversations, each with the budget to itself."""
+class BatchChatCompletionRequest(BudgetFields, vllm_compat.BatchChatCompletionRequest):
+    """Body of `POST /v1/chat/completions/batch`: several conversations, each with a budget of its own."""
 
     @model_validator(mode="after")
     def check_extra(self) -> Self:
-        """vLLM takes these for fields that it does not know, and passes them on to where they do harm."""
+        """Refuse what vLLM takes for unknown fields and passes to each conversation, where it breaks the response."""
         for field in ("stream", "tools"):
             if (self.model_extra or {}).get(field):
                 raise VLLMValidationError(f"{field}: is not offered for a batch", parameter=field)
@@ -163,20 +160,15 @@ class BatchChatCompletionRequest(BudgetFields, VllmBatchChatCompletionRequest):
 
     def to_chat_completion_request(self, messages: list[Any]) -> ChatCompletionRequest:
         """The request of one conversation."""
-        unknown = self.model_extra or {}  # of which vLLM knows nothing; what we know has been read
+        unknown = self.model_extra or {}  # vLLM ignores them, and `read_budget` has read ours among them
         body = self.model_dump(exclude={"messages", *unknown}, exclude_none=True)
         request: ChatCompletionRequest = ChatCompletionRequest.model_validate({**body, "messages": messages})
         return request.with_budget_of(self)
 
 
-class TokenizeChatRequest(CheckedNames, VllmTokenizeChatRequest):
+class TokenizeChatRequest(CheckedNames, vllm_compat.TokenizeChatRequest):
     """Body of `POST /tokenize` with messages."""
 
 
-class TokenizeCompletionRequest(CheckedNames, VllmTokenizeCompletionRequest):
+class TokenizeCompletionRequest(CheckedNames, vllm_compat.TokenizeCompletionRequest):
     """Body of `POST /tokenize` with a text."""
-
-
-def _check_beam_search(request: Any) -> None:
-    if request.use_beam_search and (names := request.budget_request.given_names):
-        raise InvalidBudget(names[0], "beam search (use_beam_search) takes no thinking budget")

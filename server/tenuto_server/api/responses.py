@@ -1,56 +1,49 @@
-"""OpenAI's Responses: what goes in, and the account of the thinking in what comes out."""
+"""OpenAI's Responses: its request body, and the thinking reports in its responses and streams."""
 
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Self
+from typing import Any
 
-from pydantic import PrivateAttr, model_validator
-from vllm.entrypoints.openai.responses.protocol import ResponseCompletedEvent, ResponsesResponse
-from vllm.entrypoints.openai.responses.protocol import ResponsesRequest as VllmResponsesRequest
-from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
-
-from .protocol import BudgetFields
-from .thinking_reports import Account, compact
+from .. import vllm_compat
+from ..context import report_stream_error
+from .protocol import BudgetFields, SpecialTokensChoice
+from .thinking_reports import CountedReplies, to_json_text
 
 logger = logging.getLogger("vllm.tenuto")
 
+#: The last event of a stream; 0.33 has the second for a response that was cut off.
+_LAST = ("response.completed", "response.incomplete")
 
-class ResponsesRequest(BudgetFields, VllmResponsesRequest):
+
+class ResponsesRequest(BudgetFields, SpecialTokensChoice, vllm_compat.ResponsesRequest):
     """Body of `POST /v1/responses`."""
 
-    _shows_special_tokens: bool = PrivateAttr(default=False)
 
-    @property
-    def shows_special_tokens(self) -> bool:
-        """What the caller wants, whatever the reasoning parser needs to be decoded."""
-        return self._shows_special_tokens
-
-    @model_validator(mode="after")
-    def note_wish(self) -> Self:
-        self._shows_special_tokens = not self.skip_special_tokens
-        return self
+def add_reports_to_response(response: vllm_compat.ResponsesResponse, counted: CountedReplies) -> None:
+    """Add the reports: one for each request to the engine. There is one, unless tools of a tool server were called."""
+    response.thinking = [choice.report.to_dict() for choice in counted.choices] if counted.exist else None
+    if counted.exist and response.usage is not None:
+        response.usage.output_tokens_details.reasoning_tokens = counted.reasoning_tokens
 
 
-def tell_response(response: ResponsesResponse, account: Account) -> None:
-    """Add the reports, one for each time that the model was asked (once, but for the tools of a tool server)."""
-    response.thinking = [choice.report.to_dict() for choice in account.choices] if account.known else None
-    if account.known and response.usage is not None:
-        response.usage.output_tokens_details.reasoning_tokens = account.reasoning_tokens
-
-
-async def tell_response_events(events: AsyncGenerator[Any, None], account: Account) -> AsyncGenerator[str, None]:
-    """The stream as server-sent events, the last of which has what a whole response has, or says what went wrong."""
+async def add_reports_to_events(
+    events: AsyncGenerator[Any, None], counted: CountedReplies
+) -> AsyncGenerator[str, None]:
+    """The stream as server-sent events. The last one has what a whole response has, or is an error."""
     number = -1
     try:
-        async with aclosing(account.following(events)) as followed:
-            async for event in followed:
+        async with aclosing(counted.of_stream(events)) as collected:
+            async for event in collected:
                 number = event.sequence_number
-                if isinstance(event, ResponseCompletedEvent):
-                    tell_response(event.response, account)
+                if event.type in _LAST:
+                    add_reports_to_response(event.response, counted)
+                elif event.type == "response.failed":
+                    report_stream_error()
                 yield f"event: {event.type}\ndata: {event.model_dump_json(by_alias=True)}\n\n"
     except Exception as error:
         logger.exception("A stream of /v1/responses failed")
-        said = create_error_response(error).error
-        data = {"type": "error", "code": said.type, "message": said.message, "param": said.param}
-        yield f"event: error\ndata: {compact({**data, 'sequence_number': number + 1})}\n\n"
+        report_stream_error()
+        info = vllm_compat.create_error_response(error).error
+        data = {"type": "error", "code": info.type, "message": info.message, "param": info.param}
+        yield f"event: error\ndata: {to_json_text({**data, 'sequence_number': number + 1})}\n\n"

@@ -7,15 +7,16 @@ from contextlib import aclosing
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
-from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
+
+from ..vllm_compat import with_sse_keep_alive
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events whose generator is closed before the request is over, however it ends.
+    """Server-sent events whose generator is closed before the request ends, whatever ends it.
 
-    Starlette runs the stream in an anyio task group, which cancels again and again what a cancelled stream awaits while
-    it cleans up, and leaves a generator that waits for a slow client to the garbage collector. Here the stream is
-    cancelled once and then awaited, so that the engine has been told to abort when the request ends.
+    Starlette runs a stream in an anyio task group, which cancels every await of its clean-up too and leaves a generator
+    that waits for a slow client to the garbage collector. Here the stream is cancelled once and then awaited, so that
+    the engine aborts the generation before the request ends.
     """
 
     def __init__(self, events: AsyncGenerator[str, None]) -> None:
@@ -39,7 +40,7 @@ class EventStream(StreamingResponse):
             await super().stream_response(send)
 
 
-def streamed(events: AsyncGenerator[str, None], raw_request: Request) -> EventStream:
-    """The events as a response, with a keep-alive comment when there are none for long."""
+def event_stream(events: AsyncGenerator[str, None], raw_request: Request) -> EventStream:
+    """The events as a response, with keep-alive comments while there are none."""
     interval = float(raw_request.app.state.args.sse_keep_alive_interval)
     return EventStream(with_sse_keep_alive(events, interval))

@@ -1,42 +1,43 @@
-"""From what vLLM's serving objects return to the response, whole or streamed, with the account of the thinking."""
+"""Adds thinking reports and exact token counts to what vLLM's serving objects return, whole or streamed."""
 
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from pydantic_core import from_json, to_json
-from vllm.entrypoints.serve.engine.protocol import CompletionTokenUsageInfo
 
 from tenuto_decoding.errors import InvalidBudget
 
+from ..context import report_stream_error
 from ..engine.accounting import Collection, CountedChoice, CountedReply, collect_nothing, collect_replies
+from ..vllm_compat import CompletionTokenUsageInfo
 
 T = TypeVar("T")
 
+_DONE = "data: [DONE]\n\n"
 
-class Account:
-    """What the engine generates on behalf of one HTTP request; it goes on growing while the reply streams.
+
+class CountedReplies:
+    """The replies that the engine generates for one HTTP request. They grow while the response streams.
 
     Args:
-        void: nothing is told, and nothing kept: what the engine generates are not the reply's choices but steps of its
-            search, of which there may be very many.
+        discarded: collect nothing. For beam search: what the engine generates are not the response's choices but the
+            steps of the search, of which there may be very many.
     """
 
-    def __init__(self, *, void: bool = False) -> None:
+    def __init__(self, *, discarded: bool = False) -> None:
         self.replies: list[CountedReply] = []
-        self.is_void = void
+        self.is_discarded = discarded
 
     @property
-    def known(self) -> bool:
-        """Whether there is anything to tell: not without known markers."""
+    def exist(self) -> bool:
+        """Whether there is anything to report; there is not if the model's markers are unknown."""
         return bool(self.replies)
 
     @property
     def choices(self) -> list[CountedChoice]:
-        """The choices of all replies, which is how they are numbered: those of the first prompt, of the second, ..."""
+        """The choices of all replies in the order of the response: those of the first prompt, of the second, ..."""
         return [choice for reply in self.replies for choice in reply.choices]
 
     @property
@@ -44,16 +45,16 @@ class Account:
         return sum(choice.report.tokens for choice in self.choices)
 
     def report(self, index: int) -> dict[str, Any] | None:
-        """What became of the thinking of a choice."""
-        return self.choices[index].report.to_dict() if self.known else None
+        """The report of one choice, for the response."""
+        return self.choices[index].report.to_dict() if self.exist else None
 
     async def of(self, work: Awaitable[T]) -> T:
-        """What the work comes to; what is generated meanwhile is accounted for here."""
+        """The result of the work. What the engine generates for it is collected."""
         with self._collecting():
             return await work
 
-    async def following(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        """The same events; what is generated while they are drawn is accounted for here."""
+    async def of_stream(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """The events, unchanged. What the engine generates while they are awaited is collected."""
         async with aclosing(events):
             while True:
                 with self._collecting():
@@ -64,61 +65,72 @@ class Account:
                 yield event
 
     def _collecting(self) -> Collection:
-        return collect_nothing() if self.is_void else collect_replies(self.replies)
+        return collect_nothing() if self.is_discarded else collect_replies(self.replies)
 
 
-def open_account(request: Any, raw_request: Request) -> Account:
-    """The account of a request that may ask for beam search.
+def counted_replies(request: Any, raw_request: Request) -> CountedReplies:
+    """Where the replies to a request that may use beam search are counted.
 
     Raises:
-        InvalidBudget: for beam search where the server's default budget would apply.
+        InvalidBudget: for beam search if the server's default budget would apply.
     """
     if request.use_beam_search and raw_request.app.state.service.has_default_budget:
         raise InvalidBudget(
             "use_beam_search", "this server has a default thinking budget, which beam search cannot keep"
         )
-    return Account(void=request.use_beam_search)
+    return CountedReplies(discarded=request.use_beam_search)
 
 
-def tell_choices(response: Any, account: Account) -> None:
-    """Add to a whole reply in OpenAI's shape: a report to every choice, the count to the usage."""
+def add_reports_to_choices(response: Any, counted: CountedReplies) -> None:
+    """Complete a whole response in OpenAI's shape: a report for every choice, the count in the usage."""
     for choice in response.choices:
-        choice.thinking = account.report(choice.index)
-    if account.known:
-        response.usage.completion_tokens_details = CompletionTokenUsageInfo(reasoning_tokens=account.reasoning_tokens)
+        choice.thinking = counted.report(choice.index)
+    if counted.exist:
+        response.usage.completion_tokens_details = CompletionTokenUsageInfo(reasoning_tokens=counted.reasoning_tokens)
 
 
-async def tell_chunks(events: AsyncGenerator[str, None], account: Account) -> AsyncGenerator[str, None]:
-    """The same for a stream: the report stands in a choice's last chunk, the count wherever usage is told."""
-    # Everything was asked of the engine before the stream began, but for the steps of a search.
-    async with aclosing(account.following(events) if account.is_void else events) as followed:
-        async for event in followed:
-            # Only what has something to be added is parsed. In JSON as vLLM writes it, without spaces, neither of the
-            # two texts can stand within a string: its quotes would be escaped.
-            if '"finish_reason":"' in event or '"usage":{' in event:
-                event = _tell_chunk(event, account)
-            yield event
+async def add_reports_to_chunks(
+    events: AsyncGenerator[str, None], counted: CountedReplies
+) -> AsyncGenerator[str, None]:
+    """Complete a stream in OpenAI's shape.
+
+    The report is in the last chunk of a choice, and the count in every usage. Reasoning gets its second name.
+    """
+    # All requests to the engine were made before the stream began, except those of a beam search.
+    async with aclosing(counted.of_stream(events) if counted.is_discarded else events) as collected:
+        async for event in collected:
+            yield event if event == _DONE else _complete(event, counted)
 
 
-def _tell_chunk(event: str, account: Account) -> str:
+def _complete(event: str, counted: CountedReplies) -> str:
+    """One chunk with all that belongs into it; the same text if that is nothing."""
     chunk = from_json(event.removeprefix("data: "))
+    if "error" in chunk:
+        report_stream_error()
+        return event
+    changed = False
     for choice in chunk["choices"]:
+        delta = choice.get("delta")
+        if delta and delta.get("reasoning") is not None:
+            delta["reasoning_content"] = delta["reasoning"]
+            changed = True
         if choice["finish_reason"] is not None:
-            choice["thinking"] = account.report(choice["index"])
-    if account.known and chunk.get("usage"):
-        told = [account.choices[choice["index"]] for choice in chunk["choices"]] or account.choices
-        tokens = sum(choice.report.tokens for choice in told)
-        # the chunk that opens a choice tells of nothing yet, though its first tokens may have come already
-        tokens = min(tokens, chunk["usage"]["completion_tokens"])
-        chunk["usage"]["completion_tokens_details"] = {"reasoning_tokens": tokens}
-    return f"data: {compact(chunk)}\n\n"
+            choice["thinking"] = counted.report(choice["index"])
+            changed = True
+    if counted.exist and chunk.get("usage"):
+        chunk["usage"]["completion_tokens_details"] = {"reasoning_tokens": _count_so_far(chunk, counted)}
+        changed = True
+    return f"data: {to_json_text(chunk)}\n\n" if changed else event
 
 
-def compact(data: Any) -> str:
-    """JSON as it stands in a stream."""
+def _count_so_far(chunk: dict[str, Any], counted: CountedReplies) -> int:
+    """The thinking tokens of the choices in a chunk with usage, or of all if it has none."""
+    choices = [counted.choices[choice["index"]] for choice in chunk["choices"]] or counted.choices
+    tokens = sum(choice.report.tokens for choice in choices)
+    # The chunk that opens a choice says 0 tokens, though the engine may have generated some already.
+    return min(tokens, int(chunk["usage"]["completion_tokens"]))
+
+
+def to_json_text(data: Any) -> str:
+    """Compact JSON, as in a stream."""
     return to_json(data).decode()
-
-
-def whole(reply: BaseModel, **dump: Any) -> JSONResponse:
-    """A reply, complete."""
-    return JSONResponse(reply.model_dump(**dump))

@@ -22,9 +22,6 @@ HEADER, RETRY_AFTER = b"x-request-id", b"retry-after"
 #: Characters of what a client wrote that are worth logging.
 _LONGEST = 200
 
-#: How an error begins in the midst of a stream: OpenAI's, Anthropic's, that of the Responses API.
-_STREAMED_ERRORS = (b'data: {"error":', b"event: error", b"event: response.failed")
-
 
 class RequestOutcome(StrEnum):
     """How a request ended."""
@@ -229,11 +226,8 @@ def _watched(record: RequestRecord, receive: Receive) -> Receive:
 def _watching(record: RequestRecord, send: Send) -> Send:
     async def watching(message: Message) -> None:
         if message["type"] == "http.response.body":  # first, for there is one for every chunk of a stream
-            body = message.get("body", b"")
             if record.first_byte is None and not record.was_left:
                 record.first_byte = time.monotonic()
-            if body.startswith(_STREAMED_ERRORS):
-                record.has_failed = True
             if not message.get("more_body", False):
                 record.is_complete = True
         elif message["type"] == "http.response.start":

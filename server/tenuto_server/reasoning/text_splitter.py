@@ -9,13 +9,13 @@ from tenuto_decoding.prompt import Phase
 
 @dataclass(frozen=True)
 class Markup:
-    """The texts that mean something in generated text. Many splitters share one.
+    """The texts that a splitter acts on. Many splitters share one.
 
     Attributes:
         start, end: the thinking markers; removed.
-        openers: other texts that end thinking, such as a tool call's opener; kept, as content.
-        dropped: texts of control tokens; removed.
-        exclusive: the markers begin with a token of their own, so they are markup wherever they stand.
+        openers: other texts that end thinking, such as the opener of a tool call; kept, as content.
+        dropped: texts of special tokens; removed.
+        exclusive: the markers begin with a token of their own, so they are never plain text.
     """
 
     start: str
@@ -30,30 +30,30 @@ class Markup:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """One of the texts; the longest that stands in a place."""
+        """Matches one of the texts, the longest at its position."""
         return re.compile("|".join(map(re.escape, sorted(set(self.texts), key=len, reverse=True))))
 
     @cached_property
-    def first(self) -> re.Pattern[str]:
-        """The first character of one of them."""
+    def first_character(self) -> re.Pattern[str]:
+        """Matches the first character of one of them."""
         return re.compile(f"[{re.escape(''.join(text[0] for text in self.texts))}]")
 
     @cached_property
-    def beginnings(self) -> frozenset[str]:
-        """What may still become one of them."""
+    def prefixes(self) -> frozenset[str]:
+        """Proper prefixes of them."""
         return frozenset(text[:size] for text in self.texts for size in range(1, len(text)))
 
     @cached_property
-    def longest_beginning(self) -> int:
-        """Its number of characters."""
+    def longest_prefix(self) -> int:
+        """Length of the longest prefix, in characters."""
         return max(map(len, self.texts)) - 1
 
 
 class TextSplitter:
-    """Feed it text in pieces cut anywhere; what may still become a marker is held back until it is known.
+    """Splits text that arrives in pieces, cut anywhere. What may become a marker is held back until that is known.
 
     Attributes:
-        phase: where the text fed so far, less what is held back, ends.
+        phase: the phase at the end of the text so far, without what is held back.
     """
 
     def __init__(self, markup: Markup, phase: Phase = Phase.BEFORE) -> None:
@@ -62,8 +62,8 @@ class TextSplitter:
         self._held = ""
 
     def feed(self, text: str, *, last: bool = False) -> tuple[str, str]:
-        """(reasoning, content) that the new text adds; with `last`, nothing is held back any more."""
-        if not self._held and not self._markup.first.search(text):  # as most text: none of them begins here
+        """(reasoning, content) that the new text adds. With `last`, nothing is held back."""
+        if not self._held and not self._markup.first_character.search(text):  # the common case
             return (text, "") if self.phase is Phase.THINKING else ("", text)
         parts = {True: "", False: ""}
         rest = self._held + text
@@ -75,28 +75,28 @@ class TextSplitter:
             rest = rest[cut:]
             if found is None or cut < found.start() or kept <= found.start():
                 break
-            parts[False] += self._meet(found.group())
+            parts[False] += self._pass_marker(found.group())
             rest = rest[len(found.group()) :]
         self._held = rest
         return parts[True], parts[False]
 
     def finish(self) -> tuple[str, str]:
-        """What was held back, now that no more comes; the beginning of a marker that was cut off is dropped."""
+        """What was held back, at the end of the text. The beginning of a marker that was cut off is dropped."""
         markers = (self._markup.start, self._markup.end) if self._markup.exclusive else ()
         if any(marker.startswith(self._held) for marker in markers):
             self._held = ""
         return self.feed("", last=True)
 
     def _hold_from(self, text: str) -> int:
-        """Where the part begins that could still grow into one of the texts; the text's length if there is none."""
+        """Where a part begins that may become one of the texts; the length of the text if there is none."""
         markup = self._markup
-        for found in markup.first.finditer(text, max(0, len(text) - markup.longest_beginning)):
-            if text[found.start() :] in markup.beginnings:
+        for found in markup.first_character.finditer(text, max(0, len(text) - markup.longest_prefix)):
+            if text[found.start() :] in markup.prefixes:
                 return found.start()
         return len(text)
 
-    def _meet(self, text: str) -> str:
-        """Cross a marker; what of it belongs to the content."""
+    def _pass_marker(self, text: str) -> str:
+        """Pass one of the texts, and return what of it is content."""
         markup = self._markup
         if text == markup.start:
             self.phase = Phase.THINKING

@@ -1,4 +1,4 @@
-"""From a message to our chat request, and from a chat that fails to what a message says of it."""
+"""A message becomes our chat request, and a failed chat becomes an error of the message."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -9,16 +9,17 @@ import pytest
 from pydantic import ValidationError
 from vllm.entrypoints.anthropic.protocol import AnthropicMessagesRequest
 
-from tenuto_server.api.anthropic import CountTokensRequest, MessagesRequest, ThinkingMessages, tell_events
+from tenuto_server.api.anthropic import CountTokensRequest, MessagesRequest, ThinkingMessages, add_report_to_events
 from tenuto_server.api.protocol import ChatCompletionRequest
-from tenuto_server.api.thinking_reports import Account
+from tenuto_server.api.thinking_reports import CountedReplies
 from tenuto_server.budgets.request_fields import BUDGET_REQUEST
+from tenuto_server.context import CurrentRequest, using_request
 
 BODY: dict[str, Any] = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "x"}]}
 
 
 def extra_args(**more: Any) -> dict[str, Any]:
-    """What reaches the engine of what a message asks for."""
+    """What a message with these fields passes to the engine."""
     chat = ThinkingMessages.to_chat_completion_request(MessagesRequest(**BODY, **more))
     assert isinstance(chat, ChatCompletionRequest)
     params = chat.to_sampling_params(50, {})
@@ -27,7 +28,7 @@ def extra_args(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "in_chat"),
+    ("fields", "chat_fields"),
     [
         ({"thinking": {"type": "enabled", "budget_tokens": 7}}, {"thinking": {"type": "enabled", "budget_tokens": 7}}),
         ({"thinking": {"type": "disabled"}}, {"thinking": {"type": "disabled"}}),
@@ -38,15 +39,15 @@ def extra_args(**more: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_a_message_asks_the_engine_for_what_chat_would_ask(asked: dict[str, Any], in_chat: dict[str, Any]) -> None:
-    chat = ChatCompletionRequest(model="m", messages=BODY["messages"], **in_chat).to_sampling_params(50, {})
-    ours, theirs = extra_args(**asked), dict(chat.extra_args or {})
+def test_a_message_passes_to_the_engine_what_chat_passes(fields: dict[str, Any], chat_fields: dict[str, Any]) -> None:
+    chat = ChatCompletionRequest(model="m", messages=BODY["messages"], **chat_fields).to_sampling_params(50, {})
+    ours, theirs = extra_args(**fields), dict(chat.extra_args or {})
     mine, others = ours.pop(BUDGET_REQUEST), theirs.pop(BUDGET_REQUEST)
     assert replace(mine, cap_name=others.cap_name) == others  # the name is the one that the client used
     assert ours == theirs
 
 
-def test_what_vllm_makes_of_a_message_stays_as_it_is() -> None:
+def test_other_fields_of_the_chat_request_are_vllms() -> None:
     tool = {"name": "add", "input_schema": {"type": "object"}}
     rest: dict[str, Any] = {"system": "s", "stop_sequences": ["a"], "top_k": 3, "tools": [tool], "stream": True}
     ours = ThinkingMessages.to_chat_completion_request(MessagesRequest(**BODY, **rest))
@@ -57,27 +58,31 @@ def test_what_vllm_makes_of_a_message_stays_as_it_is() -> None:
     }
 
 
-def test_templates_are_told_that_thinking_is_disabled() -> None:
+def test_the_chat_template_learns_that_thinking_is_disabled() -> None:
     request = MessagesRequest(**BODY, thinking={"type": "disabled"})
     assert ThinkingMessages.to_chat_completion_request(request).reasoning_effort == "none"
 
 
-def test_tokens_are_counted_whatever_the_budget_is() -> None:
+def test_tokens_are_counted_with_any_valid_budget() -> None:
     body = {name: value for name, value in BODY.items() if name != "max_tokens"}
     assert CountTokensRequest(**body, thinking={"type": "enabled", "budget_tokens": 5}).thinking is not None
     with pytest.raises(ValidationError):
         CountTokensRequest(**body, thinking={"type": "sometimes"})
 
 
-async def test_a_chat_that_fails_under_way_ends_the_message_with_an_error_event() -> None:
-    """vLLM takes the error for a chunk, and its event says what pydantic thinks of that."""
+async def test_a_chat_that_fails_ends_the_message_with_an_error_event() -> None:
+    """vLLM 0.32 puts the error into the chat's stream, where its conversion takes it for a broken chunk."""
+    serving = ThinkingMessages.__new__(ThinkingMessages)
 
     async def chunks() -> AsyncGenerator[str, None]:
-        yield 'data: {"error": {"message": "the engine has died", "type": "InternalServerError", "code": 500}}\n\n'
+        yield f"data: {serving.create_streaming_error_response(RuntimeError('the engine has died'))}\n\n"
         yield "data: [DONE]\n\n"
 
-    serving = ThinkingMessages.__new__(ThinkingMessages)
-    events = [event async for event in tell_events(serving.message_stream_converter(chunks()), Account())]
+    request = CurrentRequest()
+    with using_request(request):
+        stream = add_report_to_events(serving.message_stream_converter(chunks()), CountedReplies())
+        events = [event async for event in stream]
+    assert request.stream_failed
     assert len(events) == 1
     kind, data = events[0].strip().split("\n")
     assert kind == "event: error"

@@ -1,4 +1,4 @@
-"""The fields of a budget on their way from the body of a request into sampling parameters."""
+"""Budget fields from the body of a request to the sampling parameters."""
 
 from typing import Any
 
@@ -52,27 +52,27 @@ def test_a_client_cannot_put_anything_in_place_of_the_parsed_request() -> None:
     assert params.extra_args == {BUDGET_REQUEST: BudgetRequest()}
 
 
-def test_the_names_that_vllm_knows_are_not_taken_for_slips() -> None:
-    """Any field of vLLM's own request may be sent, however much its name looks like one of ours."""
+def test_fields_of_vllms_own_are_not_taken_for_misspelt_ones() -> None:
+    """Any field of vLLM's own request may be sent, even if its name resembles one of ours."""
     BudgetRequest.from_body(dict.fromkeys(ChatCompletionRequest.model_fields))
 
 
-def test_vllms_own_cap_is_lifted_and_never_reaches_its_machinery() -> None:
-    asked = request(thinking_token_budget=5)
-    params = asked.to_sampling_params(10, {})
-    assert (asked.thinking_token_budget, params.thinking_token_budget) == (None, None)
+def test_vllms_own_cap_becomes_ours_and_never_reaches_vllm() -> None:
+    chat = request(thinking_token_budget=5)
+    params = chat.to_sampling_params(10, {})
+    assert (chat.thinking_token_budget, params.thinking_token_budget) == (None, None)
     assert BudgetRequest.from_extra_args(params.extra_args) == BudgetRequest({CAP: 5}, "thinking_token_budget")
 
 
-def test_the_caller_decides_whether_control_tokens_are_shown_whatever_the_parser_needs() -> None:
-    asked = request()
-    asked.skip_special_tokens = False  # what our reasoning parser does for markers that are control tokens
-    assert not asked.shows_special_tokens
-    assert request(skip_special_tokens=False).shows_special_tokens
+def test_the_client_decides_whether_special_tokens_are_kept_whatever_the_parser_needs() -> None:
+    chat = request()
+    chat.skip_special_tokens = False  # as our reasoning parser does for markers that are special tokens
+    assert not chat.keeps_special_tokens
+    assert request(skip_special_tokens=False).keeps_special_tokens
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "field",
     [
         {"max_thinking_tokens": 5},
         {"reasoning_effort": "low"},
@@ -82,13 +82,13 @@ def test_the_caller_decides_whether_control_tokens_are_shown_whatever_the_parser
     ],
     ids=str,
 )
-def test_beam_search_takes_no_wish(wish: dict[str, Any]) -> None:
+def test_beam_search_takes_no_field_of_a_budget(field: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="beam search"):
-        request(use_beam_search=True, n=2, **wish)
+        request(use_beam_search=True, n=2, **field)
 
 
-def test_a_batch_hands_on_what_is_known_and_no_more() -> None:
-    """Whatever else a body holds would be read again for each of its conversations."""
+def test_a_batch_passes_known_fields_only_to_its_conversations() -> None:
+    """Unknown fields would be read again for each conversation."""
     unknown = {f"unknown {number}": number for number in range(200)}
     batch = BatchChatCompletionRequest(messages=[MESSAGES, MESSAGES], thinking_budget=5, **unknown)
     single = batch.to_chat_completion_request(MESSAGES)

@@ -1,4 +1,4 @@
-"""Streams of the Responses API that go wrong under way."""
+"""Streams of the Responses API that fail after they began, and errors that are found before."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -10,13 +10,14 @@ from openai.types.responses import ResponseTextDeltaEvent
 from vllm.exceptions import VLLMValidationError
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from tenuto_server.api.responses import ResponsesRequest, tell_response_events
-from tenuto_server.api.serving import CheckedResponses
-from tenuto_server.api.thinking_reports import Account
+from tenuto_server.api.responses import ResponsesRequest, add_reports_to_events
+from tenuto_server.api.thinking_reports import CountedReplies
+from tenuto_server.context import CurrentRequest, using_request
+from tenuto_server.vllm_compat import CheckedResponses
 
 
 async def test_a_stream_that_fails_ends_with_an_error_event_of_the_next_number() -> None:
-    """vLLM lets the connection break off."""
+    """vLLM drops the connection."""
 
     async def events() -> AsyncGenerator[Any, None]:
         yield ResponseTextDeltaEvent(
@@ -30,16 +31,19 @@ async def test_a_stream_that_fails_ends_with_an_error_event_of_the_next_number()
         )
         raise EngineDeadError
 
-    first, last = [event async for event in tell_response_events(events(), Account())]
+    request = CurrentRequest()
+    with using_request(request):
+        first, last = [event async for event in add_reports_to_events(events(), CountedReplies())]
+    assert request.stream_failed
     assert first.startswith("event: response.output_text.delta\ndata: {")
     kind, data = last.strip().split("\n")
     assert kind == "event: error"
-    said = json.loads(data.removeprefix("data: "))
-    assert said.pop("message")
-    assert said == {"type": "error", "code": "InternalServerError", "param": None, "sequence_number": 8}
+    info = json.loads(data.removeprefix("data: "))
+    assert info.pop("message")
+    assert info == {"type": "error", "code": "InternalServerError", "param": None, "sequence_number": 8}
 
 
-def test_the_engine_is_asked_before_the_stream_begins() -> None:
+def test_the_engine_checks_a_request_before_its_stream_begins() -> None:
     def check(prompt: object, params: object) -> None:
         raise VLLMValidationError(f"{prompt} {params}")
 
@@ -49,6 +53,6 @@ def test_the_engine_is_asked_before_the_stream_begins() -> None:
         serving._generate_with_builtin_tools("id", "prompt", "params", None)
 
 
-def test_the_caller_decides_whether_control_tokens_are_shown() -> None:
-    assert not ResponsesRequest(input="x").shows_special_tokens
-    assert ResponsesRequest(input="x", skip_special_tokens=False).shows_special_tokens
+def test_the_client_decides_whether_special_tokens_are_kept() -> None:
+    assert not ResponsesRequest(input="x").keeps_special_tokens
+    assert ResponsesRequest(input="x", skip_special_tokens=False).keeps_special_tokens

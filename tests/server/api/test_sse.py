@@ -20,7 +20,7 @@ async def events() -> AsyncGenerator[str, None]:
 
 
 async def silence() -> Message:
-    """A client that listens and says nothing."""
+    """A client that stays connected and sends nothing."""
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -33,7 +33,7 @@ def kept(into: list[Message]) -> Send:
 
 
 def layer(app: ASGIApp, seen: list[Message]) -> ASGIApp:
-    """A middleware that sees what passes it."""
+    """A middleware that records what passes through it."""
 
     async def layered(scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:
@@ -45,15 +45,15 @@ def layer(app: ASGIApp, seen: list[Message]) -> ASGIApp:
     return layered
 
 
-async def ask(app: ASGIApp, receive: Callable[[], Awaitable[Message]] = silence) -> list[Message]:
-    """What comes out of the server."""
+async def request(app: ASGIApp, receive: Callable[[], Awaitable[Message]] = silence) -> list[Message]:
+    """The messages that the server sends."""
     sent: list[Message] = []
     scope: Scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
     await app(scope, receive, kept(sent))
     return sent
 
 
-def shown(messages: list[Message]) -> list[tuple[str, Any]]:
+def contents(messages: list[Message]) -> list[tuple[str, Any]]:
     return [(message["type"], message.get("body")) for message in messages]
 
 
@@ -68,25 +68,25 @@ async def test_every_layer_sees_every_chunk() -> None:
         records.append(current_record())
         await EventStream(events())(scope, receive, send)
 
-    sent = await ask(RequestLog(layer(endpoint, seen)))
-    assert shown(sent) == shown(seen) == WHOLE
+    sent = await request(RequestLog(layer(endpoint, seen)))
+    assert contents(sent) == contents(seen) == WHOLE
     assert [message.get("more_body") for message in sent[1:]] == [True, True, True, False]
     assert records[0].is_complete
     assert records[0].first_byte is not None
 
 
-async def test_an_error_in_a_stream_is_the_applications() -> None:
+async def test_an_error_in_a_stream_is_raised_to_the_application() -> None:
     async def broken() -> AsyncGenerator[str, None]:
         yield EVENTS[0]
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        await ask(EventStream(broken()))
+        await request(EventStream(broken()))
 
 
 @pytest.mark.parametrize("leaves", [True, False])
-async def test_a_stream_is_closed_before_its_request_is_over_whoever_ends_it(leaves: bool) -> None:
-    """The client, by going away, or the server, by ending the request."""
+async def test_a_stream_is_closed_before_its_request_ends(leaves: bool) -> None:
+    """Whether the client disconnects or the server ends the request."""
     began, closed = asyncio.Event(), list[str]()
 
     async def endless() -> AsyncGenerator[str, None]:
@@ -95,7 +95,7 @@ async def test_a_stream_is_closed_before_its_request_is_over_whoever_ends_it(lea
             began.set()
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0.01)  # it takes a while to tell the engine
+            await asyncio.sleep(0.01)  # as long as it takes to abort in the engine
             closed.append("stream")
 
     async def leave() -> Message:
@@ -104,13 +104,13 @@ async def test_a_stream_is_closed_before_its_request_is_over_whoever_ends_it(lea
             return {"type": "http.disconnect"}
         return await silence()
 
-    async def request() -> None:
+    async def run() -> None:
         try:
-            await ask(EventStream(endless()), leave)
+            await request(EventStream(endless()), leave)
         finally:
             closed.append("request")
 
-    running = asyncio.create_task(request())
+    running = asyncio.create_task(run())
     await began.wait()
     if not leaves:
         running.cancel()
@@ -119,8 +119,8 @@ async def test_a_stream_is_closed_before_its_request_is_over_whoever_ends_it(lea
     assert running.cancelled() is not leaves
 
 
-async def test_a_stream_is_closed_too_when_its_client_goes_that_has_not_read() -> None:
-    """It is not the stream that waits then, but the way to the client."""
+async def test_a_stream_is_closed_if_a_client_disconnects_that_was_not_reading() -> None:
+    """Then the stream is not waiting for an event, but for the client to read."""
     stuck, closed = asyncio.Event(), list[str]()
 
     async def endless() -> AsyncGenerator[str, None]:

@@ -12,16 +12,25 @@ from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
 from tenuto_decoding.markers import FAMILIES
 from tenuto_server.api.protocol import ChatCompletionRequest
 from tenuto_server.reasoning import parser as reasoning
+from tenuto_server.reasoning.thinking_parser import with_thinking
 
 OPEN = "<|im_start|>assistant\n"
 
 
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {}}}
+TOOLS: dict[str, Any] = {"tools": [TOOL], "tool_choice": "auto"}
+
+
 @pytest.fixture(params=["s1", "think"])
 def family(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("TENUTO_THINKING_MARKERS", "")  # restored afterwards
-    reasoning.use_markers(FAMILIES[request.param])
     name: str = request.param
+    use_family(name, monkeypatch)
     return name
+
+
+def use_family(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENUTO_THINKING_MARKERS", "")  # restored afterwards
+    reasoning.use_markers(FAMILIES[name])
 
 
 @pytest.fixture
@@ -32,10 +41,15 @@ def tokenizer(family: str, chatml: Any, thinker: Any) -> Any:
 def parser_of(tokenizer: Any, **names: Any) -> Parser:
     chosen = ParserManager.get_parser(reasoning_parser_name=reasoning.NAME, tokenizer=tokenizer, **names)
     assert chosen is not None
-    return reasoning.with_reasoning_content(chosen)(tokenizer, None)
+    return with_thinking(chosen)(tokenizer, None)
 
 
-def asked(**fields: Any) -> ChatCompletionRequest:
+def with_tools(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> Parser:
+    monkeypatch.setitem(ToolParserManager.tool_parsers, "plain-hermes", Hermes2ProToolParser)
+    return parser_of(tokenizer, tool_parser_name="plain-hermes", enable_auto_tools=True)
+
+
+def request_with(**fields: Any) -> ChatCompletionRequest:
     return ChatCompletionRequest(messages=[{"role": "user", "content": "x"}], **fields)
 
 
@@ -51,12 +65,11 @@ def streamed(parser: Parser, tokenizer: Any, ids: Sequence[int], prompt: str, **
         delta = parser.parse_delta(
             tokenizer.decode([token]),
             [token],
-            asked(**fields),
+            request_with(**fields),
             tokenizer.encode(prompt) if index == 0 else None,
             finished=index == len(ids) - 1,
         )
         if delta is not None:
-            assert getattr(delta, "reasoning_content", None) == delta.reasoning
             reasoning_text += delta.reasoning or ""
             content += delta.content or ""
     return reasoning_text, content
@@ -70,14 +83,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(("prompt", "thinking", "answer"), CASES)
-def test_the_whole_and_the_stream_are_split_alike(
+def test_whole_texts_and_streams_are_split_alike(
     family: str, tokenizer: Any, prompt: str, thinking: str, answer: str
 ) -> None:
     text = reply(family, thinking, answer)
     whole = parser_of(tokenizer)
     whole.set_prompt_token_ids(tokenizer.encode(prompt))
-    told, content, _ = whole.parse(text, asked())
-    assert (told or "", content or "") == (thinking, answer)
+    thinking_text, content, _ = whole.parse(text, request_with())
+    assert (thinking_text or "", content or "") == (thinking, answer)
     assert streamed(parser_of(tokenizer), tokenizer, tokenizer.encode(text), prompt) == (thinking, answer)
 
 
@@ -85,9 +98,24 @@ def test_thinking_that_the_prompt_opened_is_reasoning(family: str, tokenizer: An
     prompt, text = f"{OPEN}{FAMILIES[family].start}\nso", f" ab{FAMILIES[family].end}c"
     whole = parser_of(tokenizer)
     whole.set_prompt_token_ids(tokenizer.encode(prompt))
-    assert whole.parse(text, asked())[:2] == (" ab", "c")
-    assert parser_of(tokenizer).parse(text, asked())[:2] == (" ab", "c"), "also where the prompt is not told"
+    assert whole.parse(text, request_with())[:2] == (" ab", "c")
+    assert parser_of(tokenizer).parse(text, request_with())[:2] == (" ab", "c"), "also if the prompt is unknown"
     assert streamed(parser_of(tokenizer), tokenizer, tokenizer.encode(text), prompt) == (" ab", "c")
+
+
+def test_several_blocks_of_thinking_are_reasoning_with_a_tool_parser_too(
+    thinker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_family("think", monkeypatch)
+    parser = with_tools(thinker, monkeypatch)
+    text, request = "<think>a</think>b<think>c</think>d", request_with(**TOOLS)
+    assert parser.parse(text, request, enable_auto_tools=True)[:2] == ("ac", "bd")
+    assert streamed(with_tools(thinker, monkeypatch), thinker, thinker.encode(text), OPEN, **TOOLS) == ("ac", "bd")
+
+
+def test_hidden_reasoning_is_not_in_the_stream(family: str, tokenizer: Any) -> None:
+    ids = tokenizer.encode(reply(family, "a", "b"))
+    assert streamed(parser_of(tokenizer), tokenizer, ids, OPEN, include_reasoning=False) == ("", "b")
 
 
 def test_a_reply_to_a_prompt_that_ends_in_the_answer_is_content(family: str, tokenizer: Any) -> None:
@@ -95,14 +123,14 @@ def test_a_reply_to_a_prompt_that_ends_in_the_answer_is_content(family: str, tok
     assert streamed(parser_of(tokenizer), tokenizer, tokenizer.encode("cd<|im_end|>"), prompt) == ("", "cd")
 
 
-def test_control_tokens_are_shown_on_request_only(family: str, tokenizer: Any) -> None:
+def test_special_tokens_are_kept_on_request_only(family: str, tokenizer: Any) -> None:
     ids = tokenizer.encode(reply(family, "a", "b<|im_end|>"))
     assert streamed(parser_of(tokenizer), tokenizer, ids, OPEN) == ("a", "b")
     assert streamed(parser_of(tokenizer), tokenizer, ids, OPEN, skip_special_tokens=False) == ("a", "b<|im_end|>")
 
 
-def test_markers_that_are_control_tokens_are_decoded(family: str, tokenizer: Any) -> None:
-    request = asked()
+def test_markers_that_are_special_tokens_are_decoded(family: str, tokenizer: Any) -> None:
+    request = request_with()
     parser_of(tokenizer).adjust_request(request)
     assert request.skip_special_tokens == (family != "s1")
 
@@ -130,24 +158,16 @@ def test_a_tool_parser_takes_over_where_the_thinking_ends(
     thinker: Any, monkeypatch: pytest.MonkeyPatch, closed: bool
 ) -> None:
     """The end marker ends the thinking, and so does the opener of a tool call."""
-    monkeypatch.setenv("TENUTO_THINKING_MARKERS", "")
-    reasoning.use_markers(FAMILIES["think"])
-    monkeypatch.setitem(ToolParserManager.tool_parsers, "plain-hermes", Hermes2ProToolParser)
-    tool = {"type": "function", "function": {"name": "add", "parameters": {}}}
+    use_family("think", monkeypatch)
     call = '<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'
-    chosen = ParserManager.get_parser(
-        tool_parser_name="plain-hermes", reasoning_parser_name=reasoning.NAME, enable_auto_tools=True, tokenizer=thinker
-    )
-    assert chosen is not None
     text = f"<think>ab{'</think>' if closed else ''}{call}"
-    request = asked(tools=[tool], tool_choice="auto")
+    request = request_with(**TOOLS)
 
-    parser = reasoning.with_reasoning_content(chosen)(thinker, None)
-    told, _, calls = parser.parse(text, request, enable_auto_tools=True)
-    assert told == "ab"
+    thinking, _, calls = with_tools(thinker, monkeypatch).parse(text, request, enable_auto_tools=True)
+    assert thinking == "ab"
     assert [(one.name, one.arguments) for one in calls or []] == [("add", '{"a": 1}')]
 
-    parser = reasoning.with_reasoning_content(chosen)(thinker, None)
+    parser = with_tools(thinker, monkeypatch)
     reasoning_text, name, arguments = "", "", ""
     ids = thinker.encode(text)
     for index, token in enumerate(ids):
@@ -160,3 +180,8 @@ def test_a_tool_parser_takes_over_where_the_thinking_ends(
                 name += called.function.name or ""
                 arguments += called.function.arguments or ""
     assert (reasoning_text, name, arguments) == ("ab", "add", '{"a": 1}')
+
+
+def test_a_reasoning_parser_of_vllms_own_is_not_replaced(thinker: Any) -> None:
+    chosen = ParserManager.get_parser(reasoning_parser_name="deepseek_r1", tokenizer=thinker)
+    assert with_thinking(chosen) is chosen

@@ -1,4 +1,4 @@
-"""Text is split at the markers wherever the pieces are cut."""
+"""Text is split at the markers, however it is cut into pieces."""
 
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ def split(markup: Markup, *pieces: str, phase: Phase = Phase.BEFORE) -> tuple[st
     return "".join(reasoning for reasoning, _ in parts), "".join(content for _, content in parts)
 
 
-def test_reasoning_stands_between_the_markers() -> None:
+def test_reasoning_is_between_the_markers() -> None:
     assert split(S1, "<|im_start|>think\nab\n<|im_start|>answer\nc<|im_end|>") == ("\nab\n", "\nc")
     assert split(THINK, "<think>ab</think>c") == ("ab", "c")
 
@@ -34,7 +34,7 @@ def test_what_no_marker_opened_is_content() -> None:
     assert split(THINK, "just an answer") == ("", "just an answer")
 
 
-def test_thinking_that_the_prompt_opened_goes_on() -> None:
+def test_thinking_that_the_prompt_opened_continues() -> None:
     assert split(THINK, "ab</think>c", phase=Phase.THINKING) == ("ab", "c")
 
 
@@ -50,18 +50,18 @@ def test_a_tool_call_ends_thinking_and_stays_in_the_content() -> None:
     assert split(THINK, "<think>a<tool_call>{}") == ("a", "<tool_call>{}")
 
 
-def test_a_marker_that_was_cut_off_is_not_shown() -> None:
+def test_a_marker_that_was_cut_off_is_dropped() -> None:
     assert split(S1, "<|im_start|>thi") == ("", "")
     assert split(S1, "<|im_start|>think\na<|im_start|>") == ("\na", "")
     assert split(THINK, "<think>a</thi") == ("a", "")
 
 
-def test_a_marker_in_plain_words_is_text_where_it_marks_nothing() -> None:
+def test_a_spelt_marker_is_text_outside_of_thinking() -> None:
     assert split(SPELT, "Here is my response: no thoughts") == ("", "Here is my response: no thoughts")
     assert split(SPELT, "Here is my thought process: a Here is my resp") == (" a Here is my resp", "")
 
 
-def test_what_cannot_become_a_marker_any_more_is_not_held_back() -> None:
+def test_text_that_cannot_become_a_marker_is_not_held_back() -> None:
     splitter = TextSplitter(THINK)
     assert splitter.feed("a<th") == ("", "a")
     assert splitter.feed("e") == ("", "<the")

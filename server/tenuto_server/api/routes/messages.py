@@ -1,15 +1,19 @@
-"""`POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's API, with the same budgets as everywhere."""
+"""`POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's API, with the budgets of every other endpoint."""
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
-from vllm.entrypoints.anthropic.protocol import AnthropicCountTokensResponse, AnthropicMessagesResponse
-from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 
-from ..anthropic import CountTokensRequest, MessagesRequest, tell_events, tell_message
-from ..error_handlers import ANTHROPIC_ERRORS, STREAM, refused
-from ..sse import streamed
-from ..thinking_reports import Account, whole
+from ...vllm_compat import (
+    AnthropicCountTokensResponse,
+    AnthropicMessagesResponse,
+    ErrorResponse,
+    validate_json_request,
+    with_cancellation,
+)
+from ..anthropic import CountTokensRequest, MessagesRequest, add_report_to_events, add_report_to_message
+from ..error_handlers import ANTHROPIC_ERRORS, STREAM, error_response
+from ..sse import event_stream
+from ..thinking_reports import CountedReplies
 
 router = APIRouter(tags=["messages"])
 
@@ -18,13 +22,13 @@ router = APIRouter(tags=["messages"])
 @with_cancellation
 async def create_message(request: MessagesRequest, raw_request: Request) -> Response:
     """A message whose thinking keeps within `thinking.budget_tokens`, another name for `max_thinking_tokens`."""
-    serving, account = raw_request.app.state.anthropic_serving_messages, Account()
-    result = await account.of(serving.create_messages(request, raw_request))
+    serving, counted = raw_request.app.state.anthropic_serving_messages, CountedReplies()
+    result = await counted.of(serving.create_messages(request, raw_request))
     if isinstance(result, ErrorResponse):
-        return refused(result, raw_request)
+        return error_response(result, raw_request)
     if isinstance(result, AnthropicMessagesResponse):
-        return JSONResponse(tell_message(result, account))
-    return streamed(tell_events(result, account), raw_request)
+        return JSONResponse(add_report_to_message(result, counted))
+    return event_stream(add_report_to_events(result, counted), raw_request)
 
 
 @router.post(
@@ -34,6 +38,8 @@ async def create_message(request: MessagesRequest, raw_request: Request) -> Resp
 )
 @with_cancellation
 async def count_tokens(request: CountTokensRequest, raw_request: Request) -> Response:
-    """How many tokens the prompt of a message has."""
+    """The number of tokens in the prompt of a message."""
     result = await raw_request.app.state.anthropic_serving_messages.count_tokens(request, raw_request)
-    return refused(result, raw_request) if isinstance(result, ErrorResponse) else whole(result, exclude_none=True)
+    if isinstance(result, ErrorResponse):
+        return error_response(result, raw_request)
+    return JSONResponse(result.model_dump(exclude_none=True))

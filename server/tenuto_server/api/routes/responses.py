@@ -1,15 +1,13 @@
-"""`POST /v1/responses`: vLLM's Responses, with the account of the thinking added to what it answers."""
+"""`POST /v1/responses`: vLLM's Responses, with thinking reports in the responses."""
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
-from vllm.entrypoints.openai.responses.protocol import ResponsesResponse
-from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
+from fastapi.responses import JSONResponse, Response
 
-from ..error_handlers import ERRORS, STREAM, refused
-from ..responses import ResponsesRequest, tell_response, tell_response_events
-from ..sse import streamed
-from ..thinking_reports import Account, whole
+from ...vllm_compat import ErrorResponse, ResponsesResponse, validate_json_request, with_cancellation
+from ..error_handlers import ERRORS, STREAM, error_response
+from ..responses import ResponsesRequest, add_reports_to_events, add_reports_to_response
+from ..sse import event_stream
+from ..thinking_reports import CountedReplies
 
 router = APIRouter(tags=["responses"])
 
@@ -18,11 +16,11 @@ router = APIRouter(tags=["responses"])
 @with_cancellation
 async def create_response(request: ResponsesRequest, raw_request: Request) -> Response:
     """A response whose thinking keeps within `max_thinking_tokens` and reaches `min_thinking_tokens`."""
-    account = Account()
-    result = await account.of(raw_request.app.state.openai_serving_responses.create_responses(request, raw_request))
+    serving, counted = raw_request.app.state.openai_serving_responses, CountedReplies()
+    result = await counted.of(serving.create_responses(request, raw_request))
     if isinstance(result, ErrorResponse):
-        return refused(result, raw_request)
+        return error_response(result, raw_request)
     if isinstance(result, ResponsesResponse):
-        tell_response(result, account)
-        return whole(result, mode="json", by_alias=True)
-    return streamed(tell_response_events(result, account), raw_request)
+        add_reports_to_response(result, counted)
+        return JSONResponse(result.model_dump(mode="json", by_alias=True))
+    return event_stream(add_reports_to_events(result, counted), raw_request)

@@ -4,11 +4,11 @@ from typing import Any, Literal, Self
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from vllm.entrypoints.serve.utils.api_utils import validate_json_request
 
 from tenuto_decoding.budget import MAX_TOKENS, ThinkingBudget, check_names
 from tenuto_decoding.errors import InvalidBudget
 
+from ...vllm_compat import validate_json_request
 from ..error_handlers import ERRORS
 
 router = APIRouter(tags=["steering"])
@@ -41,28 +41,28 @@ class SteeringRequest(BaseModel):
     @model_validator(mode="after")
     def check_action(self) -> Self:
         if self.action == "think_until" and self.min_thinking_tokens is None:
-            raise InvalidBudget(_FLOOR, "is needed for think_until: the number of tokens to think on until")
+            raise InvalidBudget(_FLOOR, "is required for think_until: the number of tokens until which to think")
         if self.action == "answer_now" and self.min_thinking_tokens is not None:
             raise InvalidBudget(_FLOOR, f"{self.min_thinking_tokens} makes no sense with answer_now; leave it out")
         return self
 
 
 class SteeredChoice(BaseModel):
-    """What steering came to for one choice of the reply."""
+    """The result of steering for one choice of the reply."""
 
     index: int = Field(description="Of the choice.")
     applied: bool | None = Field(
-        description="Whether its bounds have changed. null: it waits for its next step, and it will be decided there."
+        description="Whether its bounds have changed. null: not known yet; its next step decides."
     )
     phase: Literal["waiting", "before", "thinking", "closing", "answer", "finished"] = Field(
-        description="Where the choice stood. `waiting`: not being worked on just now. `before`: it has not begun to "
-        "think. `closing`: the end of its thinking is being written. Only what is not closed yet can be steered."
+        description="The phase of the choice. `waiting`: it is not in the batch now. `before`: it has not begun to "
+        "think. `closing`: the end of its thinking is being written. From then on, it cannot be steered."
     )
-    tokens: int = Field(description="Thinking tokens by then.")
+    tokens: int = Field(description="Thinking tokens so far.")
 
 
 class SteeringResponse(BaseModel):
-    """What steering came to."""
+    """The result of steering."""
 
     id: str
     object: Literal["thinking.steering"] = "thinking.steering"
@@ -79,9 +79,9 @@ class SteeringResponse(BaseModel):
 async def steer_thinking(
     body: SteeringRequest,
     raw_request: Request,
-    reply_id: str = Path(description="`id` of the response, as its first chunk says; of a stream or not."),
+    reply_id: str = Path(description="The `id` of the response, streamed or not; in a stream, its first chunk has it."),
 ) -> SteeringResponse:
-    """Tell a running reply, by the id of its response, to answer now or to think on until a number of tokens."""
+    """Have a running reply, named by the id of its response, answer now or think until a number of tokens."""
     outcomes = await raw_request.app.state.engine_client.steer(reply_id, body.min_thinking_tokens)
     return SteeringResponse(
         id=reply_id,

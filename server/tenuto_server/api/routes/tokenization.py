@@ -1,14 +1,18 @@
-"""`POST /tokenize` and `/detokenize`, also below `/v1`: vLLM's helpers as they are."""
+"""`POST /tokenize` and `/detokenize`, also below `/v1`: vLLM's own, unchanged."""
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
-from vllm.entrypoints.serve.engine.protocol import ErrorResponse
-from vllm.entrypoints.serve.tokenize.protocol import DetokenizeRequest, DetokenizeResponse, TokenizeResponse
-from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
+from fastapi.responses import JSONResponse, Response
 
-from ..error_handlers import ERRORS, refused
+from ...vllm_compat import (
+    DetokenizeRequest,
+    DetokenizeResponse,
+    ErrorResponse,
+    TokenizeResponse,
+    validate_json_request,
+    with_cancellation,
+)
+from ..error_handlers import ERRORS, error_response
 from ..protocol import TokenizeChatRequest, TokenizeCompletionRequest
-from ..thinking_reports import whole
 
 router = APIRouter(tags=["tokenization"], dependencies=[Depends(validate_json_request)], responses=ERRORS)
 
@@ -17,9 +21,9 @@ router = APIRouter(tags=["tokenization"], dependencies=[Depends(validate_json_re
 @router.post("/v1/tokenize", responses={200: {"model": TokenizeResponse}})
 @with_cancellation
 async def tokenize(request: TokenizeCompletionRequest | TokenizeChatRequest, raw_request: Request) -> Response:
-    """The tokens of a text, or of what the chat template makes of messages."""
+    """The tokens of a text, or of messages to which the chat template is applied."""
     result = await raw_request.app.state.serving_tokenization.create_tokenize(request, raw_request)
-    return refused(result, raw_request) if isinstance(result, ErrorResponse) else whole(result)
+    return _respond(result, raw_request)
 
 
 @router.post("/detokenize", responses={200: {"model": DetokenizeResponse}})
@@ -28,4 +32,10 @@ async def tokenize(request: TokenizeCompletionRequest | TokenizeChatRequest, raw
 async def detokenize(request: DetokenizeRequest, raw_request: Request) -> Response:
     """The text of tokens."""
     result = await raw_request.app.state.serving_tokenization.create_detokenize(request, raw_request)
-    return refused(result, raw_request) if isinstance(result, ErrorResponse) else whole(result)
+    return _respond(result, raw_request)
+
+
+def _respond(result: TokenizeResponse | DetokenizeResponse | ErrorResponse, raw_request: Request) -> JSONResponse:
+    if isinstance(result, ErrorResponse):
+        return error_response(result, raw_request)
+    return JSONResponse(result.model_dump())

@@ -1,0 +1,105 @@
+"""Splits the text of replies, whole or streamed, at the thinking markers; a tool parser gets the content."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from tenuto_decoding.prompt import Phase
+
+from ..vllm_compat import DelegatingParser, DeltaMessage, Parser
+from .parser import MarkerReasoningParser
+
+if TYPE_CHECKING:
+    from .text_splitter import TextSplitter
+
+
+def with_thinking(parser_class: type[Parser]) -> type[Parser]:
+    """The class that splits text as `ThinkingParser` does, with the tool parser of the given one.
+
+    A class with a reasoning parser of vLLM's own is returned unchanged.
+    """
+    if parser_class.reasoning_parser_cls is not MarkerReasoningParser:
+        return parser_class
+    return type("ThinkingParser", (ThinkingParser, parser_class), {"reasoning_parser_cls": None})
+
+
+class ThinkingParser(DelegatingParser):
+    """Parses one sequence.
+
+    A `ReasoningParser` alone cannot do this: vLLM stops asking it at the first end of thinking where a tool parser
+    follows, and gives it neither the prompt of a whole reply (0.32) nor the request of a stream. So the base class has
+    no reasoning parser here, and all the text that it sees is content.
+    """
+
+    def __init__(self, tokenizer: Any, tools: Any = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(tokenizer, tools, *args, **kwargs)
+        self._markers = MarkerReasoningParser(tokenizer, *args, **kwargs)
+        self._phase: Phase | None = None  # at the end of the prompt, once that is known
+        self._splitter: TextSplitter | None = None  # of a stream, from its first chunk on
+        self._unparsed_ids: list[int] = []  # those of text that is held back: the tool parser has not seen them yet
+
+    @property
+    def reasoning_parser(self) -> MarkerReasoningParser:
+        return self._markers
+
+    def adjust_request(self, request: Any) -> Any:
+        return super().adjust_request(self._markers.adjust_request(request))
+
+    def set_prompt_token_ids(self, prompt_token_ids: Sequence[int]) -> None:
+        self._phase = self._markers.phase_after(prompt_token_ids)
+
+    def is_reasoning_end(self, input_ids: Sequence[int]) -> bool:
+        return self._markers.is_reasoning_end(input_ids)
+
+    def extract_reasoning(self, model_output: str, request: Any) -> tuple[str | None, str | None]:
+        """(reasoning, content) of a whole text."""
+        if self._phase is None and self._closes_unopened(model_output):
+            self._phase = Phase.THINKING
+        reasoning, content = self._split(model_output, request, last=True)
+        return reasoning or None, content or None
+
+    def parse_delta(
+        self,
+        delta_text: str,
+        delta_token_ids: list[int],
+        request: Any,
+        prompt_token_ids: list[int] | None = None,
+        *,
+        finished: bool,
+    ) -> DeltaMessage | None:
+        if self._phase is None:
+            self.set_prompt_token_ids(prompt_token_ids or ())
+        reasoning, content = self._split(delta_text, request, last=finished)
+        shown = reasoning if request.include_reasoning else ""
+        if self.tool_parser is None:
+            return _delta(shown, content)
+        self._unparsed_ids = [] if reasoning and not content else [*self._unparsed_ids, *delta_token_ids]
+        if not content and not finished:
+            return _delta(shown, "")
+        ids, self._unparsed_ids = self._unparsed_ids, []
+        # An empty prompt: without a reasoning parser, the base class takes what follows any prompt for content.
+        delta = super().parse_delta(content, ids, request, [], finished=finished)
+        if delta is None or not shown:
+            return delta or _delta(shown, "")
+        delta.reasoning = shown
+        return delta
+
+    def _split(self, text: str, request: Any, *, last: bool) -> tuple[str, str]:
+        """(reasoning, content) that the next text adds; several blocks of thinking are possible."""
+        if self._splitter is None:
+            keeps = getattr(request, "keeps_special_tokens", False)
+            self._splitter = self._markers.splitter(self._phase or Phase.BEFORE, keeps_special_tokens=keeps)
+        reasoning, content = self._splitter.feed(text)
+        if last:
+            held = self._splitter.finish()
+            return reasoning + held[0], content + held[1]
+        return reasoning, content
+
+    def _closes_unopened(self, text: str) -> bool:
+        """Whether the text closes thinking that it did not open: the prompt, which is not known, did."""
+        end = text.find(self._markers.reasoning_end_str)
+        return end >= 0 and self._markers.reasoning_start_str not in text[:end]
+
+
+def _delta(reasoning: str, content: str) -> DeltaMessage | None:
+    fields = {name: text for name, text in (("reasoning", reasoning), ("content", content)) if text}
+    return DeltaMessage(**fields) if fields else None
