@@ -56,7 +56,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"nvext": {"max_thinking_token": 5}}, "nvext.max_thinking_token", "did you mean max_thinking_tokens"),
     ({"chat_template_kwargs": {"thinking_budget": 1.5}}, "chat_template_kwargs.thinking_budget", "whole number"),
     ({"chat_template_kwargs": {"num_waits": 1}}, "chat_template_kwargs.num_waits", "did you mean num_waits"),
-    ({"extra_body": {"max_thinking_tokens": 5}}, "extra_body", "belongs into the body itself"),
+    ({"extra_body": {"max_thinking_tokens": 5}}, "extra_body", "put its content into the body itself"),
     ({"reasoning_effort": "lots"}, "reasoning_effort", "'lots' is not one of none, minimal"),
     ({"answer_reserve_tokens": -1}, "answer_reserve_tokens", "-1 is not between 0 and"),
     ({"answer_reserve_tokens": 50, "max_tokens": 50}, "answer_reserve_tokens", "max_tokens, which is 50"),
