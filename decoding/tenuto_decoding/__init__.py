@@ -1,7 +1,8 @@
 """Budget forcing for reasoning models: the budget, the markers, the automaton, and adapters to the engines.
 
-Importing this package needs no engine. The adapters are modules of their own: `vllm_v1` for vLLM's V1 model runner,
-`huggingface` for `transformers`' `generate()`, `worker` for what the server asks of vLLM's workers.
+Importing this package needs no engine. The adapters are modules of their own: `vllm_v1` for vLLM's V1 model runner
+(CPUs), `vllm_v2` for its V2 model runner (GPUs; the device code is in `gpu`), `huggingface` for `transformers`'
+`generate()`. `worker` is the extension of vLLM's workers through which a server reads reports and steers.
 """
 
 from .actions import Action, Force, Free, Redirect

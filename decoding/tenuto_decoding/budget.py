@@ -1,4 +1,4 @@
-"""What a caller asks for: how long to think at most, at least, and how often to go on."""
+"""The budget that a request may set: how long to think at most and at least, and how often to go on."""
 
 import difflib
 import math
@@ -13,10 +13,10 @@ from .errors import InvalidBudget
 Scope = Literal["response", "block"]
 _SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-#: Largest bound and longest text that are taken for a wish rather than a slip: beyond any context window.
+#: Largest bound and longest text that are accepted; they exceed any context window.
 MAX_TOKENS = 2**31 - 1
 MAX_WAITS = 1024
-#: Fewer tokens than these repeat in many a good text.
+#: Fewer tokens than these also repeat in good text.
 MIN_LOOP_TOKENS = 8
 MAX_TEXT_LENGTH = 1024
 MAX_WAIT_TEXTS = 16
@@ -34,15 +34,15 @@ class ThinkingBudget:
     Attributes:
         max_thinking_tokens: hard cap; None for no cap.
         min_thinking_tokens: floor, at most the cap.
-        num_waits: the first attempts to end thinking that are turned into the wait text, whatever the count
-            (s1 "ignores" the end that often: paper section 3.1).
-        wait_text: text that replaces an attempt to end; several are used in turn; "" only suppresses the attempt;
+        num_waits: that many first attempts to stop are replaced by the wait text, whatever the count (s1 "ignores" the
+            end that often: paper section 3.1).
+        wait_text: text that replaces an attempt to stop; several are used in turn; "" only suppresses the attempt;
             None for the model family's.
         cap_text: text put before the end marker when the cap (or a loop) closes the thinking, within the cap; left out
-            where the cap is shorter than it; None for the model family's.
-        landing_tokens: in the last so many tokens before the cap, close at the first end of a sentence or line.
-        loop_tokens: close the thinking when its last so many tokens are one pattern, of at most a third of them and at
-            most 128 tokens, again and again, whatever the floor and the waits; 0 to let it go on.
+            if the cap is shorter than it; None for the model family's.
+        landing_tokens: within that many tokens before the cap, close at the first end of a sentence or line.
+        loop_tokens: close the thinking when that many last tokens repeat one pattern (of at most a third of them and at
+            most 128 tokens), whatever the floor and the waits; 0 for off.
         scope: `response` for one budget over all thinking blocks of the reply, `block` for a fresh one in each.
 
     Raises:
@@ -68,7 +68,7 @@ class ThinkingBudget:
         if 0 < self.loop_tokens < MIN_LOOP_TOKENS:
             raise InvalidBudget(
                 "loop_tokens",
-                f"{self.loop_tokens} tokens may repeat in a good text; give at least {MIN_LOOP_TOKENS}, or 0 for off",
+                f"{self.loop_tokens} tokens may repeat in good text; give at least {MIN_LOOP_TOKENS}, or 0 for off",
             )
         cap = self.max_thinking_tokens
         if cap is not None and self.min_thinking_tokens > cap:
@@ -94,29 +94,29 @@ class ThinkingBudget:
 
     @property
     def extends(self) -> bool:
-        """Whether an attempt to end thinking may be turned into a wait."""
+        """Whether an attempt to stop may be replaced by a wait."""
         return self.min_thinking_tokens > 0 or self.num_waits > 0
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Self | None:
         """The budget among the entries of a request, such as `SamplingParams.extra_args`; other entries are not ours.
 
-        A None stands for "not given". Returns None where no budget field is given.
+        A value of None means "not given". Returns None if no budget field is given.
 
         Raises:
-            InvalidBudget: also for a key that looks like a budget field and is none, with the right name.
+            InvalidBudget: also for a key that looks like a misspelt budget field, with the right name.
         """
         check_names(mapping)
         return cls.of_checked(mapping)
 
     @classmethod
     def of_checked(cls, mapping: Mapping[str, Any]) -> Self | None:
-        """The same where the names have been checked: within an engine, which must not pay for what a request adds."""
+        """The same without checking the names again: for use in the engine, after `from_mapping` was called."""
         given = {name: mapping[name] for name in FIELDS if mapping.get(name) is not None}
         return cls(**given) if given else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that say something, defaults included: what `from_mapping` reads back."""
+        """The fields that are not None, defaults included: what `from_mapping` reads back."""
         return {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
 
 
@@ -137,7 +137,7 @@ def check_names(names: Iterable[str]) -> None:
 
 def resembled_field(name: str) -> str | None:
     """The budget field that an unknown name was probably meant for, or None."""
-    return _resembled(name) if len(name) <= LONGEST_SLIP else None
+    return _resembled(name) if len(name) <= LONGEST_MISSPELLING else None
 
 
 @lru_cache(maxsize=4096)
@@ -149,12 +149,12 @@ def _resembled(name: str) -> str | None:
     return _PLAIN_FIELDS[close[0]] if close else None
 
 
-#: Longer names are no slips of ours: the comparison costs their length, and what remembers them keeps them.
-LONGEST_SLIP = 40
+#: Longer names are not compared with ours: the comparison costs more the longer they are, and the cache keeps them.
+LONGEST_MISSPELLING = 40
 
 _PLAIN_FIELDS = {name.replace("_", ""): name for name in FIELDS if name != "scope"} | {
     "closeloops": "loop_tokens",
-    # What people call the two bounds elsewhere.
+    # Names of the two bounds elsewhere.
     "thinkingbudget": "max_thinking_tokens",
     "thinkingbudgettokens": "max_thinking_tokens",
     "thinkingtokenbudget": "max_thinking_tokens",
@@ -183,7 +183,7 @@ def _check_wait_text(value: object) -> None:
     if not isinstance(value, tuple) or not value:
         raise InvalidBudget("wait_text", f"{_show(value)} is neither a text nor a list of at least one text")
     if len(value) > MAX_WAIT_TEXTS:
-        raise InvalidBudget("wait_text", f"has {len(value)} texts; at most {MAX_WAIT_TEXTS} are taken")
+        raise InvalidBudget("wait_text", f"has {len(value)} texts; at most {MAX_WAIT_TEXTS} are allowed")
     for text in value:
         _check_text("wait_text", text)
 
@@ -192,9 +192,9 @@ def _check_text(field: str, value: object) -> None:
     if not isinstance(value, str):
         raise InvalidBudget(field, f"{_show(value)} is not a text")
     if len(value) > MAX_TEXT_LENGTH:
-        raise InvalidBudget(field, f"has {len(value)} characters; at most {MAX_TEXT_LENGTH} are taken")
+        raise InvalidBudget(field, f"has {len(value)} characters; at most {MAX_TEXT_LENGTH} are allowed")
     if control := _CONTROL.search(value):
-        raise InvalidBudget(field, f"holds {control[0]!r}, a control token or marker; only plain text can be written")
+        raise InvalidBudget(field, f"holds {control[0]!r}, a control token or marker; only plain text is allowed")
 
 
 def _show(value: object) -> str:

@@ -1,7 +1,7 @@
 """
 Our exceptions:
 
-* ThinkingError (a ValueError: every one of them is about what the caller asked for)
+* ThinkingError (a ValueError: each of them is about a value that the caller gave)
   x InvalidBudget        a field of a thinking budget is wrong; `field` names it
   x UnknownMarkers       how this model opens and closes its thinking is not known
   x UnsupportedEngine    the engine is configured in a way that budgets cannot be enforced
@@ -13,7 +13,7 @@ class ThinkingError(ValueError):
 
 
 class InvalidBudget(ThinkingError):
-    """A budget that cannot be meant or cannot be enforced.
+    """A budget with a wrong value, or one that cannot be enforced.
 
     Args:
         field: name of the request field that is wrong, as the caller wrote it.

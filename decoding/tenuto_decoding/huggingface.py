@@ -41,7 +41,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     Args:
         budget: for all sequences, or one for each (None for a sequence without).
         tokenizer: the model's.
-        markers: detected from the tokenizer where not given.
+        markers: detected from the tokenizer if not given.
         do_sample, temperature, top_k, top_p, min_p: as given to `generate()`.
 
     Raises:
@@ -69,8 +69,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._padding = tokenizer.pad_token_id
         self._sampling = Sampling(temperature, top_k, top_p, min_p) if do_sample else Sampling(temperature=0.0)
         self._automata: list[ThinkingAutomaton] = []
-        self._ids: torch.Tensor | None = None  # of the last step, to see that the sequences only grew
-        self._done: list[bool] = []  # ended within their thinking, without a budget: now they are only padded
+        self._ids: torch.Tensor | None = None  # of the last step, to check that the sequences only grew
+        self._done: list[bool] = []  # ended while thinking, without a budget: from then on they are only padded
         self._fired: dict[int, bool] = {}
         self._undecodable: torch.Tensor | None = None
 

@@ -1,11 +1,11 @@
-"""Notices thinking that goes in circles: its last tokens are one pattern again and again."""
+"""Detects thinking that repeats itself: its last tokens are one pattern, over and over."""
 
 from collections import deque
 from dataclasses import dataclass, field
 
-#: A pattern has to stand there so often, whole or nearly, before it is a loop.
+#: Number of times a pattern has to appear, the last one possibly incomplete, before it is a loop.
 MIN_REPEATS = 3
-#: Longest pattern that is looked for.
+#: Longest pattern that is detected.
 MAX_PATTERN = 128
 
 
@@ -16,10 +16,10 @@ def longest_pattern(size: int) -> int:
 
 @dataclass(slots=True)
 class LoopWatch:
-    """Follows one block of thinking; constant work for a token, whatever came before.
+    """Follows one block of thinking, with constant work per token.
 
     Attributes:
-        size: so many last tokens have to be a repeated pattern; 0 to look for none.
+        size: number of last tokens that have to be a repeated pattern; 0 for no detection.
         runs: for each length of a pattern, in how many last tokens each equals the one that far before it.
         recent: the last tokens, the newest first.
     """
@@ -38,8 +38,8 @@ class LoopWatch:
         self.recent = deque(maxlen=longest)
 
     def take(self, token: int) -> None:
-        for place, earlier in enumerate(self.recent):
-            self.runs[place] = self.runs[place] + 1 if earlier == token else 0
+        for at, earlier in enumerate(self.recent):
+            self.runs[at] = self.runs[at] + 1 if earlier == token else 0
         if self.runs:
             self.recent.appendleft(token)
 

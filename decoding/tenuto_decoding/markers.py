@@ -1,4 +1,4 @@
-"""How a model family opens and closes its thinking, and how to tell the family from tokenizer and chat template."""
+"""The markers with which model families open and close their thinking, and the detection of a model's family."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from .errors import UnknownMarkers
 
 
 class Tokenizer(Protocol):
-    """What is used of a tokenizer: the part that Hugging Face's and vLLM's tokenizers share."""
+    """The part of a tokenizer that we use: what Hugging Face's and vLLM's tokenizers share."""
 
     @property
     def all_special_ids(self) -> list[int]: ...
@@ -28,10 +28,10 @@ class ThinkingMarkers:
         start: text that opens thinking.
         end: text that closes it.
         also_ends: other single tokens by which the model leaves thinking, such as a tool-call opener.
-        stops: tokens that end the reply, beside the tokenizer's own end-of-sequence token.
-        wait_text: default replacement of an attempt to end, used in turn.
+        stops: tokens that end the reply, in addition to the tokenizer's own end-of-sequence token.
+        wait_text: default replacements of an attempt to stop, used in turn.
         cap_text: default text before the end marker when the cap closes the thinking.
-        newline_before_end: whether a forced end stands on a line of its own.
+        newline_before_end: whether a forced end marker begins a new line.
         answer_prefix: text forced after the end marker when the cap closed the thinking.
         force_start: the model does not open its thinking reliably: a budget opens it.
         shared_start: the first token of `start` opens other things too: only its second can be kept from appearing.
@@ -102,15 +102,15 @@ FAMILIES: Mapping[str, ThinkingMarkers] = {
     )
 }
 
-# Families whose markers are tokens of the vocabulary or words of the chat template, the most telling first.
+# Families whose markers are tokens of the vocabulary or words of the chat template, the most specific first.
 _BY_EVIDENCE = ("seed", "minimax", "magistral", "cohere", "gpt-oss", "think", "granite")
 
 
 def detect_markers(tokenizer: Tokenizer, chat_template: str | None) -> ThinkingMarkers:
-    """The family that tokenizer and chat template speak for.
+    """The family that tokenizer and chat template show.
 
     A family is recognised by its markers in the vocabulary or in the template. A ChatML template (`<|im_start|>`) that
-    knows no thinking markers is taken for `s1`, whose markers are ordinary words behind ChatML's own token.
+    has no thinking markers is taken for `s1`, whose markers are ordinary words after ChatML's own token.
 
     Raises:
         UnknownMarkers: when nothing fits; the message lists the families that can be named instead.
@@ -119,7 +119,7 @@ def detect_markers(tokenizer: Tokenizer, chat_template: str | None) -> ThinkingM
     template = chat_template or ""
     for family in _BY_EVIDENCE:
         markers = FAMILIES[family]
-        if _speaks(markers, vocabulary, template):
+        if _shows(markers, vocabulary, template):
             return markers
     if "<|im_start|>" in vocabulary and "<|im_start|>" in template:
         return FAMILIES["s1"]
@@ -150,7 +150,7 @@ def resolve_markers(
     return FAMILIES[family] if family is not None else detect_markers(tokenizer, chat_template)
 
 
-def _speaks(markers: ThinkingMarkers, vocabulary: Mapping[str, int], template: str) -> bool:
+def _shows(markers: ThinkingMarkers, vocabulary: Mapping[str, int], template: str) -> bool:
     if markers.family == "gpt-oss":
         return "<|channel|>" in vocabulary and "analysis" in template
     pair = (markers.start, markers.end)

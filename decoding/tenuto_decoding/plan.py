@@ -19,7 +19,7 @@ class Marker:
     Attributes:
         ids: at least one id.
         gate: index of the first id that can only be the marker's: 0 where that is a token of its own, the last index
-            where the marker is spelt in ordinary text (what comes before may just as well be text).
+            where the marker is spelt in ordinary text (the ids before it may be text).
     """
 
     ids: Ids
@@ -78,18 +78,18 @@ class ThinkingPlan:
 
     Attributes:
         start, end: the markers.
-        also_ends: single ids that leave thinking beside the end marker.
-        stops: single ids that end the reply; within thinking they are turned into the end marker.
-        waits: replacements of an attempt to end, in turn; an empty one only suppresses the attempt.
+        also_ends: single ids that leave thinking, in addition to the end marker.
+        stops: single ids that end the reply; while thinking they are replaced by the end marker.
+        waits: replacements of an attempt to stop, in turn; an empty one only suppresses the attempt.
         cap_text: forced before the end marker at the cap and in a loop; counted.
-        newline: forced before that where the thinking does not end in one; not counted; empty where not wanted.
+        newline: forced before that if the thinking does not end in one; not counted; empty for none.
         answer_prefix: forced after the end marker at the cap.
         force_start: the plan opens thinking itself.
         max_thinking_tokens, min_thinking_tokens, num_waits, landing_tokens, loop_tokens, scope: as in ThinkingBudget.
         enforced: False for a plan that only counts: nothing is forced, redirected or masked.
         line_ends: ids after which no newline is needed.
         landings: ids at which the thinking may land; empty without `landing_tokens`.
-        boundaries: control tokens; in a prompt they part the turns.
+        boundaries: control tokens; in a prompt they separate the turns.
         changing_ids: ids that may change the state while thinking where nothing is being forced; all others are plain
             text.
     """
@@ -140,8 +140,8 @@ def compile_plan(
     Args:
         stop_ids: further ids that end the reply: of the model's generation config, and the request's own.
         grammar: the answer has to follow a grammar, which begins where the thinking ends. So a budget opens the
-            thinking (else nobody could say whether it ended), nothing but the end marker ends it, and no text is
-            forced behind that.
+            thinking (otherwise its end could not be known), only the end marker ends it, and no text is forced after
+            that.
 
     Raises:
         InvalidBudget: for a wait or cap text that holds control tokens or a marker.
@@ -166,7 +166,7 @@ def _compile(
     if grammar:
         stops, also_ends = stops + also_ends, ()
     prefix = vocabulary.encode(markers.answer_prefix)
-    if grammar and vocabulary.special.isdisjoint(prefix):  # else it is the header under which the answer stands
+    if grammar and vocabulary.special.isdisjoint(prefix):  # otherwise it is the header of the answer
         prefix = ()
     counting = ThinkingPlan(
         start=start, end=end, also_ends=also_ends, stops=stops, boundaries=vocabulary.special, enforced=False
@@ -176,7 +176,7 @@ def _compile(
     wait_text = markers.wait_text if budget.wait_text is None else budget.wait_text
     wait_texts = (wait_text,) if isinstance(wait_text, str) else wait_text
     cap_text = markers.cap_text if budget.cap_text is None else budget.cap_text
-    # What a request itself makes a stop is no fault of a text: whoever takes the request sees that they clash.
+    # A request's own stop ids do not make its texts invalid here: the server checks that conflict on its own.
     texts = replace(counting, stops=tuple(token for token in stops if token not in stop_ids))
     cap_ids = _plain("cap_text", cap_text, texts, vocabulary)
     cap = budget.max_thinking_tokens
@@ -212,14 +212,14 @@ def _marker(text: str, vocabulary: Vocabulary, *, shared: bool = False) -> Marke
 
 
 def _plain(field: str, text: str, counting: ThinkingPlan, vocabulary: Vocabulary) -> Ids:
-    """Ids of a text that is to be written into the thinking; it must not be more than text there."""
+    """Ids of a text that is forced while thinking; it must be plain text there."""
     ids, end = vocabulary.encode(text), counting.end
     control = vocabulary.special.union(counting.stops, counting.also_ends)
     matched = 0
     for token in ids:
         matched = end.follow(matched, token)
         if token in control or matched > end.gate:
-            raise InvalidBudget(field, f"{text!r} holds a control token or a marker; only plain text can be written")
+            raise InvalidBudget(field, f"{text!r} holds a control token or a marker; only plain text is allowed")
     if any(ids[:size] == end.ids[-size:] for size in range(1, len(end.ids)) if end.gate):
         raise InvalidBudget(field, f"{text!r} begins like the rest of the end marker, so it could complete one")
     return ids

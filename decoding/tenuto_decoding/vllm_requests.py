@@ -12,16 +12,16 @@ from .markers import ThinkingMarkers, Tokenizer, resolve_markers
 from .plan import ThinkingPlan, compile_plan
 from .vllm_compat import tokenizer_of
 
-#: Key of `SamplingParams.extra_args` under which a server names the request that it will ask a report for.
+#: Key of `SamplingParams.extra_args` under which a server names the request, so that it can request its report.
 REQUEST_KEY = "thinking_request"
 #: Key of `VllmConfig.additional_config` for the markers.
 CONFIG_KEY = "thinking"
-#: Name of the reasoning parser that sees thinking end where the automaton does; `tenuto_server.reasoning` has it.
+#: Name of the reasoning parser for which thinking ends where it does for the automaton: `tenuto_server.reasoning`.
 PARSER = "tenuto"
 
 
 def check_request(params: SamplingParams) -> None:
-    """Refuse a wrong budget, and one beside vLLM's own, which would count and force differently.
+    """Refuse a wrong budget, and one in addition to vLLM's own, which would count and force differently.
 
     Raises:
         InvalidBudget: naming the field.
@@ -39,7 +39,7 @@ def markers_of(config: VllmConfig) -> ThinkingMarkers:
     """The markers of the engine's model: configured ones, else those that its tokenizer and chat template show.
 
     Raises:
-        UnknownMarkers: when neither gives any.
+        UnknownMarkers: when neither shows any.
     """
     tokenizer = tokenizer_of(config)
     given: dict[str, str | None] = {}
@@ -52,7 +52,7 @@ def markers_of(config: VllmConfig) -> ThinkingMarkers:
 def plan_for(
     params: SamplingParams, budget: ThinkingBudget | None, markers: ThinkingMarkers, tokenizer: Tokenizer
 ) -> ThinkingPlan:
-    """The plan of a budget among the other parameters of its request, once vLLM has put the model's stop ids in.
+    """The plan of a budget, given the other parameters of its request after vLLM has added the model's stop ids.
 
     Raises:
         InvalidBudget, UnknownMarkers: as `compile_plan`.
@@ -62,9 +62,9 @@ def plan_for(
 
 
 def masks_thinking(config: VllmConfig) -> bool:
-    """Whether a grammar may be at work while the model thinks, so that what is masked must stay so.
+    """Whether a grammar may mask tokens while the model thinks, so that a masked token has to stay masked.
 
-    With our parser it begins behind the thinking: what is masked before was not masked by it.
+    With our parser the grammar begins after the thinking: it has masked nothing before.
     """
     settings = config.structured_outputs_config
     return bool(settings.reasoning_parser != PARSER or settings.enable_in_reasoning)

@@ -5,15 +5,15 @@ Offline use needs nothing else:
     LLM(model, logits_processors=[ThinkingLogitsProcessor])
     SamplingParams(extra_args={"max_thinking_tokens": 512, "num_waits": 1})
 
-The markers come from the tokenizer and chat template, or from `additional_config={"thinking": {...}}` with the keys of
-`resolve_markers`: `family`, or `start` and `end`.
+The markers are detected from the tokenizer and chat template, or given in `additional_config={"thinking": {...}}` with
+the keys of `resolve_markers`: `family`, or `start` and `end`.
 
 On this runner, vLLM applies penalties after logits processors: a redirect sees the logits before them. `bad_words`,
-`allowed_token_ids`, `min_tokens` and `logit_bias` come before: what is forced wins over them, and a redirect takes from
+`allowed_token_ids`, `min_tokens` and `logit_bias` come before: a forced token wins over them, and a redirect takes from
 a source only what they have left it.
 
-A grammar's mask comes first of all. It begins behind the thinking where the engine has a reasoning parser; with any
-but ours, what is masked is taken for the grammar's doing and left masked.
+A grammar's mask comes first of all. It begins after the thinking if the engine has a reasoning parser. With any parser
+but ours, a masked token may have been ruled out by the grammar, so it stays masked.
 """
 
 from collections import deque

@@ -12,7 +12,7 @@ _SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", '."', '!"', '?"', "
 
 
 class Vocabulary:
-    """What one tokenizer's ids stand for. The slow tables are made when first asked for.
+    """What one tokenizer's ids mean. The slow tables are made when first needed.
 
     Make it with `Vocabulary.of`, which keeps one for each tokenizer.
     """
@@ -66,7 +66,7 @@ class Vocabulary:
         return self._ends[1]
 
     def undecodable(self, rows: int) -> tuple[int, ...]:
-        """Ids below `rows` (the width of the logits) that no token stands behind.
+        """Ids below `rows` (the width of the logits) that belong to no token.
 
         A model's embedding is often padded; sampling such a row gives an id that cannot be decoded or fed back
         (Qwen2.5: 151,665 to 152,063).

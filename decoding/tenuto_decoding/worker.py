@@ -29,8 +29,8 @@ def register(processor: Reporter, config: object) -> None:
 class ThinkingWorkerExtension:
     """Mixed into vLLM's worker class; its methods are called through `collective_rpc`.
 
-    The engine core carries such calls out between two steps and sends them to all workers in the order of its steps. So
-    all ranks that sample a sequence are steered before the same step, also where steps are scheduled ahead.
+    The engine core makes such calls between two steps and sends them to all workers in the order of its steps. So all
+    ranks that sample a sequence are steered before the same step, also if steps are scheduled ahead.
     """
 
     vllm_config: Any  # the worker's own
@@ -48,21 +48,21 @@ class ThinkingWorkerExtension:
     def thinking_steer(self, request: str, number: int, until: int | None) -> int:
         """Steer the sequences of a request that are in the batch: `until` as of `ThinkingAutomaton.steer`.
 
-        It is carried out in their next step: their reports then say at which position, under the number given here.
-        A sequence that waits to be scheduled is left alone; ask again with the same number for those that were.
+        It takes effect in their next step: their reports then give its position, under this number. A sequence that
+        waits to be scheduled is left alone; call again with the same number to reach those.
 
         Returns:
-            How many sequences know this number now; those that have just ended may be among them. 0 on workers that do
+            How many sequences have this number now; those that have just ended may be among them. 0 on workers that do
             not sample.
         """
         processor = self._processor()
         return 0 if processor is None else processor.steer(request, number, until)
 
     def thinking_forget(self, requests: Sequence[str]) -> None:
-        """Keep nothing of the sequences of these requests: they are over, and no report will be asked for.
+        """Drop the state of the sequences of these requests: they are over, and no report will be requested.
 
-        A runner does not say whether a sequence that leaves the batch has ended or was preempted. So what it left is
-        kept, for a report and for its return, until the server says this, or until many others have left behind it.
+        A runner does not report whether a sequence that leaves the batch has ended or was preempted. So its state is
+        kept, for a report and for its return, until the server calls this or until many others have left after it.
         """
         processor = self._processor()
         if processor is not None:

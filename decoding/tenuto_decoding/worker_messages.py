@@ -1,11 +1,11 @@
-"""What passes between a server and vLLM's workers about running sequences: how they are steered, what became of them.
+"""What passes between a server and vLLM's workers about running sequences: their steering, and reports on them.
 
-Tuples, since that is what survives the way between vLLM's processes.
+Tuples, since that is what vLLM's channel between its processes preserves.
 """
 
 from typing import NamedTuple
 
-#: So often a sequence can be steered: its steers have their place on the device.
+#: How often a sequence can be steered: its steers have fixed memory on the device.
 MAX_STEERS = 16
 
 
@@ -13,8 +13,8 @@ class Steer(NamedTuple):
     """One change of a sequence's bounds while it runs.
 
     Attributes:
-        number: by which the server knows it; unique within the request.
-        position: in the reply: the bounds hold for the token there and what follows. None while it is to come.
+        number: chosen by the server; unique within the request.
+        position: in the reply: the bounds hold from the token at it on. None until the worker has carried it out.
         until: as of `ThinkingAutomaton.steer`.
     """
 
@@ -24,12 +24,12 @@ class Steer(NamedTuple):
 
 
 class SequenceReport(NamedTuple):
-    """What a worker knows of a sequence.
+    """The state of a sequence on a worker.
 
     Attributes:
-        ids: what its automaton has taken: a prefix of the reply, or somewhat more where more was sampled than was kept.
-        fires: positions in the reply at which a redirect fired, of plain text not all; what lies behind the reply's end
-            counts for nothing.
+        ids: that its automaton has taken: a prefix of the reply, or somewhat more if more was sampled than was kept.
+        fires: positions in the reply at which a redirect fired. Positions of plain text may be missing; ignore those
+            past the end of the reply.
         steers: in their order.
     """
 

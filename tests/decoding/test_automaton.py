@@ -46,9 +46,9 @@ class TestBeforeThinking:
         assert automaton.phase is Phase.THINKING
         assert automaton.tokens == 0
 
-    @pytest.mark.parametrize("wish", [{"min_thinking_tokens": 1}, {"num_waits": 1}])
-    def test_a_floor_or_waits_open_thinking_in_any_family(self, wish: dict[str, int]) -> None:
-        assert forced(ThinkingAutomaton(plan(**wish))) == [*START]
+    @pytest.mark.parametrize("fields", [{"min_thinking_tokens": 1}, {"num_waits": 1}])
+    def test_a_floor_or_waits_open_thinking_in_any_family(self, fields: dict[str, int]) -> None:
+        assert forced(ThinkingAutomaton(plan(**fields))) == [*START]
 
     def test_a_cap_alone_opens_nothing(self) -> None:
         assert isinstance(ThinkingAutomaton(plan(max_thinking_tokens=9)).action(), Free)
@@ -73,20 +73,20 @@ class TestBeforeThinking:
         assert forced(automaton) == [*END, 5, 30]
         assert (automaton.phase, automaton.tokens, automaton.ended_by) == (Phase.ANSWER, 0, "cap")
 
-    def test_the_model_opens_thinking_by_itself(self) -> None:
+    def test_the_model_may_open_thinking_on_its_own(self) -> None:
         automaton = feed(ThinkingAutomaton(plan(max_thinking_tokens=9)), [TEXT, *START, TEXT])
         assert (automaton.phase, automaton.tokens) == (Phase.THINKING, 1)
 
 
 class TestAttemptsToEnd:
-    def test_below_the_floor_an_attempt_becomes_the_wait_text(self) -> None:
+    def test_below_the_floor_an_attempt_is_replaced_by_the_wait_text(self) -> None:
         automaton = thinking(min_thinking_tokens=3)
         assert automaton.action() == Redirect((END[0], EOS), WAIT)
         automaton.advance(WAIT, True)
         assert (automaton.tokens, automaton.waits) == (1, 1)
         assert feed(automaton, [TEXT, TEXT]).action() == Redirect((EOS,), END[0])
 
-    def test_the_first_waits_are_turned_whatever_the_count(self) -> None:
+    def test_the_first_attempts_are_replaced_whatever_the_count(self) -> None:
         automaton = feed(thinking(num_waits=2), [TEXT] * 50)
         for count in (1, 2):
             assert automaton.action() == Redirect((END[0], EOS), WAIT)
@@ -239,29 +239,29 @@ class TestCap:
         assert automaton.ended_by == "model"
 
     def test_landing_closes_at_the_first_sentence_end_within_the_window(self) -> None:
-        wish = {"max_thinking_tokens": 10, "landing_tokens": 3, "landings": frozenset({NEWLINE})}
-        automaton = feed(thinking(**wish), [NEWLINE] * 7)
+        fields = {"max_thinking_tokens": 10, "landing_tokens": 3, "landings": frozenset({NEWLINE})}
+        automaton = feed(thinking(**fields), [NEWLINE] * 7)
         assert not isinstance(automaton.action(), Force), "seven tokens leave more than the window of three"
         assert forced(feed(automaton, [NEWLINE])) == [*END]
         assert (automaton.tokens, automaton.ended_by) == (8, "cap")
 
     def test_landing_leaves_the_cap_hard(self) -> None:
-        wish = {"max_thinking_tokens": 10, "landing_tokens": 3, "landings": frozenset({NEWLINE})}
-        automaton = feed(thinking(**wish), [TEXT] * 10)
+        fields = {"max_thinking_tokens": 10, "landing_tokens": 3, "landings": frozenset({NEWLINE})}
+        automaton = feed(thinking(**fields), [TEXT] * 10)
         assert forced(automaton) == [*END]
         assert automaton.tokens == 10
 
     def test_landing_does_not_pass_below_the_floor(self) -> None:
-        wish = {"max_thinking_tokens": 10, "landing_tokens": 8, "landings": frozenset({NEWLINE})}
-        automaton = feed(thinking(min_thinking_tokens=6, **wish), [NEWLINE] * 5)
+        fields = {"max_thinking_tokens": 10, "landing_tokens": 8, "landings": frozenset({NEWLINE})}
+        automaton = feed(thinking(min_thinking_tokens=6, **fields), [NEWLINE] * 5)
         assert not isinstance(automaton.action(), Force)
         assert forced(feed(automaton, [NEWLINE])) == [*END]
 
     @pytest.mark.parametrize("cap", [3, 10])
     def test_landing_needs_something_to_land(self, cap: int) -> None:
         """A prompt that ends in a line end, as after `<think>`, is no sentence of the reply's."""
-        wish = plan(max_thinking_tokens=cap, landing_tokens=cap + 5, landings=frozenset({NEWLINE}))
-        automaton = ThinkingAutomaton.after(wish, [*START, NEWLINE])
+        fields = plan(max_thinking_tokens=cap, landing_tokens=cap + 5, landings=frozenset({NEWLINE}))
+        automaton = ThinkingAutomaton.after(fields, [*START, NEWLINE])
         assert not isinstance(automaton.action(), Force)
         assert forced(feed(automaton, [NEWLINE])) == [*END]
 
@@ -397,14 +397,14 @@ class TestLoops:
         assert forced(automaton) == [END[1]]
         assert automaton.ended_by == "model"
 
-    def test_only_when_asked_for(self) -> None:
+    def test_only_when_requested(self) -> None:
         assert not isinstance(feed(thinking(), [TEXT] * 99).action(), Force)
 
 
 class TestSteering:
     def test_answer_now_closes_without_the_cap_text(self) -> None:
-        wish = {"max_thinking_tokens": 50, "cap_text": (30,), "newline": (NEWLINE,), "answer_prefix": (31,)}
-        automaton = feed(thinking(**wish, num_waits=2, min_thinking_tokens=40), [TEXT] * 5)
+        fields = {"max_thinking_tokens": 50, "cap_text": (30,), "newline": (NEWLINE,), "answer_prefix": (31,)}
+        automaton = feed(thinking(**fields, num_waits=2, min_thinking_tokens=40), [TEXT] * 5)
         assert automaton.steer(None)
         assert forced(automaton) == [NEWLINE, *END, 31]
         assert (automaton.phase, automaton.tokens, automaton.ended_by) == (Phase.ANSWER, 5, "cap")
@@ -482,7 +482,7 @@ class TestSteering:
         assert not thinking(enforced=False).steer(None)
 
 
-def test_a_reply_that_ended_by_a_stop_token_within_its_thinking_says_so() -> None:
+def test_a_stop_token_while_thinking_is_reported_as_what_ended_it() -> None:
     """Without a budget nothing turns the token into an end marker; then it was not the length that ended thinking."""
     automaton = ThinkingAutomaton(plan(enforced=False), Phase.THINKING)
     assert feed(automaton, [TEXT, TEXT + 1]).ended_by == "length"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tenuto_decoding import FIELDS, InvalidBudget, ThinkingBudget, ThinkingError
 from tenuto_decoding.budget import (
-    LONGEST_SLIP,
+    LONGEST_MISSPELLING,
     MAX_TEXT_LENGTH,
     MAX_TOKENS,
     MAX_WAIT_TEXTS,
@@ -20,7 +20,7 @@ from tenuto_decoding.budget import (
 COUNTS = ("max_thinking_tokens", "min_thinking_tokens", "num_waits", "landing_tokens")
 
 
-def test_nothing_asked_for_is_a_budget_without_bounds() -> None:
+def test_a_budget_without_fields_has_no_bounds() -> None:
     budget = ThinkingBudget()
     assert budget.max_thinking_tokens is None
     assert (budget.min_thinking_tokens, budget.num_waits, budget.landing_tokens) == (0, 0, 0)
@@ -141,7 +141,7 @@ def test_other_peoples_fields_are_left_alone(name: str) -> None:
 
 def test_long_names_are_neither_compared_nor_remembered() -> None:
     remembered = _resembled.cache_info().currsize
-    assert resembled_field("max_thinking_tokens" + "x" * LONGEST_SLIP) is None
+    assert resembled_field("max_thinking_tokens" + "x" * LONGEST_MISSPELLING) is None
     assert _resembled.cache_info().currsize == remembered
 
 

@@ -102,7 +102,7 @@ def test_greedy_redirects_take_the_maximum() -> None:
     assert logits[:, [1, 2]].isneginf().all()
 
 
-def test_a_redirect_without_target_masks_and_says_whether_a_source_was_likeliest() -> None:
+def test_a_redirect_without_target_masks_and_reports_whether_a_source_was_likeliest() -> None:
     logits = torch.zeros(2, 6)
     logits[0, 1], logits[1, 3] = 5.0, 5.0
     _, fired = apply_edits(logits, [Edit(row, Redirect((1, 2), None), Sampling(0.0)) for row in (0, 1)])

@@ -134,7 +134,7 @@ def test_every_id_that_ends_the_reply_ends_thinking_instead(thinker: Any) -> Non
 
 class TestBesideAGrammar:
     def test_nothing_but_the_end_marker_ends_thinking(self, thinker: Any) -> None:
-        """The grammar begins behind it, and has not seen a call that was opened before."""
+        """The grammar begins after it, and has not seen a call that was opened before."""
         plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker, grammar=True)
         assert plan.also_ends == ()
         assert set(thinker.encode("<tool_call>")) < set(plan.stops)
@@ -145,7 +145,7 @@ class TestBesideAGrammar:
         assert not compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker).opens_thinking
         assert not compile_plan(None, THINK, thinker, grammar=True).opens_thinking
 
-    def test_no_text_is_forced_behind_the_end_marker(self, chatml: Any) -> None:
+    def test_no_text_is_forced_after_the_end_marker(self, chatml: Any) -> None:
         assert compile_plan(ThinkingBudget(max_thinking_tokens=9), S1, chatml, grammar=True).answer_prefix == ()
 
     def test_a_header_of_control_tokens_stays(self, chatml: Any) -> None:

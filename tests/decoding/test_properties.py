@@ -59,11 +59,11 @@ class Run:
     known: list[bool]
 
 
-def run(plan: ThinkingPlan, phase: Phase, wishes: list[int]) -> Run:
-    """A model that wants the wishes, one in each free step, and stops at an end-of-sequence in the answer."""
+def run(plan: ThinkingPlan, phase: Phase, wanted_tokens: list[int]) -> Run:
+    """A model that wants these tokens, one in each free step, and stops at an end-of-sequence in the answer."""
     automaton = ThinkingAutomaton(plan, phase)
     result = Run(automaton, [], [], [])
-    wanted = iter(wishes)
+    wanted = iter(wanted_tokens)
     while len(result.tokens) < 200:
         action = automaton.action()
         token = action.token if isinstance(action, Force) else next(wanted, None)
@@ -125,7 +125,7 @@ def blocks(plan: ThinkingPlan, tokens: list[int], phase: Phase) -> list[tuple[li
 
 
 def holds(tokens: list[int], part: list[int]) -> bool:
-    """Whether the part stands somewhere in the tokens, in one piece."""
+    """Whether the part appears in the tokens, in one piece."""
     return any(tokens[place : place + len(part)] == part for place in range(len(tokens) - len(part) + 1))
 
 
@@ -152,7 +152,7 @@ def test_thinking_does_not_end_by_the_models_will_below_floor_or_waits(story: St
 
 
 @given(stories())
-def test_no_stop_token_stands_within_thinking(story: Story) -> None:
+def test_thinking_contains_no_stop_token(story: Story) -> None:
     plan, phase, wanted = story
     result = run(plan, phase, wanted)
     for token, before in zip(result.tokens, result.phases, strict=True):
@@ -241,40 +241,40 @@ def test_the_state_is_a_function_of_the_tokens(story: Story, cut: int) -> None:
 
 @settings(max_examples=500)
 @given(stories(), st.integers(0, 200))
-def test_who_had_nothing_to_guess_knows_as_much_as_who_was_told(story: Story, cut: int) -> None:
-    """Without a word on redirects, the tokens tell all that there is, or the automaton says that they do not."""
+def test_without_a_guess_the_state_is_that_of_a_replay_with_redirects(story: Story, cut: int) -> None:
+    """Without knowledge of redirects, the tokens determine the state, or the automaton reports that it has guessed."""
     plan, phase, wanted = story
     result = run(plan, phase, wanted)
-    told, guessing = ThinkingAutomaton(plan, phase), ThinkingAutomaton(plan, phase)
+    knowing, guessing = ThinkingAutomaton(plan, phase), ThinkingAutomaton(plan, phase)
     for token, fired in zip(result.tokens[:cut], result.known, strict=False):
-        told.advance(token, fired)
+        knowing.advance(token, fired)
     guessing.advance_all(result.tokens[:cut])
-    assert not told.has_guessed
-    assert guessing.has_guessed or state_of(guessing) == state_of(told)
+    assert not knowing.has_guessed
+    assert guessing.has_guessed or state_of(guessing) == state_of(knowing)
 
 
-orders = st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 15)), max_size=5)
+steering_requests = st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers(0, 15)), max_size=5)
 
 
-def steered(automaton: ThinkingAutomaton, place: int, given_orders: list[tuple[int, int | None]]) -> None:
-    """Carry out the orders that belong before the token at `place`."""
-    for at, until in given_orders:
+def steered(automaton: ThinkingAutomaton, place: int, requests: list[tuple[int, int | None]]) -> None:
+    """Carry out the steering requests that belong before the token at `place`."""
+    for at, until in requests:
         if at == place:
             automaton.steer(until)
 
 
 @settings(max_examples=300)
-@given(stories(), orders)
-def test_steering_can_be_replayed(story: Story, given_orders: list[tuple[int, int | None]]) -> None:
-    """With the places of the orders, a replay gives the state that the steered sequence has; its bounds are kept."""
+@given(stories(), steering_requests)
+def test_steering_can_be_replayed(story: Story, requests: list[tuple[int, int | None]]) -> None:
+    """Given the places of the requests, a replay gives the state of the steered sequence, whose bounds are kept."""
     plan, phase, wanted = story
     automaton = ThinkingAutomaton(plan, phase)
     tokens, known = list[int](), list[bool]()
-    wishes = iter(wanted)
+    wanted_tokens = iter(wanted)
     while len(tokens) < 100:
-        steered(automaton, len(tokens), given_orders)
+        steered(automaton, len(tokens), requests)
         action = automaton.action()
-        token = action.token if isinstance(action, Force) else next(wishes, None)
+        token = action.token if isinstance(action, Force) else next(wanted_tokens, None)
         if token is None:
             break
         fired = isinstance(action, Redirect) and token in action.sources
@@ -288,9 +288,9 @@ def test_steering_can_be_replayed(story: Story, given_orders: list[tuple[int, in
             assert automaton.tokens <= cap
     replayed = ThinkingAutomaton(plan, phase)
     for place, (token, fired) in enumerate(zip(tokens, known, strict=True)):
-        steered(replayed, place, given_orders)
+        steered(replayed, place, requests)
         replayed.advance(token, fired)
-    steered(replayed, len(tokens), given_orders)
+    steered(replayed, len(tokens), requests)
     assert state_of(replayed) == state_of(automaton)
 
 
@@ -299,28 +299,28 @@ def test_steering_can_be_replayed(story: Story, given_orders: list[tuple[int, in
 def test_answer_now_is_the_last_that_is_thought(story: Story, place: int) -> None:
     plan, phase, wanted = story
     plan = replace(plan, answer_prefix=())
-    automaton, wishes = ThinkingAutomaton(plan, phase), iter(wanted)
-    told: int | None = None
+    automaton, wanted_tokens = ThinkingAutomaton(plan, phase), iter(wanted)
+    at_request: int | None = None
     for position in range(100):
         if position == place and automaton.steer(None):
-            told = automaton.tokens
+            at_request = automaton.tokens
         action = automaton.action()
-        token = action.token if isinstance(action, Force) else next(wishes, None)
+        token = action.token if isinstance(action, Force) else next(wanted_tokens, None)
         if token is None:
             break
         fired = isinstance(action, Redirect) and token in action.sources
         if isinstance(action, Redirect) and fired:
             token = action.target if action.target is not None else TEXT_IDS[0]
         automaton.advance(token, fired)
-        if told is not None:
-            assert automaton.tokens <= told
-    if told is not None:
+        if at_request is not None:
+            assert automaton.tokens <= at_request
+    if at_request is not None:
         assert automaton.phase is not Phase.THINKING
 
 
 @given(plans(), st.sampled_from(list(Phase)), st.lists(st.sampled_from((*ALL, *START)), max_size=80))
 def test_any_tokens_at_all_can_be_followed(plan: ThinkingPlan, phase: Phase, tokens: list[int]) -> None:
-    """Whoever only listens may see tokens that a budget would not have allowed."""
+    """A plan that only counts may see tokens that a budget would not have allowed."""
     automaton = ThinkingAutomaton(plan, phase)
     for token in tokens:
         automaton.advance(token)
@@ -338,14 +338,14 @@ class EveryStep(ThinkingAutomaton):
 
 
 @settings(max_examples=500)
-@given(stories(), orders)
-def test_plain_tokens_are_taken_as_all_others_are(story: Story, given_orders: list[tuple[int, int | None]]) -> None:
-    """The short way over plain text ends where the long way does, also when a sequence is steered."""
+@given(stories(), steering_requests)
+def test_the_shortcut_over_plain_text_changes_no_state(story: Story, requests: list[tuple[int, int | None]]) -> None:
+    """Also when a sequence is steered."""
     plan, phase, wanted = story
     automaton, reference = ThinkingAutomaton(plan, phase), EveryStep(plan, phase)
     result = run(plan, phase, [*wanted, *[10] * 30])
     for place, (token, fired) in enumerate(zip(result.tokens, result.known, strict=True)):
         for each in (automaton, reference):
-            steered(each, place, given_orders)
+            steered(each, place, requests)
             each.advance(token, fired)
         assert state_of(automaton) == state_of(reference), place

@@ -293,7 +293,7 @@ def test_a_batch_without_budgets_is_handed_back_untouched(processor: ThinkingLog
 
 
 def test_plain_text_is_counted_however_it_ends(processor: ThinkingLogitsProcessor, chatml: Any) -> None:
-    """By a cap, by a token that is no plain text, by a step without a token, by a steer, by whoever asks."""
+    """By a cap, by a token that is not plain text, by a step without a token, by steering, by a report."""
     caps = (None, None, 7, None)
     outputs: list[list[int]] = [[] for _ in caps]
     prompt, builder = chatml.encode("a<|im_start|>think"), BatchUpdateBuilder()
@@ -360,7 +360,7 @@ def test_siblings_of_a_parallel_sample_come_back_as_themselves(processor: Thinki
 def test_what_is_over_is_kept_neither_when_it_has_left_nor_when_it_leaves(
     processor: ThinkingLogitsProcessor, chatml: Any
 ) -> None:
-    """A server says so; of what was preempted nothing is lost."""
+    """A server reports them; the state of preempted sequences is kept."""
     builder, prompt = BatchUpdateBuilder(), chatml.encode("a<|im_start|>think")
     all_params = {
         name: SamplingParams(temperature=0.0, extra_args={"num_waits": 1, REQUEST_KEY: name})
@@ -401,8 +401,8 @@ def test_a_wrong_budget_is_refused_when_the_request_arrives() -> None:
     ThinkingLogitsProcessor.validate_params(SamplingParams())
 
 
-def test_a_grammar_has_the_word(processor: ThinkingLogitsProcessor, chatml: Any) -> None:
-    """What a grammar has masked is not brought back, not even by the cap."""
+def test_a_grammar_takes_precedence(processor: ThinkingLogitsProcessor, chatml: Any) -> None:
+    """A token that a grammar has masked stays masked, even at the cap."""
     from vllm.sampling_params import StructuredOutputsParams
 
     params = SamplingParams(
@@ -416,8 +416,8 @@ def test_a_grammar_has_the_word(processor: ThinkingLogitsProcessor, chatml: Any)
     assert processor.apply(logits)[0].argmax() == 5
 
 
-def test_behind_our_parser_no_grammar_masks_thinking(folder: Path, chatml: Any) -> None:
-    """So what is masked there was masked by bad_words, allowed_token_ids or min_tokens, over which a budget wins."""
+def test_with_our_parser_no_grammar_masks_thinking(folder: Path, chatml: Any) -> None:
+    """A token masked there was masked by bad_words, allowed_token_ids or min_tokens, and a budget wins over those."""
     from vllm.sampling_params import StructuredOutputsParams
 
     parser = {"reasoning_parser": "tenuto", "reasoning_parser_plugin": "tenuto_server.reasoning"}
