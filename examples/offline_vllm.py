@@ -4,13 +4,13 @@ from vllm import LLM, SamplingParams
 
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
 
-if __name__ == "__main__":  # vLLM starts its engine in a process of its own
+if __name__ == "__main__":  # vLLM starts its engine in another process
     llm = LLM(
         "server/tenuto_server/s1_tiny",
         logits_processors=[ThinkingLogitsProcessor],
         dtype="float32",
         enforce_eager=True,
-        gpu_memory_utilization=0.1,  # on a CPU: the share of its memory that the cache takes
+        gpu_memory_utilization=0.1,  # on a CPU: the share of memory for the cache
     )
     budget = {"max_thinking_tokens": 200, "num_waits": 4}
     params = SamplingParams(temperature=0.0, max_tokens=400, skip_special_tokens=False, extra_args=budget)
