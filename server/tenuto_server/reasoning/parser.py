@@ -106,6 +106,22 @@ class MarkerReasoningParser(ReasoningParser):
         end = self._end_in(input_ids, len(input_ids))
         return [] if end is None else input_ids[end:]
 
+    def content_ids(self, ids: Sequence[int], phase: Phase) -> list[int]:
+        """The ids without those of thinking and its markers. `phase` is that before the first of them."""
+        start, end, found = self._plan.start.ids, self._plan.end.ids, list[int]()
+        thinks, place = phase is Phase.THINKING, 0
+        while place < len(ids):
+            marker = end if tuple(ids[place : place + len(end)]) == end else start
+            if tuple(ids[place : place + len(marker)]) == marker:
+                thinks = marker == start
+                place += len(marker)
+                continue
+            thinks = thinks and ids[place] not in self._plan.also_ends
+            if not thinks:
+                found.append(ids[place])
+            place += 1
+        return found
+
     def splitter(self, phase: Phase, *, keeps_special_tokens: bool) -> TextSplitter:
         """A splitter for the text of one sequence that begins in this phase."""
         return TextSplitter(self._reading.shown if keeps_special_tokens else self._reading.hidden, phase)

@@ -1,15 +1,13 @@
 """Splits the text of replies, whole or streamed, at the thinking markers; a tool parser gets the content."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenuto_decoding.prompt import Phase
 
 from ..vllm_compat import DelegatingParser, DeltaMessage, Parser
 from .parser import MarkerReasoningParser
-
-if TYPE_CHECKING:
-    from .text_splitter import TextSplitter
+from .text_splitter import TextSplitter
 
 
 def with_thinking(parser_class: type[Parser]) -> type[Parser]:
@@ -35,7 +33,8 @@ class ThinkingParser(DelegatingParser):
         self._markers = MarkerReasoningParser(tokenizer, *args, **kwargs)
         self._phase: Phase | None = None  # at the end of the prompt, once that is known
         self._splitter: TextSplitter | None = None  # of a stream, from its first chunk on
-        self._unparsed_ids: list[int] = []  # those of text that is held back: the tool parser has not seen them yet
+        self._unparsed_ids: list[int] = []  # ids that the tool parser has not seen, for their text is held back
+        self._unparsed_phase = Phase.BEFORE  # at the first of them
 
     @property
     def reasoning_parser(self) -> MarkerReasoningParser:
@@ -54,7 +53,7 @@ class ThinkingParser(DelegatingParser):
         """(reasoning, content) of a whole text."""
         if self._phase is None and self._closes_unopened(model_output):
             self._phase = Phase.THINKING
-        reasoning, content = self._split(model_output, request, last=True)
+        reasoning, content = _split(self._new_splitter(request), model_output, last=True)
         return reasoning or None, content or None
 
     def parse_delta(
@@ -66,16 +65,22 @@ class ThinkingParser(DelegatingParser):
         *,
         finished: bool,
     ) -> DeltaMessage | None:
-        if self._phase is None:
-            self.set_prompt_token_ids(prompt_token_ids or ())
-        reasoning, content = self._split(delta_text, request, last=finished)
+        if self._splitter is None:
+            if self._phase is None:
+                self.set_prompt_token_ids(prompt_token_ids or ())
+            self._splitter = self._new_splitter(request)
+            self._unparsed_phase = self._splitter.phase
+        reasoning, content = _split(self._splitter, delta_text, last=finished)
         shown = reasoning if request.include_reasoning else ""
         if self.tool_parser is None:
             return _delta(shown, content)
-        self._unparsed_ids = [] if reasoning and not content else [*self._unparsed_ids, *delta_token_ids]
+        self._unparsed_ids += delta_token_ids
+        unparsed, phase = self._unparsed_ids, self._unparsed_phase
+        if content or reasoning:
+            self._unparsed_ids, self._unparsed_phase = [], self._splitter.phase
         if not content and not finished:
             return _delta(shown, "")
-        ids, self._unparsed_ids = self._unparsed_ids, []
+        ids = self._markers.content_ids(unparsed, phase)
         # An empty prompt: without a reasoning parser, the base class takes what follows any prompt for content.
         delta = super().parse_delta(content, ids, request, [], finished=finished)
         if delta is None or not shown:
@@ -83,21 +88,23 @@ class ThinkingParser(DelegatingParser):
         delta.reasoning = shown
         return delta
 
-    def _split(self, text: str, request: Any, *, last: bool) -> tuple[str, str]:
-        """(reasoning, content) that the next text adds; several blocks of thinking are possible."""
-        if self._splitter is None:
-            keeps = getattr(request, "keeps_special_tokens", False)
-            self._splitter = self._markers.splitter(self._phase or Phase.BEFORE, keeps_special_tokens=keeps)
-        reasoning, content = self._splitter.feed(text)
-        if last:
-            held = self._splitter.finish()
-            return reasoning + held[0], content + held[1]
-        return reasoning, content
+    def _new_splitter(self, request: Any) -> TextSplitter:
+        keeps = getattr(request, "keeps_special_tokens", False)
+        return self._markers.splitter(self._phase or Phase.BEFORE, keeps_special_tokens=keeps)
 
     def _closes_unopened(self, text: str) -> bool:
         """Whether the text closes thinking that it did not open: the prompt, which is not known, did."""
         end = text.find(self._markers.reasoning_end_str)
         return end >= 0 and self._markers.reasoning_start_str not in text[:end]
+
+
+def _split(splitter: TextSplitter, text: str, *, last: bool) -> tuple[str, str]:
+    """(reasoning, content) that the next text adds; several blocks of thinking are possible."""
+    reasoning, content = splitter.feed(text)
+    if last:
+        held = splitter.finish()
+        return reasoning + held[0], content + held[1]
+    return reasoning, content
 
 
 def _delta(reasoning: str, content: str) -> DeltaMessage | None:

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from vllm.parser.abstract_parser import Parser
 from vllm.parser.parser_manager import ParserManager
-from vllm.tool_parsers import ToolParserManager
-from vllm.tool_parsers.hermes_tool_parser import Hermes2ProToolParser
 
 from tenuto_decoding.markers import FAMILIES
 from tenuto_server.api.protocol import ChatCompletionRequest
@@ -44,9 +42,8 @@ def parser_of(tokenizer: Any, **names: Any) -> Parser:
     return with_thinking(chosen)(tokenizer, None)
 
 
-def with_tools(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> Parser:
-    monkeypatch.setitem(ToolParserManager.tool_parsers, "plain-hermes", Hermes2ProToolParser)
-    return parser_of(tokenizer, tool_parser_name="plain-hermes", enable_auto_tools=True)
+def with_tools(tokenizer: Any, tool_parser: str = "hermes") -> Parser:
+    return parser_of(tokenizer, tool_parser_name=tool_parser, enable_auto_tools=True)
 
 
 def request_with(**fields: Any) -> ChatCompletionRequest:
@@ -58,16 +55,19 @@ def reply(family: str, thinking: str, answer: str) -> str:
     return f"{markers.start}{thinking}{markers.end}{answer}"
 
 
-def streamed(parser: Parser, tokenizer: Any, ids: Sequence[int], prompt: str, **fields: Any) -> tuple[str, str]:
-    """(reasoning, content) of a stream with one token in each piece."""
+def streamed(
+    parser: Parser, tokenizer: Any, ids: Sequence[int], prompt: str, size: int = 1, **fields: Any
+) -> tuple[str, str]:
+    """(reasoning, content) of a stream with `size` tokens in each piece."""
     reasoning_text = content = ""
-    for index, token in enumerate(ids):
+    for start in range(0, len(ids), size):
+        piece = list(ids[start : start + size])
         delta = parser.parse_delta(
-            tokenizer.decode([token]),
-            [token],
+            tokenizer.decode(piece),
+            piece,
             request_with(**fields),
-            tokenizer.encode(prompt) if index == 0 else None,
-            finished=index == len(ids) - 1,
+            tokenizer.encode(prompt) if start == 0 else None,
+            finished=start + size >= len(ids),
         )
         if delta is not None:
             reasoning_text += delta.reasoning or ""
@@ -103,14 +103,18 @@ def test_thinking_that_the_prompt_opened_is_reasoning(family: str, tokenizer: An
     assert streamed(parser_of(tokenizer), tokenizer, tokenizer.encode(text), prompt) == (" ab", "c")
 
 
+@pytest.mark.parametrize("tool_parser", ["hermes", "qwen3_coder", "granite"])
+@pytest.mark.parametrize("size", [1, 3, 100], ids="{} in a piece".format)
 def test_several_blocks_of_thinking_are_reasoning_with_a_tool_parser_too(
-    thinker: Any, monkeypatch: pytest.MonkeyPatch
+    thinker: Any, monkeypatch: pytest.MonkeyPatch, tool_parser: str, size: int
 ) -> None:
+    """Also with tool parsers that read token ids: they see none of thinking and its markers."""
     use_family("think", monkeypatch)
-    parser = with_tools(thinker, monkeypatch)
+    parser = with_tools(thinker, tool_parser)
     text, request = "<think>a</think>b<think>c</think>d", request_with(**TOOLS)
     assert parser.parse(text, request, enable_auto_tools=True)[:2] == ("ac", "bd")
-    assert streamed(with_tools(thinker, monkeypatch), thinker, thinker.encode(text), OPEN, **TOOLS) == ("ac", "bd")
+    parser = with_tools(thinker, tool_parser)
+    assert streamed(parser, thinker, thinker.encode(text), OPEN, size, **TOOLS) == ("ac", "bd")
 
 
 def test_hidden_reasoning_is_not_in_the_stream(family: str, tokenizer: Any) -> None:
@@ -163,11 +167,11 @@ def test_a_tool_parser_takes_over_where_the_thinking_ends(
     text = f"<think>ab{'</think>' if closed else ''}{call}"
     request = request_with(**TOOLS)
 
-    thinking, _, calls = with_tools(thinker, monkeypatch).parse(text, request, enable_auto_tools=True)
+    thinking, _, calls = with_tools(thinker).parse(text, request, enable_auto_tools=True)
     assert thinking == "ab"
     assert [(one.name, one.arguments) for one in calls or []] == [("add", '{"a": 1}')]
 
-    parser = with_tools(thinker, monkeypatch)
+    parser = with_tools(thinker)
     reasoning_text, name, arguments = "", "", ""
     ids = thinker.encode(text)
     for index, token in enumerate(ids):
