@@ -7,10 +7,16 @@ import pytest
 
 from tests.vllm_contract.comparison import Kind, differences
 from tests.vllm_contract.objects import RELIED
+from tests.vllm_contract.releases import contract_on, installed
 from tests.vllm_contract.sources import Sources
 from tests.vllm_contract.uses import Use, uses_of
 
 Written = Callable[..., list[Use]]
+
+
+def test_the_installed_vllm_and_uvicorn_satisfy_the_contract() -> None:
+    problems = [f"{use.name}: {use.problem} ({use.where})" for use in contract_on(installed("vllm")) if use.problem]
+    assert problems == []
 
 
 def test_each_listed_name_has_a_reason_and_appears_once() -> None:

@@ -6,7 +6,6 @@ from importlib import import_module
 
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.executor import Executor
 
@@ -14,6 +13,7 @@ from tenuto_decoding.errors import ThinkingError, UnknownMarkers
 from tenuto_decoding.gpu.layout import MAX_SOURCES
 from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import compile_plan
+from tenuto_decoding.vllm_compat import tokenizer_of
 from tenuto_decoding.vllm_requests import CONFIG_KEY, markers_of
 from tenuto_decoding.vocabulary import Vocabulary
 
@@ -91,7 +91,7 @@ def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -
 
 def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: Defaults) -> None:
     """Compile once what requests will use: what cannot be encoded is found now, and the first one need not wait."""
-    tokenizer = cached_tokenizer_from_config(vllm_config.model_config)
+    tokenizer = tokenizer_of(vllm_config)
     Vocabulary.of(tokenizer).prepare(vllm_config.model_config.get_vocab_size())
     for budget in (None, *defaults.budgets()):
         compile_plan(budget, markers, tokenizer)
