@@ -100,5 +100,5 @@ def _complete(event: str, counted: CountedReplies) -> str:
 
 def _add_report(data: dict[str, Any], counted: CountedReplies) -> None:
     data[REPORT] = counted.report(0)
-    if counted.exist:
+    if counted.replies:
         data["usage"]["output_tokens_details"] = {"thinking_tokens": counted.reasoning_tokens}

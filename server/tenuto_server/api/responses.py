@@ -22,8 +22,8 @@ class ResponsesRequest(BudgetFields, SpecialTokensChoice, vllm_compat.ResponsesR
 
 def add_reports_to_response(response: vllm_compat.ResponsesResponse, counted: CountedReplies) -> None:
     """Add the reports: one for each request to the engine. There is one, unless tools of a tool server were called."""
-    response.thinking = [choice.report.to_dict() for choice in counted.choices] if counted.exist else None
-    if counted.exist and response.usage is not None:
+    response.thinking = [choice.report.to_dict() for choice in counted.choices] if counted.replies else None
+    if counted.replies and response.usage is not None:
         response.usage.output_tokens_details.reasoning_tokens = counted.reasoning_tokens
 
 
@@ -33,7 +33,7 @@ async def add_reports_to_events(
     """The stream as server-sent events. The last one has what a whole response has, or is an error."""
     number = -1
     try:
-        async with aclosing(counted.of_stream(events)) as collected:
+        async with aclosing(counted.collect_from(events)) as collected:
             async for event in collected:
                 number = event.sequence_number
                 if event.type in _LAST:

@@ -21,6 +21,9 @@ _DONE = "data: [DONE]\n\n"
 class CountedReplies:
     """The replies that the engine generates for one HTTP request. They grow while the response streams.
 
+    Attributes:
+        replies: none if the model's thinking markers are unknown.
+
     Args:
         discarded: collect nothing. For beam search: what the engine generates are not the response's choices but the
             steps of the search, of which there may be very many.
@@ -29,11 +32,6 @@ class CountedReplies:
     def __init__(self, *, discarded: bool = False) -> None:
         self.replies: list[CountedReply] = []
         self.is_discarded = discarded
-
-    @property
-    def exist(self) -> bool:
-        """Whether there is anything to report; there is not if the model's markers are unknown."""
-        return bool(self.replies)
 
     @property
     def choices(self) -> list[CountedChoice]:
@@ -46,14 +44,14 @@ class CountedReplies:
 
     def report(self, index: int) -> dict[str, Any] | None:
         """The report of one choice, for the response."""
-        return self.choices[index].report.to_dict() if self.exist else None
+        return self.choices[index].report.to_dict() if self.replies else None
 
-    async def of(self, work: Awaitable[T]) -> T:
+    async def collect(self, work: Awaitable[T]) -> T:
         """The result of the work. What the engine generates for it is collected."""
         with self._collecting():
             return await work
 
-    async def of_stream(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    async def collect_from(self, events: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
         """The events, unchanged. What the engine generates while they are awaited is collected."""
         async with aclosing(events):
             while True:
@@ -85,7 +83,7 @@ def add_reports_to_choices(response: Any, counted: CountedReplies) -> None:
     """Complete a whole response in OpenAI's shape: a report for every choice, the count in the usage."""
     for choice in response.choices:
         choice.thinking = counted.report(choice.index)
-    if counted.exist:
+    if counted.replies:
         response.usage.completion_tokens_details = CompletionTokenUsageInfo(reasoning_tokens=counted.reasoning_tokens)
 
 
@@ -97,13 +95,13 @@ async def add_reports_to_chunks(
     The report is in the last chunk of a choice, and the count in every usage. Reasoning gets its second name.
     """
     # All requests to the engine were made before the stream began, except those of a beam search.
-    async with aclosing(counted.of_stream(events) if counted.is_discarded else events) as collected:
+    async with aclosing(counted.collect_from(events) if counted.is_discarded else events) as collected:
         async for event in collected:
             yield event if event == _DONE else _complete(event, counted)
 
 
 def _complete(event: str, counted: CountedReplies) -> str:
-    """One chunk with all that belongs into it; the same text if that is nothing."""
+    """One chunk, completed; the same text if there is nothing to add."""
     chunk = from_json(event.removeprefix("data: "))
     if "error" in chunk:
         report_stream_error()
@@ -117,7 +115,7 @@ def _complete(event: str, counted: CountedReplies) -> str:
         if choice["finish_reason"] is not None:
             choice["thinking"] = counted.report(choice["index"])
             changed = True
-    if counted.exist and chunk.get("usage"):
+    if counted.replies and chunk.get("usage"):
         chunk["usage"]["completion_tokens_details"] = {"reasoning_tokens": _count_so_far(chunk, counted)}
         changed = True
     return f"data: {to_json_text(chunk)}\n\n" if changed else event

@@ -68,7 +68,7 @@ async def test_choices_are_numbered_through_the_prompts(chatml: Any) -> None:
         generate(chatml, "x", THINKING + "abc")
         return response(4)
 
-    reply = await counted.of(work())
+    reply = await counted.collect(work())
     add_reports_to_choices(reply, counted)
     assert [choice.thinking["tokens"] for choice in reply.choices] == [1, 2, 0, 3]
     assert reply.usage.completion_tokens_details.reasoning_tokens == 6
@@ -83,7 +83,7 @@ async def test_without_counted_replies_the_report_is_null_and_usage_unchanged(ch
         if discarded:
             generate(chatml, THINKING + "a")
 
-    await counted.of(work())
+    await counted.collect(work())
     reply = response(1)
     add_reports_to_choices(reply, counted)
     assert reply.choices[0].thinking is None
@@ -106,7 +106,7 @@ async def test_nothing_keeps_the_steps_of_a_search(chatml: Any) -> None:
     counted = CountedReplies(discarded=True)
     record: list[CountedReply] = []
     with collect_replies(record):
-        await counted.of(work())
+        await counted.collect(work())
         async for _ in add_reports_to_chunks(events(), counted):
             generate(chatml, "x")  # for another request
     assert len(steps) == 40
@@ -124,7 +124,7 @@ async def test_a_stream_is_counted_even_if_it_generates_later(chatml: Any) -> No
         yield "data: [DONE]\n\n"
 
     counted = CountedReplies()
-    first, *later = [event async for event in add_reports_to_chunks(counted.of_stream(events()), counted)]
+    first, *later = [event async for event in add_reports_to_chunks(counted.collect_from(events()), counted)]
     assert '"thinking"' not in first
     assert "ü" in later[0]
     ended, usage = (json.loads(event.removeprefix("data: ")) for event in later[:2])
@@ -145,7 +145,7 @@ async def test_usage_never_reports_more_thinking_than_tokens(chatml: Any) -> Non
             yield f'data: {{"choices":{choices},"usage":{{"completion_tokens":{tokens}}}}}\n\n'
 
     counted = CountedReplies()
-    await counted.of(work())
+    await counted.collect(work())
     chunks = [json.loads(event.removeprefix("data: ")) async for event in add_reports_to_chunks(events(), counted)]
     assert [chunk["usage"]["completion_tokens_details"]["reasoning_tokens"] for chunk in chunks] == [0, 2]
 
@@ -199,4 +199,4 @@ def test_beam_search_is_refused_where_the_default_budget_would_apply() -> None:
     beam, plain = SimpleNamespace(use_beam_search=True), SimpleNamespace(use_beam_search=False)
     with pytest.raises(InvalidBudget, match="default thinking budget"):
         counted_replies(beam, raw)
-    assert not counted_replies(plain, raw).exist
+    assert not counted_replies(plain, raw).replies

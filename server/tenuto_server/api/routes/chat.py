@@ -17,7 +17,7 @@ router = APIRouter(tags=["chat"])
 async def create_chat_completion(request: ChatCompletionRequest, raw_request: Request) -> Response:
     """A chat completion whose thinking keeps within `max_thinking_tokens` and reaches `min_thinking_tokens`."""
     serving, counted = raw_request.app.state.openai_serving_chat, counted_replies(request, raw_request)
-    result = await counted.of(serving.create_chat_completion(request, raw_request))
+    result = await counted.collect(serving.create_chat_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
     if isinstance(result, ChatCompletionResponse):
@@ -30,7 +30,7 @@ async def create_chat_completion(request: ChatCompletionRequest, raw_request: Re
 async def create_batch_chat_completion(request: BatchChatCompletionRequest, raw_request: Request) -> Response:
     """A chat completion for each of several conversations. Choices are numbered as the conversations are."""
     serving, counted = raw_request.app.state.openai_serving_chat_batch, CountedReplies()
-    result = await counted.of(serving.create_batch_chat_completion(request, raw_request))
+    result = await counted.collect(serving.create_batch_chat_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
     return _complete(result, counted)

@@ -17,7 +17,7 @@ router = APIRouter(tags=["completions"])
 async def create_completion(request: CompletionRequest, raw_request: Request) -> Response:
     """Completions of one or more prompts. The thinking budget applies to each on its own."""
     serving, counted = raw_request.app.state.openai_serving_completion, counted_replies(request, raw_request)
-    result = await counted.of(serving.create_completion(request, raw_request))
+    result = await counted.collect(serving.create_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
     if isinstance(result, CompletionResponse):

@@ -23,7 +23,7 @@ router = APIRouter(tags=["messages"])
 async def create_message(request: MessagesRequest, raw_request: Request) -> Response:
     """A message whose thinking keeps within `thinking.budget_tokens`, another name for `max_thinking_tokens`."""
     serving, counted = raw_request.app.state.anthropic_serving_messages, CountedReplies()
-    result = await counted.of(serving.create_messages(request, raw_request))
+    result = await counted.collect(serving.create_messages(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
     if isinstance(result, AnthropicMessagesResponse):

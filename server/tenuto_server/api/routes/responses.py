@@ -17,7 +17,7 @@ router = APIRouter(tags=["responses"])
 async def create_response(request: ResponsesRequest, raw_request: Request) -> Response:
     """A response whose thinking keeps within `max_thinking_tokens` and reaches `min_thinking_tokens`."""
     serving, counted = raw_request.app.state.openai_serving_responses, CountedReplies()
-    result = await counted.of(serving.create_responses(request, raw_request))
+    result = await counted.collect(serving.create_responses(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
     if isinstance(result, ResponsesResponse):

@@ -47,10 +47,10 @@ class SteeringRequest(BaseModel):
         return self
 
 
-class SteeredChoice(BaseModel):
+class SteeringResponseChoice(BaseModel):
     """The result of steering for one choice of the reply."""
 
-    index: int = Field(description="Of the choice.")
+    index: int = Field(description="The number of the choice.")
     applied: bool | None = Field(
         description="Whether its bounds have changed. null: not known yet; its next step decides."
     )
@@ -68,7 +68,7 @@ class SteeringResponse(BaseModel):
     object: Literal["thinking.steering"] = "thinking.steering"
     action: Literal["answer_now", "think_until"]
     min_thinking_tokens: int | None
-    choices: list[SteeredChoice]
+    choices: list[SteeringResponseChoice]
 
 
 @router.post(
@@ -87,5 +87,5 @@ async def steer_thinking(
         id=reply_id,
         action=body.action,
         min_thinking_tokens=body.min_thinking_tokens,
-        choices=[SteeredChoice.model_validate(outcome.to_dict()) for outcome in outcomes],
+        choices=[SteeringResponseChoice.model_validate(outcome.to_dict()) for outcome in outcomes],
     )
