@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: In this order they are started.
 LANES = ("server", "engine", "interpreter", "unit")
 AT_ONCE = 2
-#: Triton decides at import whether it interprets; without the limit, torch would take both cores.
-ENVIRONMENT = {"interpreter": {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}}
+#: A lane has one core; servers choose their own number of threads. Triton decides at import whether it interprets.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"unit": ONE_THREAD, "engine": ONE_THREAD, "interpreter": {"TRITON_INTERPRET": "1", **ONE_THREAD}}
 STOP_SECONDS = 60.0
 PASSED, NOTHING_RAN = 0, 5
 
