@@ -22,8 +22,9 @@ NEEDS = {
     "engine": ("engine",),
     "benchmarks/test_gpu.py": ("engine",),
     "test_examples.py": ("engine",),
+    "training/tiny": ("training",),
 }
-LANES = ("unit", "server", "engine", "interpreter")
+LANES = ("unit", "training", "server", "engine", "interpreter")
 
 # What tests assert is behaviour, so an example of a property may be slow.
 settings.register_profile("behaviour", deadline=None)
