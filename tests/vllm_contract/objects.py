@@ -111,6 +111,14 @@ RELIED = (
         "the route's work",
         "count_tokens(request, raw_request)",
     ),
+    Relied(f"{_OPENAI}.chat_completion.serving:OpenAIServingChat.parser_cls", "splits text with our parser"),
+    Relied(f"{_OPENAI}.responses.serving:OpenAIServingResponses.parser", "splits text with our parser"),
+    *(
+        Relied(
+            f"{_OPENAI}.chat_completion.serving:OpenAIServingChat.{name}", "an option of the objects that we construct"
+        )
+        for name in ("request_logger", "chat_template", "default_chat_template_kwargs")
+    ),
     # Requests: None where the server's default applies, since 0.33.
     Relied(f"{_OPENAI}.chat_completion.protocol:ChatCompletionRequest.skip_special_tokens", "shown markers are split"),
     Relied(f"{_OPENAI}.completion.protocol:CompletionRequest.skip_special_tokens", "shown markers are split"),
