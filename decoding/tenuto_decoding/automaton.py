@@ -215,9 +215,10 @@ class ThinkingAutomaton:
         return Script(self._marker.rest)
 
     def _take(self, token: int, script: Script | None) -> None:
-        """Count the token, which is the script's next one where there is a script, and open or close thinking."""
+        """Count the token and open or close thinking. If there is a script, the token is its next one."""
         marker, plan = self._marker, self.plan
-        # An end marker that has begun may turn out to be text, unless the plan is enforced: then its rest is forced.
+        # Where the plan only counts, an end marker that has begun may turn out to be text, which is then counted late.
+        # An enforced plan forces its rest.
         uncounted = 0 if plan.enforced else marker.past_gate
         complete = marker.take(token)
         self._last = token
