@@ -1,13 +1,6 @@
-"""The V1 adapter in a simulated persistent batch: every row is edited as an automaton of its own would have it.
-
-The batch is vLLM's own bookkeeping (`BatchUpdateBuilder`), driven as its `InputBatch` drives it: requests are removed,
-added into the freed places, condensed, swapped, preempted and brought back, with asynchronous placeholders among their
-tokens and with samples that are thrown away.
-"""
+"""The V1 adapter in a simulated persistent batch: every row is edited as an automaton of its own would have it."""
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +9,18 @@ import torch
 from transformers import Qwen2Config
 from vllm import EngineArgs, SamplingParams
 from vllm.config import VllmConfig
-from vllm.v1.sample.logits_processor import BatchUpdateBuilder, MoveDirectionality
+from vllm.v1.sample.logits_processor import BatchUpdateBuilder
 
 from tenuto_decoding import (
     InvalidBudget,
-    ThinkingAutomaton,
-    ThinkingBudget,
     UnknownMarkers,
     UnsupportedEngine,
-    compile_plan,
-    detect_markers,
 )
-from tenuto_decoding.logits import Edit, Edits, Sampling
 from tenuto_decoding.vllm_requests import REQUEST_KEY, markers_of
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor, check_engine
-from tenuto_decoding.worker_messages import Steer
 from tenuto_testing.byte_tokenizer import make_tokenizer
 
-ROWS = 300  # of the logits: a few more than the tokenizer has tokens
-PLACES = 6
-NOT_YET = -1
+from .simulated_batch import PLACES, ROWS, Batch, account, replayed
 
 
 @pytest.fixture(scope="module")
@@ -70,166 +55,6 @@ def processor(config: VllmConfig) -> ThinkingLogitsProcessor:
     return ThinkingLogitsProcessor(config, torch.device("cpu"), False)
 
 
-@dataclass(eq=False)
-class Request:
-    """A request as the engine keeps it, and its reference."""
-
-    params: SamplingParams
-    prompt: list[int]
-    automaton: ThinkingAutomaton | None
-    output: list[int] = field(default_factory=list)  # the list that the processor was handed
-    tokens: list[int] = field(default_factory=list)  # the truth
-    steers: list[Steer] = field(default_factory=list)
-    asked: list[Steer] = field(default_factory=list)  # to be carried out in the next step
-
-    @property
-    def name(self) -> str:
-        return str((self.params.extra_args or {}).get(REQUEST_KEY))
-
-
-class Batch:
-    """The persistent batch: places, and the bookkeeping of what changes between steps."""
-
-    def __init__(self, processor: ThinkingLogitsProcessor, tokenizer: Any, chance: random.Random) -> None:
-        self.processor, self.tokenizer, self.chance = processor, tokenizer, chance
-        self.places: list[Request | None] = []
-        self.waiting: list[Request] = []
-        self.finished: list[Request] = []
-        self.builder = BatchUpdateBuilder()
-        self.made = self.steers = 0
-
-    def new(self) -> Request:
-        chance = self.chance
-        self.made += 1
-        asked: dict[str, Any] = {REQUEST_KEY: f"request {self.made}"}
-        if chance.random() < 0.75:
-            asked |= {
-                "max_thinking_tokens": chance.choice([None, 0, 3, 8]),
-                "min_thinking_tokens": chance.choice([0, 0, 3]),
-                "num_waits": chance.choice([0, 1, 3]),
-                "wait_text": chance.choice(["Wait", "Wait, no", ["Hmm", ""]]),
-            }
-            if asked["max_thinking_tokens"] == 0:
-                asked["min_thinking_tokens"] = 0
-        params = SamplingParams(
-            temperature=chance.choice([0.0, 1.0]), top_k=chance.choice([0, 4]), max_tokens=99, extra_args=asked
-        )
-        prompt = self.tokenizer.encode(chance.choice(["a<|im_end|>", "a<|im_start|>think", "a<|im_start|>think\nb"]))
-        budget = ThinkingBudget.from_mapping(asked)
-        if budget is None:
-            return Request(params, prompt, None)
-        markers = detect_markers(self.tokenizer, self.tokenizer.chat_template)
-        plan = compile_plan(budget, markers, self.tokenizer)
-        return Request(params, prompt, ThinkingAutomaton.after(plan, prompt))
-
-    def running(self) -> Iterator[tuple[int, Request]]:
-        return ((place, request) for place, request in enumerate(self.places) if request is not None)
-
-    def change(self) -> None:
-        """What a scheduler may do between two steps."""
-        chance = self.chance
-        for place, request in list(self.running()):
-            fate = chance.random()
-            if fate < 0.12:
-                self.places[place] = None
-                self.builder.removed_append(place)
-                (self.waiting if fate < 0.06 else self.finished).append(request)
-        arrivals = [self.waiting.pop() for _ in range(len(self.waiting)) if chance.random() < 0.5]
-        while chance.random() < 0.5:
-            arrivals.append(self.new())
-        for request in arrivals:
-            self.add(request)
-        self.condense()
-        if len(self.places) > 1 and chance.random() < 0.2:
-            a, b = chance.sample(range(len(self.places)), 2)
-            self.places[a], self.places[b] = self.places[b], self.places[a]
-            self.builder.moved.append((a, b, MoveDirectionality.SWAP))
-        self.processor.update_state(self.builder.get_and_reset(len(self.places)))
-        self.processor.forget([request.name for request in self.finished[: -2 * PLACES]])
-
-    def steer(self) -> None:
-        """What a server may ask for between two steps, before or after the batch has changed."""
-        for _, request in self.running():
-            if self.chance.random() < 0.03:
-                self.steers += 1
-                steer = Steer(self.steers, None, self.chance.choice([None, 0, 2, 5, 12]))
-                for _ in range(2):  # asked again, it changes nothing
-                    there = self.processor.steer(request.name, steer.number, steer.until)
-                    assert there == (request.automaton is not None)
-                request.asked.append(steer)
-
-    def add(self, request: Request) -> None:
-        free = self.builder.pop_removed()
-        if free is None:
-            if len(self.places) == PLACES:
-                self.waiting.append(request)
-                return
-            free = len(self.places)
-            self.places.append(None)
-        self.places[free] = request
-        request.output = list(request.tokens)  # a request that comes back has a new list
-        self.builder.added.append((free, request.params, request.prompt, request.output))
-
-    def condense(self) -> None:
-        """Fill what stayed empty with the last rows, as `InputBatch.condense` does."""
-        while None in self.places:
-            empty = self.places.index(None)
-            last = len(self.places) - 1
-            while last >= 0 and self.places[last] is None:
-                self.places.pop()
-                last -= 1
-            if last < 0 or empty >= last:
-                break
-            self.places[empty], self.places[last] = self.places[last], None
-            self.builder.pop_removed()
-            self.builder.moved.append((last, empty, MoveDirectionality.UNIDIRECTIONAL))
-        while self.places and self.places[-1] is None:
-            self.places.pop()
-
-    def step(self) -> None:
-        """One forward pass: edits compared, a token drawn for every row but for those still in their prefill."""
-        if not self.places:
-            return
-        generator = torch.Generator().manual_seed(self.chance.getrandbits(32))
-        logits = torch.randn(len(self.places), ROWS, generator=generator)
-        for place, request in self.running():
-            if request.automaton is not None and self.chance.random() < 0.4:  # the model wants to stop
-                logits[place, list(request.automaton.plan.stops)] += 8.0
-        expected, fired = self.reference(logits)
-        edited = self.processor.apply(logits.clone())
-        assert torch.equal(edited, expected)
-        for place, request in self.running():
-            if self.chance.random() < 0.1:
-                continue  # chunked prefill: this sample is thrown away
-            token = int(edited[place].argmax())
-            if request.automaton is not None:
-                request.automaton.advance(token, fired.get(place, False))
-            request.tokens.append(token)
-            request.output.append(NOT_YET)
-
-    def reveal(self) -> None:
-        """The tokens of the last step become known, which is after `update_state` and before `apply`."""
-        for _, request in self.running():
-            request.output[:] = request.tokens[: len(request.output)]
-
-    def reference(self, logits: torch.Tensor) -> tuple[torch.Tensor, dict[int, bool]]:
-        expected, fired = logits.clone(), dict[int, bool]()
-        for place, request in self.running():
-            if request.automaton is None:
-                continue
-            for steer in request.asked:
-                request.automaton.steer(steer.until)
-                request.steers.append(steer._replace(position=len(request.tokens)))
-            request.asked.clear()
-            expected[place, len(self.tokenizer) :] = -torch.inf
-            params = request.params
-            sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
-            edits = Edits([Edit(place, request.automaton.action(), sampling)], logits)
-            edits.apply(expected)
-            fired |= dict(zip(edits.redirected, edits.fired(), strict=True))
-        return expected, fired
-
-
 @pytest.mark.parametrize("seed", range(25))
 def test_every_row_is_edited_as_its_own_automaton_says(
     seed: int, processor: ThinkingLogitsProcessor, chatml: Any
@@ -242,7 +67,7 @@ def test_every_row_is_edited_as_its_own_automaton_says(
         batch.steer()
         batch.reveal()
         batch.step()
-        while chance.random() < 0.5:  # nobody comes or goes
+        while chance.random() < 0.5:  # no request comes or goes
             processor.update_state(None)
             batch.reveal()
             batch.step()
@@ -254,7 +79,7 @@ def test_every_row_is_edited_as_its_own_automaton_says(
             ((taken, fires, steers),) = processor.report(request.name)
             assert taken == request.tokens[: len(taken)]
             assert len(taken) >= len(request.tokens) - 1
-            assert steers == [*request.steers, *request.asked]
+            assert steers == [*request.steers, *request.pending]
             assert replayed(request, fires, steers) == account(request.automaton)
             waited += request.automaton.waits
             steered += len(request.steers)
@@ -262,24 +87,6 @@ def test_every_row_is_edited_as_its_own_automaton_says(
     assert steered > 0
     processor.forget([request.name for request in batch.finished])
     assert {row.request for row in processor._left} <= {request.name for request in batch.waiting}
-
-
-def replayed(request: Request, fires: list[int], steers: list[Steer]) -> tuple[Any, ...]:
-    """What the tokens and a report come to: a server knows no more."""
-    assert request.automaton is not None
-    automaton = ThinkingAutomaton.after(request.automaton.plan, request.prompt)
-    for place in range(len(request.tokens) + 1):
-        for steer in steers:
-            if steer.position == place:
-                automaton.steer(steer.until)
-        if place < len(request.tokens):
-            automaton.advance(request.tokens[place], place in fires)
-    return account(automaton)
-
-
-def account(automaton: ThinkingAutomaton) -> tuple[Any, ...]:
-    bounds = automaton.max_thinking_tokens, automaton.min_thinking_tokens
-    return automaton.phase, automaton.tokens, automaton.waits, automaton.ended_by, *bounds
 
 
 def test_a_batch_without_budgets_is_handed_back_untouched(processor: ThinkingLogitsProcessor) -> None:
@@ -298,8 +105,8 @@ def test_plain_text_is_counted_however_it_ends(processor: ThinkingLogitsProcesso
     outputs: list[list[int]] = [[] for _ in caps]
     prompt, builder = chatml.encode("a<|im_start|>think"), BatchUpdateBuilder()
     for place, (cap, output) in enumerate(zip(caps, outputs, strict=True)):
-        asked = {"max_thinking_tokens": cap, "num_waits": 0, REQUEST_KEY: str(place)}
-        builder.added.append((place, SamplingParams(temperature=0.0, extra_args=asked), prompt, output))
+        fields = {"max_thinking_tokens": cap, "num_waits": 0, REQUEST_KEY: str(place)}
+        builder.added.append((place, SamplingParams(temperature=0.0, extra_args=fields), prompt, output))
     processor.update_state(builder.get_and_reset(4))
     text, newline = chatml.encode("b")[0], chatml.encode("\n")[0]
 
