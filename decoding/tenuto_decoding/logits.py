@@ -108,18 +108,20 @@ class _Redirects:
             (*each.sources, *each.sources[:1] * (widest - len(each.sources)), _target(each)) for _, each, _ in redirects
         ]
         self._places = (torch.tensor(ids, device=device) + self._rows[:, None] * width).T.contiguous()
-        sizes = torch.tensor([len(each.sources) for _, each, _ in redirects], device=device)
-        self._repeats = torch.arange(widest, device=device)[:, None] >= sizes
-        self._has_repeats = bool(self._repeats.any())
-        self._aimless = [at for at, (_, each, _) in enumerate(redirects) if each.target is None]
+        sizes = [len(each.sources) for _, each, _ in redirects]
+        self._has_repeats = min(sizes) < widest
+        self._repeats = torch.arange(widest, device=device)[:, None] >= torch.tensor(sizes, device=device)
+        self._without_target = [at for at, (_, each, _) in enumerate(redirects) if each.target is None]
         self._filtered = [
             at for at, (_, each, by) in enumerate(redirects) if by.is_filtered and each.target is not None
         ]
-        temperature = torch.tensor([sampling.temperature for _, _, sampling in redirects], device=device)
-        self._greedy, self._scale = temperature < GREEDY, temperature.clamp(min=GREEDY)
-        self._all_greedy, self._any_greedy = bool(self._greedy.all()), bool(self._greedy.any())
+        temperatures = [sampling.temperature for _, _, sampling in redirects]
+        self._scale = torch.tensor(temperatures, device=device).clamp(min=GREEDY)
+        greedy = [temperature < GREEDY for temperature in temperatures]
+        self._all_greedy, self._any_greedy = all(greedy), any(greedy)
+        self._greedy = torch.tensor(greedy, device=device)
         self._weights = self._edited = torch.full(self._places.shape, -torch.inf, device=device)
-        self._careful: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+        self._refiltered: list[tuple[int, torch.Tensor, torch.Tensor]] = []
 
     def apply(self, logits: torch.Tensor) -> None:
         """As `Edits.apply`."""
@@ -128,20 +130,20 @@ class _Redirects:
             weights[:-1].masked_fill_(self._repeats, -torch.inf)
         # Sequences seldom try to stop in the same step: row by row keeps the filters simple.
         near = self._near_a_filter(logits)
-        self._careful = [(at, *_redirect_filtered(logits, *self._redirects[at])) for at in near]
+        self._refiltered = [(at, *_redirect_filtered(logits, *self._redirects[at])) for at in near]
         self._edited[-1] = self._sum(weights)
-        if self._aimless:
-            self._edited[-1, self._aimless] = -torch.inf
+        if self._without_target:
+            self._edited[-1, self._without_target] = -torch.inf
         logits.put_(self._places, self._edited)
-        if self._aimless:
-            weights[-1, self._aimless] = logits[self._rows[self._aimless]].amax(1)
-        for at, row, _ in self._careful:
+        if self._without_target:
+            weights[-1, self._without_target] = logits[self._rows[self._without_target]].amax(1)
+        for at, row, _ in self._refiltered:
             logits[self._rows[at]] = row
 
     def fired(self) -> list[bool]:
         """As `Edits.fired`."""
         fired: list[bool] = (self._sum(self._weights[:-1]) > self._weights[-1]).tolist()
-        for at, _, has_fired in self._careful:
+        for at, _, has_fired in self._refiltered:
             fired[at] = bool(has_fired)
         return fired
 
