@@ -66,7 +66,7 @@ test-pythons: setup  ## the tests that need no engine, on every other supported 
 	@$(BIN)/python -m scripts.test_pythons $(ARGS)
 
 kernels: setup  ## random requests through the GPU kernels, interpreted, against the automaton: CASES= (default: 50000)
-	@TRITON_INTERPRET=1 TENUTO_KERNEL_CASES=$(CASES) $(BIN)/python -m pytest tests/decoding/interpreted/equivalence.py $(ARGS)
+	@TRITON_INTERPRET=1 TENUTO_KERNEL_CASES=$(CASES) $(BIN)/python -m pytest tests/decoding/gpu/interpreted/test_equivalence.py $(ARGS)
 
 bench: setup  ## the benchmarks; saves summaries and updates docs/benchmarks.md: ARGS= (names, or --help; default: all)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -16,9 +16,7 @@ ROOT = Path(__file__).parent
 #: Markers by path. The last one names the lane.
 NEEDS = {
     "integration": ("engine", "server"),
-    "decoding/interpreted": ("engine", "interpreter"),
     "decoding/gpu/interpreted": ("engine", "interpreter"),
-    "decoding/test_interpreted.py": ("engine",),
     "engine": ("engine",),
     "benchmarks/test_gpu.py": ("engine",),
     "test_examples.py": ("engine",),

@@ -1,4 +1,4 @@
-"""Random requests live through a simulated engine on the device: every row and state is the Python automaton's."""
+"""Random requests in a simulated engine on the device: every row and state must equal the Python automaton's."""
 
 import random
 from collections import Counter
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 import torch
 
-from tenuto_testing.simulated_engine import World
-from tenuto_testing.simulated_requests import draw_story
+from tenuto_testing.simulated_engine import SimulatedEngine
+from tenuto_testing.simulated_requests import draw_request
 
 SLOTS = 128
-#: Requests that live through one engine, at most.
-CROWD = 400
+#: Most requests of one engine.
+REQUESTS = 400
 
 
 @dataclass(frozen=True)
 class Equality:
-    """What came of it.
+    """The result of a comparison.
 
     Attributes:
         cases: requests that were compared.
-        seed: draws the same requests again.
-        events: what happened to them.
+        seed: of the random requests.
+        events: how often each thing happened to them.
         difference: the first row or state that differed, or empty.
     """
 
@@ -36,17 +36,17 @@ class Equality:
 
 
 def compare(cases: int, seed: int, device: torch.device) -> Equality:
-    """Let that many random requests live on the device, up to the first that differs."""
+    """Run that many random requests on the device, up to the first that differs."""
     events: Counter[str] = Counter()
-    begun, difference = 0, ""
-    while begun < cases and not difference:
-        chance = random.Random(f"{seed} {begun}")
-        crowd = [draw_story(chance) for _ in range(min(CROWD, cases - begun))]
-        world = World(chance, SLOTS, device=str(device))
+    compared, difference = 0, ""
+    while compared < cases and not difference:
+        chance = random.Random(f"{seed} {compared}")
+        requests = [draw_request(chance) for _ in range(min(REQUESTS, cases - compared))]
+        engine = SimulatedEngine(chance, SLOTS, device=str(device))
         try:
-            world.live_through(crowd)
+            engine.run(requests)
         except AssertionError as error:
             difference = str(error) or repr(error)
-        events.update(world.events)
-        begun += len(crowd)
-    return Equality(begun, seed, dict(sorted(events.items())), difference)
+        events.update(engine.events)
+        compared += len(requests)
+    return Equality(compared, seed, dict(sorted(events.items())), difference)

@@ -1,35 +1,35 @@
-"""What is measured: requests that stay in one state, step after step."""
+"""The measured steps: requests that stay in one state."""
 
 from dataclasses import dataclass, replace
 
 import torch
 
 from tenuto_decoding import Marker, ThinkingPlan
-from tenuto_decoding.gpu.layout import InPhase, ScriptKind, State, mark_tokens
+from tenuto_decoding.gpu.layout import DevicePhase, ScriptKind, mark_tokens
 from tenuto_decoding.gpu.slots import BudgetSlots, Rows
 
 from .timing import Repetitions
 
 OPEN, CLOSE, EOS, WORD, WAIT = 1, 2, 3, 4, 5
-#: Tokens that a step commits, by its number of drafts: a third of three drafts is accepted, and one token is sampled.
+#: Tokens that a step commits, by its number of drafts: one of three drafts is accepted, and one token is sampled.
 COMMITTED = {0: 1, 3: 2}
 ENDLESS = 2**20
 STATES = {
-    "idle": (InPhase.ANSWER, ScriptKind.NONE),
-    "redirect": (InPhase.THINKING, ScriptKind.NONE),
-    "watch": (InPhase.THINKING, ScriptKind.NONE),
-    "force": (InPhase.THINKING, ScriptKind.CLOSING),
-    "suppress": (InPhase.THINKING, ScriptKind.NONE),
+    "idle": (DevicePhase.ANSWER, ScriptKind.NONE),
+    "redirect": (DevicePhase.THINKING, ScriptKind.NONE),
+    "watch": (DevicePhase.THINKING, ScriptKind.NONE),
+    "force": (DevicePhase.THINKING, ScriptKind.CLOSING),
+    "suppress": (DevicePhase.THINKING, ScriptKind.NONE),
 }
 
 
 @dataclass(frozen=True)
 class Scale:
-    """The sizes that are measured, each with each, and how often.
+    """The sizes to measure, in all combinations, and how often.
 
     Attributes:
         vocabulary: width of the logits.
-        unknown: how many of the last ids are no tokens.
+        unknown: how many of the last ids have no token.
         histories: tokens of each request when the first step is measured.
     """
 
@@ -42,7 +42,7 @@ class Scale:
 
     @property
     def slack(self) -> int:
-        """Tokens that are committed while a step is measured, at most."""
+        """Most tokens that are committed while a step is measured."""
         return max(COMMITTED.values()) * self.repetitions.most
 
     @property
@@ -59,10 +59,10 @@ def plan_for(state: str, scale: Scale) -> ThinkingPlan:
     """A plan under which requests stay in the state.
 
     - idle: in the answer.
-    - redirect: in thinking, where an attempt to stop would become a wait.
-    - watch: as redirect, and loops are looked for, one of which is there and never long enough.
-    - force: in a cap text without end.
-    - suppress: as redirect, without a wait text: the likeliest of all other tokens is looked for, in whole rows.
+    - redirect: thinking, and an attempt to stop would become a wait.
+    - watch: as redirect, with `loop_tokens`; the text repeats itself, but not long enough.
+    - force: in a cap text that does not end.
+    - suppress: as redirect, without a wait text, so the likeliest other token is searched for in whole rows.
     """
     think = ThinkingPlan(start=Marker(ids=(OPEN,)), end=Marker(ids=(CLOSE,)), stops=(EOS,))
     waiting = replace(think, max_thinking_tokens=ENDLESS, num_waits=1, waits=((WAIT,),))
@@ -77,7 +77,7 @@ def plan_for(state: str, scale: Scale) -> ThinkingPlan:
 
 
 class Requests:
-    """A batch of requests in one state, with a history, ready to be stepped."""
+    """A batch of requests in one state, with a history."""
 
     def __init__(self, state: str, batch: int, drafts: int, history: int, scale: Scale, device: torch.device) -> None:
         self._state, self._device, self._committed = state, device, COMMITTED[drafts]
@@ -88,7 +88,7 @@ class Requests:
         for slot in range(batch):
             self._slots.occupy(slot, plan, temperature=0.6)
         self._slots.flush()
-        # As vLLM keeps them: in the host's memory, which the device reads through the bus.
+        # As in vLLM: in the host's memory, which the device reads through the bus.
         tokens = torch.full((batch, self._longest), WORD, dtype=torch.int32, pin_memory=device.type == "cuda")
         tokens[:, 0] = CLOSE if state == "idle" else OPEN
         row = torch.arange(batch * (1 + drafts), device=device)
@@ -96,7 +96,7 @@ class Requests:
         self._spare = self._lengths.clone()
         self._rows = Rows(
             slots=row // (1 + drafts),
-            places=(row % (1 + drafts)).to(torch.int32),
+            positions=(row % (1 + drafts)).to(torch.int32),
             inputs=torch.full_like(row, WORD, dtype=torch.int32),
             history=tokens,
             prompts=torch.ones(batch, dtype=torch.int32, device=device),
@@ -104,36 +104,39 @@ class Requests:
         )
         self._logits = torch.randn(len(row), scale.vocabulary, device=device)
         self.commit()
-        self.apply()  # compiles, and takes the history
+        self.apply()  # compiles the kernels, and takes the history
 
     def apply(self) -> None:
-        """What the adapter launches in a step."""
+        """Launch what the adapter launches in a step."""
         self._slots.apply(self._logits, self._rows)
 
     def step(self) -> None:
-        """Some tokens are committed, and their rows edited."""
+        """Commit some tokens, and edit the rows."""
         self._lengths += self._committed
         self.apply()
 
     def commit(self) -> None:
-        """As much work as a step does beside, for nothing."""
+        """The work of `step` that is not the adapter's."""
         self._spare += self._committed
 
     def check(self) -> None:
-        """Raises RuntimeError unless every token was taken and left the requests in their state."""
+        """Check that every token was taken and the requests are in their state.
+
+        Raises:
+            RuntimeError: naming what differs.
+        """
         snapshot, length = self._slots.snapshot(0, self._longest), int(self._lengths[0])
         assert snapshot
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        found = snapshot[State.PHASE], snapshot[State.SCRIPT], snapshot[State.SEEN]
+        state = snapshot.state
+        found = state.progress.phase, state.script.kind, state.occupancy.seen
         if found != (*STATES[self._state], length):
-            raise RuntimeError(
-                f"{self._state}: phase, script and tokens are {found}; this is not what is to be measured"
-            )
+            raise RuntimeError(f"{self._state}: phase, script and tokens are {found}; this is not the state to measure")
 
 
 class Copy:
-    """The copy to float32 that vLLM makes of the logits of any batch that a processor has a say in: the yardstick."""
+    """The copy to float32 that vLLM makes of the logits of every batch with a processor, for comparison."""
 
     def __init__(self, rows: int, scale: Scale, device: torch.device) -> None:
         self._logits = torch.zeros(rows, scale.vocabulary, dtype=torch.bfloat16, device=device)

@@ -1,21 +1,21 @@
 """Budget forcing on vLLM's V2 model runner (GPUs), as a logits processor.
 
-Offline use as on the V1 runner: `LLM(model, logits_processors=[ThinkingLogitsProcessor])`, with the class from here.
+Offline use is as on the V1 runner: `LLM(model, logits_processors=[ThinkingLogitsProcessor])`, with this module's class.
 
-State lies on the device, by request slot. Rows are rows of logits: under speculative decoding a request has one for
-each draft token and one behind them, and what a row must do follows from the drafts before it; so the distribution with
-drafts is the one without.
+State is on the device, by request slot. A row is a row of logits: with speculative decoding a request has one per draft
+token and one after them, and the action of a row depends on the drafts before it. So the distribution with drafts is
+the one without.
 
-Where vLLM puts a processor decides what it sees: penalties, logit bias, `min_tokens` and a grammar's mask come before,
-temperature and the filters after.
-- A redirect sees penalised logits, and takes from a source only what `min_tokens` and the like have left it.
+vLLM calls processors after penalties, logit bias, `min_tokens` and a grammar's mask, and before temperature and the
+filters.
+- A redirect sees penalized logits, and takes from a source only what `min_tokens` and the like have left it.
 - At temperature 0, and without top-k, top-p and min-p, the distribution is exact. With one of these, vLLM filters the
-  redirected row, where it should redirect the filtered one: in a step in which the model may stop, a token at the edge
-  of what the filter keeps may be in that would be out, or out that would be in. A source is never drawn. (Exact would
-  need the filter's thresholds before vLLM has them: a second sort of the row. The V1 runner's adapter does that.)
-- vLLM does not say in which rows a grammar is at work, it only masks. With our reasoning parser it begins behind the
-  thinking; with any other, an action whose token is masked is left out entirely for a request with structured output,
-  so nothing that a grammar has masked ever comes back.
+  redirected row, although the filtered row should be redirected: in a step in which the model may stop, a token at the
+  edge of the filter may be kept or dropped wrongly. A source is never sampled. (Exactness would need the filter's
+  thresholds before vLLM has them, so a second sort of the row. The V1 runner's adapter does that.)
+- vLLM does not say which rows a grammar applies to; it only masks. With our reasoning parser the grammar begins after
+  the thinking. With any other, an action whose token is masked is skipped for a request with structured output, so no
+  token that a grammar has masked becomes possible again.
 """
 
 import itertools
@@ -31,7 +31,7 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsContext, LogitsProc
 
 from .budget import ThinkingBudget
 from .errors import UnsupportedEngine
-from .gpu.layout import MAX_ROWS, State, check_plan, mark_tokens
+from .gpu.layout import MAX_ROWS, check_plan, mark_tokens
 from .gpu.slots import BudgetSlots, Rows, Snapshot, to_host
 from .plan import compile_plan
 from .vllm_compat import tokenizer_of
@@ -54,70 +54,75 @@ def check_engine(config: VllmConfig) -> None:
             f"--speculative-config: num_speculative_tokens is {drafts}; budgets can be enforced up to {MAX_ROWS - 1}"
         )
     if config.model_config.is_diffusion:
-        raise UnsupportedEngine("a diffusion model writes many tokens at once, by a sampler that takes no processors")
+        raise UnsupportedEngine("a diffusion model samples many tokens at once, without logits processors")
     check_plan(compile_plan(None, markers_of(config), tokenizer_of(config)))
 
 
 @dataclass(frozen=True, slots=True)
 class _Occupant:
-    """A budgeted request in a slot.
+    """A request with a budget in a slot.
 
     Attributes:
-        prompt, prefill: tokens of the prompt, and those with which it entered.
-        numbers: by which the server knows its steers.
-        arrived: its number among all that came: the sequences of a parallel sample come in their order.
+        prompt: tokens of the prompt.
+        prefill: tokens with which the request entered the slot.
+        numbers: the server's numbers of its steers.
+        arrival: its number among all requests: the sequences of a parallel sample arrive in their order.
     """
 
     params: SamplingParams
     prompt: int
     prefill: int
     numbers: list[int]
-    arrived: int
+    arrival: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Life:
-    """What is known of a sequence that had, or has, a slot. The copies may still be under way."""
+class _SequenceCopy:
+    """What is known of a sequence that has or had a slot. The copies from the device may still be in progress."""
 
     params: SamplingParams
     prompt: int
     ids: torch.Tensor
     snapshot: Snapshot
     numbers: list[int]
-    arrived: int
+    arrival: int
 
     @property
     def seen(self) -> int:
-        return self.snapshot[State.SEEN]
+        return int(self.snapshot.state.occupancy.seen)
 
     @property
     def reply(self) -> list[int]:
-        """The ids behind the prompt that the automaton has taken."""
+        """The ids after the prompt that the automaton has taken."""
         ids: list[int] = self.ids[self.prompt : self.seen].tolist()
         return ids
 
     @property
     def report(self) -> SequenceReport:
-        steered = zip(self.numbers, self.snapshot.steered(self.prompt), strict=True)
+        steered = zip(self.numbers, self.snapshot.steers(self.prompt), strict=True)
         steers = [Steer(number, position, until) for number, (position, until) in steered]
         return SequenceReport(self.reply, self.snapshot.fired(self.prompt), steers)
 
-    def is_earlier_than(self, ids: list[int]) -> bool:
-        """Whether the sequence may have gone on as these ids."""
+    def is_prefix_of(self, ids: list[int]) -> bool:
+        """Whether these ids may be of the same sequence, later."""
         return self.seen <= len(ids) and self.ids[: self.seen].tolist() == ids[: self.seen]
 
 
 class ThinkingLogitsProcessor(LogitsProcessor):
     """Enforces the budgets of the slots.
 
-    The engine says that a slot is filled, never that it is emptied, and brings a preempted request back as a new one.
-    So what the last occupant left is kept aside, on its way to the host, when the next one comes: for the report that
-    is asked for when a reply has ended, and for a request that comes back; but not of one that a server says is over.
+    The engine reports that a slot is filled, never that it is emptied, and a preempted request returns as a new one. So
+    when a slot gets its next occupant, the last one's state is copied to the host. The copy serves the report, which is
+    requested after the reply has ended, and a preempted request that returns. `forget` drops it.
     """
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
-        """Refuse a wrong budget when the request arrives. Raises InvalidBudget."""
+        """Refuse an invalid budget when the request arrives.
+
+        Raises:
+            InvalidBudget: naming the field.
+        """
         check_request(sampling_params)
 
     def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:
@@ -137,25 +142,25 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         )
         self._slots = BudgetSlots(count, longest, marks, req_states.device)
         self._occupants: dict[int, _Occupant] = {}
-        self._is_ours = np.zeros(count, dtype=bool)
-        self._bounds = np.zeros(count, dtype=np.int64)  # of the sequences' lengths
+        self._has_budget = np.zeros(count, dtype=bool)
+        self._lengths = np.zeros(count, dtype=np.int64)  # upper bounds, without waiting for the device
         self._arrivals = itertools.count()
-        self._left: deque[_Life] = deque(maxlen=4 * count)
+        self._departed: deque[_SequenceCopy] = deque(maxlen=4 * count)
         self._returning: list[int] = []
         self._warm_up()
         register(self, vllm_config)
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
-        """A request enters a slot; says whether it has a budget.
+        """A request enters a slot; returns whether it has a budget.
 
-        vLLM's own budget has been cleared or refused on the way in (`validate_params`): it would win.
+        It never has vLLM's own budget too, which would win: the server clears it, and `validate_params` refuses it.
         """
         budget = ThinkingBudget.of_checked(sampling_params.extra_args or {})
         assert budget is None or sampling_params.thinking_token_budget is None, "two budgets on one request"
-        last = self._life(req_idx)
+        last = self._copy(req_idx)
         if last is not None:
-            self._left.append(last)
-        self._is_ours[req_idx] = budget is not None
+            self._departed.append(last)
+        self._has_budget[req_idx] = budget is not None
         if budget is None:
             self._occupants.pop(req_idx, None)
             self._slots.occupy(req_idx, None)
@@ -164,7 +169,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             int(length.np[req_idx]) for length in (self._requests.prompt_len, self._requests.prefill_len)
         )
         self._occupants[req_idx] = _Occupant(sampling_params, prompt, prefill, [], next(self._arrivals))
-        self._bounds[req_idx] = prefill
+        self._lengths[req_idx] = prefill
         self._slots.occupy(
             req_idx,
             plan_for(sampling_params, budget, self._markers, self._tokenizer),
@@ -176,24 +181,24 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         return True
 
     def apply_staged_writes(self) -> None:
-        """Bring back who returned, and send what was staged. Called before every forward pass."""
+        """Restore the requests that returned, and send the staged changes. Called before every forward pass."""
         for slot in self._returning:
-            self._bring_back(slot)
+            self._restore(slot)
         self._returning.clear()
         self._slots.flush()
 
     def apply(self, logits: torch.Tensor, ctx: LogitsContext) -> torch.Tensor:
-        """Edit the rows of budgeted requests in place; without one in the batch, nothing is launched."""
+        """Edit the rows of requests with a budget in place; without one in the batch, nothing is launched."""
         batch = ctx.idx_mapping_np
-        if not self._is_ours[batch].any():
+        if not self._has_budget[batch].any():
             return logits
-        self._bounds[batch] = np.maximum(self._bounds[batch], ctx.seq_lens_upper_bound_np[: len(batch)])
+        self._lengths[batch] = np.maximum(self._lengths[batch], ctx.seq_lens_upper_bound_np[: len(batch)])
         self._slots.apply(logits, self._rows(ctx.expanded_idx_mapping, ctx.expanded_local_pos, ctx.input_ids))
         return logits
 
     def steer(self, request: str, number: int, until: int | None) -> int:
-        """As `ThinkingWorkerExtension.thinking_steer`. Called between two steps; it is carried out in the next one."""
-        slots = [slot for slot, occupant in self._occupants.items() if _key(occupant.params) == request]
+        """As `ThinkingWorkerExtension.thinking_steer`. Called between two steps; carried out in the next one."""
+        slots = [slot for slot, occupant in self._occupants.items() if _request_of(occupant.params) == request]
         for slot in slots:
             numbers = self._occupants[slot].numbers
             if number not in numbers:
@@ -202,77 +207,74 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         return len(slots)
 
     def forget(self, requests: Sequence[str]) -> None:
-        """As `ThinkingWorkerExtension.thinking_forget`. A slot whose request is still running goes on as it was."""
+        """As `ThinkingWorkerExtension.thinking_forget`. A request that still runs keeps its budget."""
         over = frozenset(requests)
-        self._left = deque((life for life in self._left if _key(life.params) not in over), self._left.maxlen)
+        kept = (copy for copy in self._departed if _request_of(copy.params) not in over)
+        self._departed = deque(kept, self._departed.maxlen)
         self._occupants = {
-            slot: occupant for slot, occupant in self._occupants.items() if _key(occupant.params) not in over
+            slot: occupant for slot, occupant in self._occupants.items() if _request_of(occupant.params) not in over
         }
 
     def report(self, request: str) -> list[SequenceReport]:
-        """For every sequence of a request: the ids taken so far, where a redirect took effect, how it was steered.
+        """For each sequence of a request: the ids taken so far, where a redirect took effect, how it was steered.
 
-        In the order in which they came.
-
-        The tokens of the last step are not taken yet. With drafts or asynchronous scheduling there may be ids that the
-        reply does not have: what was sampled behind its end. Waits for the device.
+        In the order of their arrival. The tokens of the last step are not taken yet. With drafts or asynchronous
+        scheduling there may be ids that the reply lacks: tokens sampled after its end. Waits for the device.
         """
-        return [life.report for life in sorted(self._begun(request), key=lambda life: life.arrived)]
-
-    def _begun(self, request: str) -> list[_Life]:
-        lives = [life for life in self._lives() if _key(life.params) == request]
+        copies = [copy for copy in self._copies() if _request_of(copy.params) == request]
         self._wait()
-        return [life for life in lives if life.snapshot.has_begun]
+        begun = [copy for copy in copies if copy.snapshot.is_valid]
+        return [copy.report for copy in sorted(begun, key=lambda copy: copy.arrival)]
 
-    def _lives(self) -> Iterator[_Life]:
-        yield from self._left
-        yield from filter(None, map(self._life, self._occupants))
+    def _copies(self) -> Iterator[_SequenceCopy]:
+        yield from self._departed
+        yield from filter(None, map(self._copy, self._occupants))
 
-    def _life(self, slot: int) -> _Life | None:
-        """What the device knows of a slot's occupant, on its way to the host."""
+    def _copy(self, slot: int) -> _SequenceCopy | None:
+        """Start to copy the state of a slot's occupant to the host."""
         occupant = self._occupants.get(slot)
         if occupant is None:
             return None
-        length = int(self._bounds[slot])
+        length = int(self._lengths[slot])
         snapshot = self._slots.snapshot(slot, length)
         if snapshot is None:
             return None
         ids = to_host(self._requests.all_token_ids.gpu[slot, :length])
-        return _Life(occupant.params, occupant.prompt, ids, snapshot, list(occupant.numbers), occupant.arrived)
+        return _SequenceCopy(occupant.params, occupant.prompt, ids, snapshot, list(occupant.numbers), occupant.arrival)
 
-    def _bring_back(self, slot: int) -> None:
-        """Let a request that was preempted go on where it was, if its earlier life is still known.
+    def _restore(self, slot: int) -> None:
+        """Continue a preempted request where it was, if a copy of its state is still kept.
 
-        Otherwise its tokens are read again, and the first token of a wait text is taken for a replaced attempt to end.
-        Siblings of a parallel sample are told apart by their ids: of those that fit, the one that came furthest. Waits
-        for the device.
+        Otherwise its tokens are read again, and the first token of a wait text is taken for a replaced attempt to stop.
+        Siblings of a parallel sample are distinguished by their ids: among the copies that match, the longest counts.
+        Waits for the device.
         """
         occupant = self._occupants[slot]
-        alike = [life for life in self._lives() if life.params == occupant.params and life.prompt == occupant.prompt]
+        alike = [copy for copy in self._copies() if copy.params == occupant.params and copy.prompt == occupant.prompt]
         own = to_host(self._requests.all_token_ids.gpu[slot, : occupant.prefill])
         self._wait()
-        lives, ids = [life for life in alike if life.snapshot.has_begun], own.tolist()
-        earlier = [life for life in lives if life.is_earlier_than(ids)]
-        if earlier:
-            life = max(earlier, key=lambda life: life.seen)
-            self._slots.restore(slot, life.snapshot)
-        elif lives:
-            life = lives[-1]
-            self._slots.steer_again(slot, life.snapshot)
+        valid, ids = [copy for copy in alike if copy.snapshot.is_valid], own.tolist()
+        matching = [copy for copy in valid if copy.is_prefix_of(ids)]
+        if matching:
+            earlier = max(matching, key=lambda copy: copy.seen)
+            self._slots.restore(slot, earlier.snapshot)
+        elif valid:
+            earlier = valid[-1]
+            self._slots.repeat_steers(slot, earlier.snapshot)
         else:
             return
-        self._occupants[slot] = replace(occupant, numbers=list(life.numbers), arrived=life.arrived)
+        self._occupants[slot] = replace(occupant, numbers=list(earlier.numbers), arrival=earlier.arrival)
 
     def _wait(self) -> None:
         if self._requests.device.type != "cpu":
             torch.accelerator.synchronize(self._requests.device)
 
-    def _rows(self, slots: torch.Tensor, places: torch.Tensor, inputs: torch.Tensor) -> Rows:
+    def _rows(self, slots: torch.Tensor, positions: torch.Tensor, inputs: torch.Tensor) -> Rows:
         requests = self._requests
-        # vLLM changes the buffer behind `prompt_len.gpu` with every write: it must be asked for anew.
+        # Read again at each step: vLLM replaces the buffer of `prompt_len.gpu` with every write.
         return Rows(
             slots=slots,
-            places=places,
+            positions=positions,
             inputs=inputs,
             history=requests.all_token_ids.gpu,
             prompts=requests.prompt_len.gpu,
@@ -280,11 +282,11 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         )
 
     def _warm_up(self) -> None:
-        """Have the kernels compiled before the first request: one row, in a slot without a budget."""
+        """Compile the kernels before the first request arrives, with one row in a slot without a budget."""
         device, integers = self._requests.device, torch.zeros(1, dtype=torch.int32, device=self._requests.device)
         logits = torch.zeros(1, self._requests.vocab_size, dtype=torch.float32, device=device)
         self._slots.apply(logits, self._rows(integers.to(torch.int64), integers, integers))
 
 
-def _key(params: SamplingParams) -> object:
+def _request_of(params: SamplingParams) -> object:
     return (params.extra_args or {}).get(REQUEST_KEY)

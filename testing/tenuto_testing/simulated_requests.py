@@ -1,6 +1,6 @@
-"""What happens in the simulated engine: random requests, with plans of the shapes that families have.
+"""Random requests for the simulated engine, with plans of the shapes that families have.
 
-Only the standard library and the package are needed, so that a GPU machine can check itself with the same requests.
+Needs only the standard library and `tenuto_decoding`, so that a GPU machine can check itself with the same requests.
 """
 
 from dataclasses import dataclass, replace
@@ -22,16 +22,16 @@ Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
+class SimulatedRequest:
     """One request.
 
     Attributes:
         plan: None for a request without a budget.
-        prompt: what the engine is given.
+        prompt: its ids.
         temperature: 0 for greedy.
-        structured: a grammar rules out random tokens.
-        length: tokens after which the reply ends.
-        circle: what the model says again and again, if it does.
+        structured: whether a grammar rules out random tokens.
+        length: tokens of the reply.
+        loop: tokens that the model repeats without end; empty for none.
     """
 
     plan: ThinkingPlan | None
@@ -39,10 +39,10 @@ class Story:
     temperature: float
     structured: bool
     length: int
-    circle: Ids = ()
+    loop: Ids = ()
 
 
-def draw_story(chance: Random) -> Story:
+def draw_request(chance: Random) -> SimulatedRequest:
     plan = draw_plan(chance) if chance.randrange(6) else None
     if plan is not None and plan.landing_tokens == 0:
         plan = replace(plan, landings=frozenset())  # as compiled
@@ -61,18 +61,18 @@ def draw_story(chance: Random) -> Story:
         (18,) * 40,
     )
     prompt = tuple(token for _ in range(chance.randrange(7)) for token in chance.choice(pieces))
-    return Story(
+    return SimulatedRequest(
         plan=plan,
         prompt=prompt or (TURN,),
         temperature=chance.choice((0.0, 0.0, 0.3, 0.7, 1.0, 1.5)),
         structured=chance.randrange(4) == 0,
         length=chance.randint(1, 45),
-        circle=chance.choice(((), (), (), (15,), (16, 17), (15, 15, 18, 9))),
+        loop=chance.choice(((), (), (), (15,), (16, 17), (15, 15, 18, 9))),
     )
 
 
 def draw_plan(chance: Random) -> ThinkingPlan:
-    """A plan of any shape that `compile_plan` can give, and of some that it would refuse."""
+    """A plan of any shape that `compile_plan` can return, and of some that it would refuse."""
     cap = chance.choice((None, chance.randint(0, 4), chance.randint(5, 20)))
     cap_text = _draw_text(chance)
     return ThinkingPlan(
@@ -101,7 +101,7 @@ def _draw_start(chance: Random) -> Marker:
     kind = chance.choice(("own", "lined", "led", "shared", "spelt"))
     if kind == "own":
         return Marker(ids=(OPEN,))
-    if kind == "lined":  # its line end is the marker's, not the thinking's: a closing right behind it has its own
+    if kind == "lined":  # its line end belongs to the marker: a closing right after it has a newline of its own
         return Marker(ids=(OPEN, NEWLINE))
     words = _draw_words(chance, 3 if kind == "spelt" else 2)
     if kind == "spelt":

@@ -1,4 +1,4 @@
-"""The benchmark of the GPU path works, as far as it does without a GPU: small, under Triton's interpreter."""
+"""The benchmark of the GPU path, in its small form under Triton's interpreter."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from benchmarks.gpu.steps import FULL, STATES, TINY
 from benchmarks.spread import Spread
 
 ROOT = Path(__file__).resolve().parents[2]
-#: What a machine that runs the benchmark need not have.
+#: Packages that a machine with the benchmark need not have.
 ABSENT = ("vllm", "hypothesis", "pytest", "transformers", "tokenizers", "safetensors")
 CUDA = torch.device("cuda")
 
@@ -42,7 +42,7 @@ def run_without_them(program: str, *arguments: str) -> str:
 
 
 def test_tiny(tmp_path: Path) -> None:
-    """The whole of it: requests are compared, all states and sizes are measured, and the file is complete."""
+    """Requests are compared, all states and sizes are measured, and the file is complete."""
     out = tmp_path / "results.json"
     program = "import runpy; runpy.run_module('benchmarks.gpu', run_name='__main__', alter_sys=True)"
     printed = run_without_them(program, "--tiny", "--cases", "60", "--out", str(out))
@@ -54,7 +54,7 @@ def test_tiny(tmp_path: Path) -> None:
     assert (equality["equal"], equality["difference"], equality["cases"]) == (True, "", 60)
     events = equality["events"]
     assert events["admitted"] + events["admitted without a budget"] == 60
-    assert events["drafts taken"] > 100
+    assert events["drafts accepted"] > 100
     assert "60 requests: all equal to the automaton" in printed
 
     sizes = list(product(STATES, TINY.batches, TINY.drafts, TINY.histories))
@@ -69,7 +69,7 @@ def test_tiny(tmp_path: Path) -> None:
 
 
 def test_a_difference_is_found() -> None:
-    """With an automaton that never waits and closes late, the device no longer agrees."""
+    """With an automaton that never waits, the device no longer agrees."""
     run_without_them(
         "import torch\n"
         "from benchmarks.gpu.equality import compare\n"
@@ -80,7 +80,7 @@ def test_a_difference_is_found() -> None:
     )
 
 
-def test_the_sizes_are_those_that_were_asked_for() -> None:
+def test_the_full_form_has_these_sizes() -> None:
     assert FULL.vocabulary == 152_064
     assert FULL.batches == (1, 64, 256, 1024)
     assert FULL.histories == (1024, 8192, 32_768)
@@ -104,7 +104,7 @@ def test_targets_are_judged(changed: dict[tuple[str, int, int, int], float], rea
     assert [("NOT REACHED" in str(verdict)) for verdict in verdicts] == [not each for each in reached]
 
 
-def test_what_is_forced_or_reads_whole_rows_is_shown_and_not_judged() -> None:
+def test_forced_and_suppressed_states_have_no_target() -> None:
     slow = {(state, 256, drafts, size): 400.0 for state in ("force", "suppress") for drafts in (0, 3) for size in SIZES}
     assert all(verdict.reached for verdict in judge(costs(slow), CUDA))
 
@@ -128,7 +128,7 @@ def spread(median: float) -> Spread:
 
 
 def costs(changed: dict[tuple[str, int, int, int], float]) -> list[Cost]:
-    """Ten microseconds each, but for some."""
+    """Ten microseconds each, except the changed ones."""
     return [
         Cost(*size, spread(changed.get(size, 10.0)), spread(10.0))
         for size in product(STATES, FULL.batches, FULL.drafts, SIZES)

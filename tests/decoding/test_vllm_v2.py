@@ -1,6 +1,6 @@
-"""The adapter for vLLM's V2 model runner: vLLM's own loader takes it, and what it relies on is where it was.
+"""The adapter for vLLM's V2 model runner: vLLM's own loader accepts it, and all that it relies on is as it was.
 
-The runner itself runs in `test_interpreted.py`.
+Tests on the runner itself are in `gpu/interpreted`.
 """
 
 import ast
@@ -31,7 +31,7 @@ from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor, check_engine
 CLASS = "tenuto_decoding.vllm_v2:ThinkingLogitsProcessor"
 
 
-def test_vllms_loader_takes_the_class() -> None:
+def test_vllms_loader_accepts_the_class() -> None:
     assert _load_v2_logitsprocs([CLASS]) == [ThinkingLogitsProcessor]
 
 
@@ -45,7 +45,7 @@ def test_vllm_validates_budgets_with_it() -> None:
         validate(SamplingParams(thinking_token_budget=7, extra_args={"max_thinking_tokens": 5}))
 
 
-def test_the_interface_has_not_moved() -> None:
+def test_the_interface_is_unchanged() -> None:
     for name in ("__init__", "validate_params", "add_request", "apply_staged_writes", "apply"):
         ours, theirs = (inspect.signature(getattr(kind, name)) for kind in (ThinkingLogitsProcessor, LogitsProcessor))
         assert list(ours.parameters) == list(theirs.parameters), name
@@ -69,14 +69,14 @@ def test_the_interface_has_not_moved() -> None:
     }
 
 
-def test_the_buffers_have_what_is_read_of_them() -> None:
+def test_the_buffers_have_the_attributes_that_are_read() -> None:
     assert "gpu" in attributes_of(StagedWriteTensor)
     assert {"gpu", "np"} <= attributes_of(UvaBackedTensor)
     assert {"all_token_ids", "prompt_len", "prefill_len", "total_len"} <= attributes_of(RequestState)
     assert "logits_processors" in attributes_of(Sampler)
 
 
-def test_vllm_calls_in_the_order_that_is_relied_on() -> None:
+def test_vllm_applies_processors_in_the_expected_order() -> None:
     """Grammar, then bias, penalties and bad words, then processors, then vLLM's own budget, temperature and filters."""
     assert_in_order(
         Sampler.__init__, "logit_bias_state,", "self.penalties_state,", "bad_words_state,", "*custom_logits"
@@ -93,7 +93,7 @@ def test_vllm_calls_in_the_order_that_is_relied_on() -> None:
     )
     assert_in_order(GPUModelRunner.sample, "apply_grammar_bitmask", "self.sampler(", "self.rejection_sampler(")
     assert_in_order(RejectionSampler._verify, "self.sampler.apply_sampling_params", "rejection_sample(")
-    # A slot's request is known to the buffers before its processor hears of it, and flushed before the processor.
+    # The buffers know a slot's request before the processor does, and are flushed before the processor.
     assert_in_order(
         GPUModelRunner.add_requests,
         "self.req_states.add_request",

@@ -1,85 +1,90 @@
-"""The automaton's state and actions on the device, as two Triton kernels.
+"""Two Triton kernels that run the automata on the device and edit the logits.
 
-`step` moves the state on with the committed tokens. Over the draft tokens of a step a copy runs ahead, since what row
-i + 1 must do depends on what row i found. It also carries out the redirects, which touch a few logits of a row; `fill`
-writes the rows that are forced, which is wide and has no order.
+`step` advances the state by the committed tokens. Over the draft tokens of a step it advances a copy, since the action
+of row i + 1 depends on what row i found. It also carries out the redirects, which touch a few logits of a row; `fill`
+writes the forced rows, which is wide and needs no order.
 
 With TRITON_INTERPRET=1, set before triton is first imported, the kernels work on CPU tensors.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-# What Triton compiles holds its own kinds of values only, and it takes an annotation of a kernel for a declaration.
+# Compiled functions handle Triton's own values only, and Triton reads a kernel's annotations as declarations.
 
 import triton
 import triton.language as tl
 
+from .constants import (
+    BOUNDS,
+    ENDED_CAP,
+    ENDED_LOOP,
+    LAST_STEP,
+    LAYOUT,
+    MARK_UNKNOWN,
+    OCCUPANCY,
+    PHASE_BEFORE,
+    PHASE_THINKING,
+    SCRIPT_NONE,
+    SCRIPT_WAIT,
+    SETTING_OCCUPANT,
+    SETTING_PLAN,
+    SETTING_STEERS,
+    SETTING_STRUCTURED,
+    SETTING_TEMPERATURE,
+    SETTING_UNTIL,
+    SETTINGS_WIDTH,
+    STATE_WIDTH,
+    STEERED_AT,
+)
 from .device_automaton import (
-    BEFORE,
-    BY_CAP,
-    BY_LOOP,
-    IN_WAIT,
-    NO_SCRIPT,
-    THINKING,
-    UNKNOWN,
-    Bounds,
     advance,
     aim_of,
     any_lane,
     arm,
     begin,
-    choose,
     earlier_tokens,
     initial_phase,
+    load_automaton,
     load_plan,
-    load_run,
+    load_words,
     marks_of,
-    store_run,
+    select_automaton,
+    store_automaton,
+    store_words,
 )
-from .layout import SETTINGS_WIDTH, STATE_WIDTH, Header, Setting, State
+from .layout import DeviceBounds, LastStep, Occupancy
 
-_CAP, _FLOOR = tl.constexpr(int(Header.CAP)), tl.constexpr(int(Header.FLOOR))
-_S_PLAN, _S_OCCUPANT, _S_TEMPERATURE, _S_STRUCTURED, _S_STEERING, _S_UNTIL = (
-    tl.constexpr(int(column)) for column in Setting
-)
-_OCCUPANT, _SEEN = tl.constexpr(int(State.OCCUPANT)), tl.constexpr(int(State.SEEN))
-_CAP_NOW, _FLOOR_NOW, _ASKED, _ASKED_ROWS, _ASKED_FIRED, _PROMPT, _STEERING, _STEERED_AT = (
-    tl.constexpr(int(column)) for column in list(State)[14:]
-)
-_SETTINGS_WIDTH = tl.constexpr(SETTINGS_WIDTH)
-_STATE_WIDTH = tl.constexpr(STATE_WIDTH)
 _GREEDY = tl.constexpr(1e-5)  # as in `logits.GREEDY`
 
-#: In `forced`: a row that is not ours; one that is ours and not forced.
+#: In `forced`: a row of a request without a budget; a row of a request with one in which no token is forced.
 NOT_OURS, NOT_FORCED = tl.constexpr(-2), tl.constexpr(-1)
 
 
 @triton.jit
 def _sum(large, small, scale):
-    """scale * log(exp(large / scale) + exp(small / scale)), of numbers of which the first is not smaller."""
+    """scale * log(exp(large / scale) + exp(small / scale)), where large >= small."""
     top = tl.where(large == float("-inf"), 0.0, large)
     return top + scale * tl.log(tl.exp((large - top) / scale) + tl.exp((small - top) / scale))
 
 
 @triton.jit
 def _likeliest(line, marks_ptr, vocabulary, here, wide: tl.constexpr):
-    """The largest logit of each row; ids without a token stand out."""
+    """The largest logit of each row, ids without a token excluded."""
     best = tl.where(here, float("-inf"), float("-inf"))
     for first in range(0, vocabulary, wide):
         ids = first + tl.arange(0, wide)[None, :]
         inside = (ids < vocabulary) & here[:, None]
-        unknown = (marks_of(marks_ptr, vocabulary, ids, inside) & UNKNOWN) != 0
+        unknown = (marks_of(marks_ptr, vocabulary, ids, inside) & MARK_UNKNOWN) != 0
         values = tl.load(line[:, None] + ids, mask=inside & ~unknown, other=float("-inf"))
         best = tl.maximum(best, tl.max(values, axis=1))
     return best
 
 
 @triton.jit
-def _redirect(plan, bounds, run, line, here, temperature, structured, marks_ptr, vocabulary, wide: tl.constexpr):
+def _redirect(plan, aim, line, here, temperature, structured, marks_ptr, vocabulary, wide: tl.constexpr):
     """Move the sources' probability to the target, in place; returns the lanes in which it outweighed the target's.
 
-    Where a grammar leaves nothing that the edit could bring in, the row stays as it is.
+    Where a grammar has masked every token that the edit could make likelier, the row is left unchanged.
     """
-    aim = aim_of(plan, bounds, run)
     here = here & aim.moves
     from_gate = here & aim.from_gate
     sources = here[:, None] & aim.sources
@@ -90,12 +95,12 @@ def _redirect(plan, bounds, run, line, here, temperature, structured, marks_ptr,
     aimed = here & (aim.target >= 0)
     own = tl.load(line + aim.target, mask=aimed, other=float("-inf"))
     if any_lane(here & ~aimed):
-        tl.debug_barrier()  # the sources are gone for all threads
+        tl.debug_barrier()  # all threads see the sources masked
         own = tl.where(aimed, own, _likeliest(line, marks_ptr, vocabulary, here & ~aimed, wide))
         tl.debug_barrier()
-    stays_out = here & structured & (own == float("-inf"))
-    tl.store(line[:, None] + plan.sources, weights, mask=sources & stays_out[:, None])
-    tl.store(line + plan.gate_id, gate, mask=from_gate & stays_out)
+    unchanged = here & structured & (own == float("-inf"))
+    tl.store(line[:, None] + plan.sources, weights, mask=sources & unchanged[:, None])
+    tl.store(line + plan.gate_id, gate, mask=from_gate & unchanged)
 
     greedy = temperature < _GREEDY
     scale = tl.where(greedy, 1.0, temperature)
@@ -105,38 +110,55 @@ def _redirect(plan, bounds, run, line, here, temperature, structured, marks_ptr,
     mass = tl.where(greedy, heaviest, top + scale * tl.log(total))
     larger, smaller = tl.maximum(own, mass), tl.minimum(own, mass)
     moved = tl.where(greedy, larger, _sum(larger, smaller, scale))
-    tl.store(line + aim.target, moved, mask=aimed & ~stays_out)
-    return here & ~stays_out & (mass > own)
+    tl.store(line + aim.target, moved, mask=aimed & ~unchanged)
+    return here & ~unchanged & (mass > own)
 
 
 @triton.jit
-def _edit(plan, bounds, run, line, here, temperature, structured, marks_ptr, vocabulary, wide: tl.constexpr):
-    """Carry out the action of one row for each lane; returns the token to force, or -1, and which redirects fired."""
-    scripted = here & (run.script != NO_SCRIPT)
-    token = tl.load(plan.ids + run.at, mask=scripted, other=-1)
+def _edit(plan, bounds, automaton, line, here, temperature, structured, marks_ptr, vocabulary, wide: tl.constexpr):
+    """Carry out the action of one row per lane; returns the token to force, or NOT_FORCED, and the redirects fired."""
+    header, progress, script = plan.header, automaton.progress, automaton.script
+    scripted = here & (script.kind != SCRIPT_NONE)
+    token = tl.load(plan.ids + script.at, mask=scripted, other=NOT_FORCED)
     logit = tl.load(line + token, mask=scripted & structured, other=0.0)
     forced = tl.where(logit == float("-inf"), NOT_FORCED, token)
 
-    cap, count = bounds.cap, run.tokens - run.base
-    reached = (run.ended == BY_CAP) | (run.ended == BY_LOOP) | ((cap >= 0) & (count >= cap - plan.cap_text))
-    spent = ~plan.per_block & reached
-    outside = here & ~scripted & (run.phase != THINKING)
-    bars = outside & ((cap == 0) | spent) & (run.matched == plan.start_gate)
-    opener = tl.load(plan.ids + plan.start + plan.start_gate, mask=bars, other=0)
+    count = progress.tokens - progress.first_token
+    at_cap = (bounds.cap >= 0) & (count >= bounds.cap - header.cap_text_size)
+    spent = (header.per_block == 0) & ((script.ended == ENDED_CAP) | (script.ended == ENDED_LOOP) | at_cap)
+    outside = here & ~scripted & (progress.phase != PHASE_THINKING)
+    bars = outside & ((bounds.cap == 0) | spent) & (progress.matched == header.start_gate)
+    opener = tl.load(plan.ids + header.start + header.start_gate, mask=bars, other=0)
     tl.store(line + opener, float("-inf"), mask=bars)
 
-    inside = here & ~scripted & (run.phase == THINKING)
+    inside = here & ~scripted & (progress.phase == PHASE_THINKING)
     fired = here & ~here
     if any_lane(inside):
-        fired = _redirect(plan, bounds, run, line, inside, temperature, structured, marks_ptr, vocabulary, wide)
+        aim = aim_of(plan, bounds, progress)
+        fired = _redirect(plan, aim, line, inside, temperature, structured, marks_ptr, vocabulary, wide)
     return forced, fired
+
+
+@triton.jit
+def _steer(plan, bounds, automaton, until, here, marks_ptr, vocabulary):
+    """`ThinkingAutomaton.steer` in the lanes that are `here`."""
+    phase, kind = automaton.progress.phase, automaton.script.kind
+    before = phase == PHASE_BEFORE
+    goes_on = (phase == PHASE_THINKING) & ((kind == SCRIPT_NONE) | (kind == SCRIPT_WAIT))
+    longer = here & (until >= 0) & (goes_on | (before & (kind != SCRIPT_NONE)))
+    now = here & (until < 0) & (goes_on | before)
+    cap = tl.where(longer & (bounds.cap >= 0), tl.maximum(bounds.cap, until), bounds.cap)
+    floor = tl.where(longer, until, bounds.floor)
+    bounds = DeviceBounds(tl.where(now, 0, cap), tl.where(now, 0, floor))
+    armed = arm(plan, bounds, automaton, marks_ptr, vocabulary)
+    return bounds, select_automaton(longer | now, armed, automaton)
 
 
 @triton.jit(
     do_not_specialize=["rows"],
     do_not_specialize_on_alignment=[
         "slots_ptr",
-        "places_ptr",
+        "positions_ptr",
         "inputs_ptr",
         "prompts_ptr",
         "lengths_ptr",
@@ -148,8 +170,8 @@ def step(
     logits_stride,
     vocabulary,
     slots_ptr,  # [rows] the slot of each row's request
-    places_ptr,  # [rows] the row's place among those of its request
-    inputs_ptr,  # [rows] the token fed in at the row: of place 0 the last committed one, of further places the drafts
+    positions_ptr,  # [rows] the row's position among the rows of its request
+    inputs_ptr,  # [rows] the row's input token: at position 0 the last committed one, then the drafts
     rows,
     history_ptr,  # [slots, longest] committed tokens
     history_stride,
@@ -163,116 +185,102 @@ def step(
     marks_ptr,  # [vocabulary] uint8
     forced_ptr,  # [rows] int32, written: the token to force, NOT_FORCED or NOT_OURS
     lanes: tl.constexpr,
-    width: tl.constexpr,  # tokens of a prompt that are looked at together
-    wide: tl.constexpr,  # logits of a row that are
+    width: tl.constexpr,  # tokens of a prompt that are scanned together
+    wide: tl.constexpr,  # logits of a row that are read together
     patterns: tl.constexpr,  # the longest pattern of a loop
 ):
-    """Advance the state of every request of the batch by what was committed, and edit its rows.
+    """Advance the state of every request of the batch by its committed tokens, and edit its rows.
 
-    A request is the lane of its first row; the lanes of its other rows are idle. To be launched with one warp: what is
-    read here is written further down, and several warps would read it at different times.
+    A request has the lane of its first row; the lanes of its other rows are idle. Launch it with one warp: words stored
+    here are loaded again further down, which threads of another warp would do at another time.
     """
+    tl.static_assert(LAYOUT != "")  # see `layout.LAYOUT`
     row = tl.program_id(0) * lanes + tl.arange(0, lanes)
     inside = row < rows
     slot = tl.load(slots_ptr + row, mask=inside, other=0).to(tl.int64)
-    place = tl.load(places_ptr + row, mask=inside, other=1)
-    settings = settings_ptr + slot * _SETTINGS_WIDTH
-    address = tl.load(settings + _S_PLAN, mask=inside, other=0)
+    position = tl.load(positions_ptr + row, mask=inside, other=1)
+    settings = settings_ptr + slot * SETTINGS_WIDTH
+    address = tl.load(settings + SETTING_PLAN, mask=inside, other=0)
     tl.store(forced_ptr + row, NOT_OURS, mask=inside & (address == 0))
-    here = inside & (place == 0) & (address != 0)
+    here = inside & (position == 0) & (address != 0)
     if any_lane(here):
         plan = load_plan(address, here)
-        state = state_ptr + slot * _STATE_WIDTH
+        state = state_ptr + slot * STATE_WIDTH
         history = history_ptr + slot * history_stride
+        inputs = inputs_ptr + row
         length = tl.load(lengths_ptr + slot, mask=here, other=0).to(tl.int32)
-        runs, loops = runs_ptr + slot * patterns, here & (plan.loop > 0)
-        run = load_run(state, runs, here, loops, patterns)
-        cap = tl.load(state + _CAP_NOW, mask=here, other=-1)
-        floor = tl.load(state + _FLOOR_NOW, mask=here, other=0)
-        bounds = Bounds(cap, floor)
-        seen = tl.load(state + _SEEN, mask=here, other=0)
-        asked = tl.load(state + _ASKED, mask=here, other=0)
-        asked_rows = tl.load(state + _ASKED_ROWS, mask=here, other=0)
-        asked_fired = tl.load(state + _ASKED_FIRED, mask=here, other=0)
-        steering = tl.load(state + _STEERING, mask=here, other=0)
-        prompt = tl.load(state + _PROMPT, mask=here, other=0)
+        runs, loops = runs_ptr + slot * patterns, here & (plan.header.loop > 0)
+        automaton = load_automaton(state, runs, here, loops, patterns)
+        bounds = DeviceBounds(*load_words(state + BOUNDS, here, len(DeviceBounds._fields)))
+        last_step = LastStep(*load_words(state + LAST_STEP, here, len(LastStep._fields)))
+        occupancy = Occupancy(*load_words(state + OCCUPANCY, here, len(Occupancy._fields)))
+        prompt, seen, steers = occupancy.prompt, occupancy.seen, occupancy.steers
+        step_rows = last_step.rows
 
-        occupant = tl.load(settings + _S_OCCUPANT, mask=here, other=0).to(tl.int32)
-        fresh = here & (tl.load(state + _OCCUPANT, mask=here, other=0) != occupant)
+        occupant = tl.load(settings + SETTING_OCCUPANT, mask=here, other=0).to(tl.int32)
+        fresh = here & (occupancy.occupant != occupant)
         if any_lane(fresh):
             prompt = tl.where(fresh, tl.load(prompts_ptr + slot, mask=fresh, other=0).to(tl.int32), prompt)
             phase = initial_phase(plan, history, prompt, fresh, marks_ptr, vocabulary, width)
             last = tl.load(history + prompt - 1, mask=fresh & (prompt > 0), other=-1)
-            cap = tl.load(plan.ids + _CAP, mask=fresh, other=-1)
-            floor = tl.load(plan.ids + _FLOOR, mask=fresh, other=0)
-            bounds = Bounds(tl.where(fresh, cap, bounds.cap), tl.where(fresh, floor, bounds.floor))
-            run = choose(fresh, arm(plan, bounds, begin(plan, phase, last, patterns), marks_ptr, vocabulary), run)
+            cap = tl.where(fresh, plan.header.cap, bounds.cap)
+            bounds = DeviceBounds(cap, tl.where(fresh, plan.header.floor, bounds.floor))
+            begun = arm(plan, bounds, begin(plan, phase, last, patterns), marks_ptr, vocabulary)
+            automaton = select_automaton(fresh, begun, automaton)
             seen = tl.where(fresh, prompt, seen)
-            asked_rows = tl.where(fresh, 0, asked_rows)
-            steering = tl.where(fresh, 0, steering)
+            step_rows = tl.where(fresh, 0, step_rows)
+            steers = tl.where(fresh, 0, steers)
 
         left = here & (seen < length)
         while any_lane(left):
             token = tl.load(history + seen, mask=left, other=-1)
-            since = seen - asked
-            known = (since >= 0) & (since < asked_rows)
-            fired = ((asked_fired >> tl.where(known, since, 0)) & 1) == 1
-            earlier = earlier_tokens(plan, history, length, inputs_ptr + row, seen, patterns)
-            advanced, begun = advance(plan, bounds, run, token, earlier, known, fired, marks_ptr, vocabulary)
-            run = choose(left, advanced, run)
+            since = seen - last_step.start
+            known = (since >= 0) & (since < step_rows)
+            fired = ((last_step.fired >> tl.where(known, since, 0)) & 1) == 1
+            earlier = earlier_tokens(plan, history, length, inputs, seen, patterns)
+            advanced, took = advance(plan, bounds, automaton, token, earlier, known, fired, marks_ptr, vocabulary)
+            automaton = select_automaton(left, advanced, automaton)
             word = fires_ptr + slot * fires_stride + seen // 32
             opened = left & ((seen % 32 == 0) | (seen == prompt))  # the word still holds an earlier occupant's bits
-            bits = tl.load(word, mask=left & begun & ~opened, other=0)
-            tl.store(word, tl.where(begun, bits | (1 << (seen % 32)), 0), mask=left & (begun | opened))
+            bits = tl.load(word, mask=left & took & ~opened, other=0)
+            tl.store(word, tl.where(took, bits | (1 << (seen % 32)), 0), mask=left & (took | opened))
             seen = tl.where(left, seen + 1, seen)
             left = here & (seen < length)
 
-        asked_steers = tl.load(settings + _S_STEERING, mask=here, other=0).to(tl.int32)
-        steers = here & (steering < asked_steers)
-        while any_lane(steers):
-            until = tl.load(settings + _S_UNTIL + steering, mask=steers, other=0).to(tl.int32)
-            before = run.phase == BEFORE
-            goes_on = (run.phase == THINKING) & ((run.script == NO_SCRIPT) | (run.script == IN_WAIT))
-            longer = steers & (until >= 0) & (goes_on | (before & (run.script != NO_SCRIPT)))
-            now = steers & (until < 0) & (goes_on | before)
-            cap = tl.where(longer & (bounds.cap >= 0), tl.maximum(bounds.cap, until), bounds.cap)
-            floor = tl.where(longer, until, bounds.floor)
-            bounds = Bounds(tl.where(now, 0, cap), tl.where(now, 0, floor))
-            run = choose(longer | now, arm(plan, bounds, run, marks_ptr, vocabulary), run)
-            tl.store(state + _STEERED_AT + steering, seen, mask=steers)
-            steering = tl.where(steers, steering + 1, steering)
-            steers = here & (steering < asked_steers)
+        requested = tl.load(settings + SETTING_STEERS, mask=here, other=0).to(tl.int32)
+        due = here & (steers < requested)
+        while any_lane(due):
+            until = tl.load(settings + SETTING_UNTIL + steers, mask=due, other=0).to(tl.int32)
+            bounds, automaton = _steer(plan, bounds, automaton, until, due, marks_ptr, vocabulary)
+            tl.store(state + STEERED_AT + steers, seen, mask=due)
+            steers = tl.where(due, steers + 1, steers)
+            due = here & (steers < requested)
 
-        store_run(state, runs, run, here, loops, patterns)
-        tl.store(state + _CAP_NOW, bounds.cap, mask=here)
-        tl.store(state + _FLOOR_NOW, bounds.floor, mask=here)
-        tl.store(state + _OCCUPANT, occupant, mask=here)
-        tl.store(state + _SEEN, seen, mask=here)
-        tl.store(state + _STEERING, steering, mask=here)
-        tl.store(state + _PROMPT, prompt, mask=here)
+        store_automaton(state, runs, automaton, here, loops, patterns)
+        store_words(state + BOUNDS, bounds, here)
+        store_words(state + OCCUPANCY, Occupancy(occupant, prompt, seen, steers), here)
 
-        bits = tl.load(settings + _S_TEMPERATURE, mask=here, other=0)
+        bits = tl.load(settings + SETTING_TEMPERATURE, mask=here, other=0)
         temperature = bits.to(tl.int32).to(tl.float32, bitcast=True)
-        structured = tl.load(settings + _S_STRUCTURED, mask=here, other=0) != 0
+        structured = tl.load(settings + SETTING_STRUCTURED, mask=here, other=0) != 0
         fired_rows = tl.where(here, 0, 0)
         count = fired_rows
         ahead = here
         while any_lane(ahead):
             line = logits_ptr + (row + count).to(tl.int64) * logits_stride
-            forced, fired = _edit(plan, bounds, run, line, ahead, temperature, structured, marks_ptr, vocabulary, wide)
+            forced, fired = _edit(
+                plan, bounds, automaton, line, ahead, temperature, structured, marks_ptr, vocabulary, wide
+            )
             tl.store(forced_ptr + row + count, forced, mask=ahead)
             fired_rows = fired_rows | tl.where(ahead & fired, 1 << count, 0)
             count = tl.where(ahead, count + 1, count)
             more = ahead & (row + count < rows)
-            ahead = more & (tl.load(places_ptr + row + count, mask=more, other=0) == count)
+            ahead = more & (tl.load(positions_ptr + row + count, mask=more, other=0) == count)
             if any_lane(ahead):
-                token = tl.load(inputs_ptr + row + count, mask=ahead, other=-1).to(tl.int32)
-                at = length - 1 + count
-                earlier = earlier_tokens(plan, history, length, inputs_ptr + row, at, patterns)
-                run, begun = advance(plan, bounds, run, token, earlier, ahead, fired, marks_ptr, vocabulary)
-        tl.store(state + _ASKED, seen, mask=here)
-        tl.store(state + _ASKED_ROWS, count, mask=here)
-        tl.store(state + _ASKED_FIRED, fired_rows, mask=here)
+                token = tl.load(inputs + count, mask=ahead, other=-1).to(tl.int32)
+                earlier = earlier_tokens(plan, history, length, inputs, length - 1 + count, patterns)
+                automaton, took = advance(plan, bounds, automaton, token, earlier, ahead, fired, marks_ptr, vocabulary)
+        store_words(state + LAST_STEP, LastStep(seen, count, fired_rows), here)
 
 
 @triton.jit(do_not_specialize=["rows", "unknown_count"], do_not_specialize_on_alignment=["forced_ptr", "unknown_ptr"])
@@ -280,7 +288,7 @@ def fill(
     logits_ptr,
     logits_stride,
     vocabulary,
-    forced_ptr,  # [rows] what `step` wrote
+    forced_ptr,  # [rows] written by `step`
     rows,
     unknown_ptr,  # [unknown_count] ids without a token
     unknown_count,
@@ -288,9 +296,9 @@ def fill(
     width: tl.constexpr,
     span: tl.constexpr,
 ):
-    """Write the rows that are forced; mask ids without a token in our other rows.
+    """Write the forced rows; mask ids without a token in the other rows of requests with a budget.
 
-    A program sees to `span` ids of `rows_each` rows, `width` at a time.
+    A program handles `span` ids of `rows_each` rows, `width` at a time.
     """
     row = tl.program_id(0) * rows_each + tl.arange(0, rows_each)
     token = tl.load(forced_ptr + row, mask=row < rows, other=NOT_OURS)

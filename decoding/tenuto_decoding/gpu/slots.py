@@ -14,18 +14,31 @@ from ..loops import MAX_PATTERN
 from ..plan import ThinkingPlan
 from ..worker_messages import MAX_STEERS
 from .kernels import fill, step
-from .layout import ANSWER_NOW, ENDLESS, SETTINGS_WIDTH, STATE_WIDTH, Mark, Setting, State, pack_plan
+from .layout import (
+    ANSWER_NOW,
+    ENDLESS,
+    OCCUPANCY,
+    SETTINGS_WIDTH,
+    STATE_WIDTH,
+    STEERED_AT,
+    Mark,
+    Occupancy,
+    Setting,
+    SlotState,
+    pack_plan,
+)
 
-#: Plans that stay on the device although no slot has them.
+_OCCUPANT = OCCUPANCY + Occupancy._fields.index("occupant")
+#: Plans that stay on the device although no slot uses them.
 _KEPT_PLANS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles:
-    """How the kernels are cut up: for each program of `step` its requests, for each of `fill` its rows and ids.
+    """How the work is divided: the requests of each program of `step`, the rows and ids of each program of `fill`.
 
-    A lane for each program suits a GPU, which then has a program for each request; the interpreter runs one program
-    after the other and wants many lanes in each.
+    One lane per program suits a GPU, which then runs one program per request; the interpreter runs programs one after
+    the other, so it needs many lanes in each.
     """
 
     lanes: int = 1
@@ -46,16 +59,16 @@ class Rows:
     """The batch of one step and the engine's own buffers, all on the device.
 
     Attributes:
-        slots: [rows] the slot of each row's request; the rows of a request follow each other.
-        places: [rows] the row's place among those of its request.
-        inputs: [rows] the token that was fed in: at place 0 the last committed one, behind it drafts (below 0: void).
+        slots: [rows] the slot of each row's request; the rows of a request are consecutive.
+        positions: [rows] the row's position among the rows of its request.
+        inputs: [rows] the row's input token: at position 0 the last committed one, then drafts (negative: void).
         history: (slots, longest sequence) committed tokens, int32.
         prompts: [slots] how many of them are prompt.
         lengths: [slots] how many there are.
     """
 
     slots: torch.Tensor
-    places: torch.Tensor
+    positions: torch.Tensor
     inputs: torch.Tensor
     history: torch.Tensor
     prompts: torch.Tensor
@@ -64,53 +77,56 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known of a slot's occupant. The copies may still be under way: synchronise with the device first.
+    """A copy of what is known of a slot's occupant.
+
+    The copy from the device may still be in progress: synchronize with the device before reading it.
 
     Attributes:
         settings: the host's, int64.
-        state, runs, fires: the device's, int32.
+        words, runs, fires: the device's, int32.
     """
 
     settings: torch.Tensor
-    state: torch.Tensor
+    words: torch.Tensor
     runs: torch.Tensor
     fires: torch.Tensor
 
     @property
-    def has_begun(self) -> bool:
-        """Whether there was a step since the occupant came; before, the state is an earlier one's."""
-        return self[State.OCCUPANT] == int(self.settings[Setting.OCCUPANT])
+    def state(self) -> SlotState:
+        return SlotState.of(self.words.tolist())
 
-    def __getitem__(self, column: State) -> int:
-        return int(self.state[column])
+    @property
+    def is_valid(self) -> bool:
+        """Whether a step ran since the occupant entered; until then the state is an earlier occupant's."""
+        return int(self.words[_OCCUPANT]) == int(self.settings[Setting.OCCUPANT])
 
-    def steered(self, prompt: int) -> list[tuple[int | None, int | None]]:
-        """For each steer: the position in the reply where it was carried out, None if it was not yet; and `until`."""
-        asked, done = int(self.settings[Setting.STEERING]), self[State.STEERING]
-        places = self.state[State.STEERED_AT :].tolist()
-        untils = self.settings[Setting.UNTIL :].tolist()
+    def steers(self, prompt: int) -> list[tuple[int | None, int | None]]:
+        """For each steer its position in the reply, None while it has not been carried out; and its `until`."""
+        requested, done = int(self.settings[Setting.STEERS]), self.state.occupancy.steers
+        lengths, untils = self.words[STEERED_AT:].tolist(), self.settings[Setting.UNTIL :].tolist()
         return [
-            (places[k] - prompt if k < done else None, None if untils[k] == ANSWER_NOW else untils[k])
-            for k in range(asked)
+            (lengths[k] - prompt if k < done else None, None if untils[k] == ANSWER_NOW else untils[k])
+            for k in range(requested)
         ]
 
     def fired(self, prompt: int) -> list[int]:
-        """Positions in the reply at which a redirect fired, behind a prompt of that many tokens.
+        """Positions in the reply at which a redirect fired, after a prompt of that many tokens.
 
-        Up to `State.SEEN` those where it took effect; then those of the last step, whose tokens were not taken yet.
+        Of the tokens that the automaton has taken, only those where the redirect took effect; then those of the last
+        step, whose tokens it has not taken yet.
         """
-        words = self.fires.tolist()
-        seen, asked, bits = self[State.SEEN], self[State.ASKED], self[State.ASKED_FIRED]
-        taken = (place for place in range(prompt, seen) if words[place // 32] >> place % 32 & 1)
-        last = (asked + row for row in range(self[State.ASKED_ROWS]) if bits >> row & 1)
-        return [place - prompt for place in (*taken, *last)]
+        words, state = self.fires.tolist(), self.state
+        seen, (start, rows, bits) = state.occupancy.seen, state.last_step
+        taken = (position for position in range(prompt, seen) if words[position // 32] >> position % 32 & 1)
+        last = (start + row for row in range(rows) if bits >> row & 1)
+        return [position - prompt for position in (*taken, *last)]
 
 
 class BudgetSlots:
     """The budgets of up to `count` requests, each in a slot.
 
-    Changes are staged on the host; `flush` sends them, in the order of the device's stream. `apply` neither waits for
-    the device nor sends it anything but its two launches.
+    Changes are staged on the host; `flush` sends them, in the order of the device's stream. `apply` does not wait for
+    the device and sends it nothing but its two launches.
     """
 
     def __init__(
@@ -118,18 +134,18 @@ class BudgetSlots:
     ) -> None:
         """Args: slots, tokens of the longest sequence, `mark_tokens` for the width of the logits."""
         self._device = device
-        interpreted = not isinstance(step, triton.runtime.JITFunction)
-        self._tiles = tiles or (INTERPRETED if interpreted else COMPILED)
+        is_interpreted = not isinstance(step, triton.runtime.JITFunction)
+        self._tiles = tiles or (INTERPRETED if is_interpreted else COMPILED)
         self._settings = torch.zeros(count, SETTINGS_WIDTH, dtype=torch.int64)
         self._staged: set[int] = set()
         self._occupants = 0
         self._plans: OrderedDict[ThinkingPlan, torch.Tensor] = OrderedDict()
-        self._held: list[torch.Tensor | None] = [None] * count  # a slot's plan stays where its address says
+        self._in_use: list[torch.Tensor | None] = [None] * count  # keeps each slot's plan at its address
         unknown = [token for token, mark in enumerate(marks) if mark & Mark.UNKNOWN]
         self._marks = torch.frombuffer(bytearray(marks), dtype=torch.uint8).to(device)
         self._unknown = torch.tensor(unknown or [0], dtype=torch.int32, device=device)
         self._unknown_count = len(unknown)
-        self._on_device = torch.zeros(count, SETTINGS_WIDTH, dtype=torch.int64, device=device)
+        self._device_settings = torch.zeros(count, SETTINGS_WIDTH, dtype=torch.int64, device=device)
         self._state = torch.zeros(count, STATE_WIDTH, dtype=torch.int32, device=device)
         self._runs = torch.zeros(count, self._tiles.patterns, dtype=torch.int32, device=device)
         self._fires = torch.zeros(count, -(-longest // 32), dtype=torch.int32, device=device)
@@ -142,70 +158,69 @@ class BudgetSlots:
 
         Args:
             plan: None for a request without a budget.
-            temperature: at which the request is sampled.
-            structured: whether a grammar may rule tokens out.
+            temperature: the request's sampling temperature.
+            structured: whether a grammar may rule out tokens.
         """
-        if plan is None and self._held[slot] is None:
+        if plan is None and self._in_use[slot] is None:
             return
         self._occupants += 1
-        self._held[slot] = None if plan is None else self._upload(plan)
-        held = self._held[slot]
+        words = self._in_use[slot] = None if plan is None else self._upload(plan)
         self._settings[slot] = 0
-        self._settings[slot, Setting.PLAN] = 0 if held is None else held.data_ptr()
+        self._settings[slot, Setting.PLAN] = 0 if words is None else words.data_ptr()
         self._settings[slot, Setting.OCCUPANT] = self._occupants % ENDLESS + 1
         (self._settings[slot, Setting.TEMPERATURE],) = struct.unpack("<i", struct.pack("<f", temperature))
         self._settings[slot, Setting.STRUCTURED] = int(structured)
         self._staged.add(slot)
 
     def steer(self, slot: int, until: int | None) -> None:
-        """Steer the slot's request from its next step on; `until` as of `ThinkingAutomaton.steer`.
+        """Steer the slot's request from its next step on; `until` as in `ThinkingAutomaton.steer`.
 
         Raises:
-            ValueError: where it has been steered too often.
+            ValueError: when it has been steered MAX_STEERS times.
         """
-        steers = int(self._settings[slot, Setting.STEERING])
+        steers = int(self._settings[slot, Setting.STEERS])
         if steers == MAX_STEERS:
             raise ValueError(f"a request can be steered {MAX_STEERS} times")
-        self._settings[slot, Setting.STEERING] = steers + 1
+        self._settings[slot, Setting.STEERS] = steers + 1
         self._settings[slot, Setting.UNTIL + steers] = ANSWER_NOW if until is None else min(until, ENDLESS)
         self._staged.add(slot)
 
     def flush(self) -> None:
-        """Send what was staged."""
+        """Send the staged changes."""
         if not self._staged:
             return
         slots = torch.tensor(sorted(self._staged))
         rows = self._settings[slots]
-        self._on_device.index_copy_(
+        self._device_settings.index_copy_(
             0, slots.to(self._device, non_blocking=True), rows.to(self._device, non_blocking=True)
         )
         self._staged.clear()
 
     def apply(self, logits: torch.Tensor, rows: Rows) -> None:
-        """Take what was committed since the last step, and edit this step's rows in place.
+        """Take the tokens committed since the last step, and edit this step's rows in place.
 
         Args:
             logits: float32, (rows, vocabulary), before temperature and filters.
         """
-        number, vocabulary = logits.shape
+        count, vocabulary = logits.shape
         if vocabulary != len(self._marks):
             raise ValueError(f"the logits are {vocabulary} wide; the vocabulary is {len(self._marks)}")
-        if number > len(self._forced):
-            self._forced = torch.empty(number, dtype=torch.int32, device=self._device)
+        if count > len(self._forced):
+            self._forced = torch.empty(count, dtype=torch.int32, device=self._device)
         tiles = self._tiles
-        step[(triton.cdiv(number, tiles.lanes),)](
+        step[(triton.cdiv(count, tiles.lanes),)](
             logits,
             logits.stride(0),
             vocabulary,
             rows.slots,
-            rows.places,
+            rows.positions,
             rows.inputs,
-            number,
+            count,
             rows.history,
             rows.history.stride(0),
             rows.prompts,
             rows.lengths,
-            self._on_device,
+            self._device_settings,
             self._state,
             self._runs,
             self._fires,
@@ -218,12 +233,12 @@ class BudgetSlots:
             patterns=tiles.patterns,
             num_warps=1,
         )
-        fill[(triton.cdiv(number, tiles.fill_rows), triton.cdiv(vocabulary, tiles.fill_span))](
+        fill[(triton.cdiv(count, tiles.fill_rows), triton.cdiv(vocabulary, tiles.fill_span))](
             logits,
             logits.stride(0),
             vocabulary,
             self._forced,
-            number,
+            count,
             self._unknown,
             self._unknown_count,
             rows_each=tiles.fill_rows,
@@ -233,30 +248,30 @@ class BudgetSlots:
         )
 
     def snapshot(self, slot: int, length: int) -> Snapshot | None:
-        """A copy, under way to the host, of a budgeted slot's state, for a sequence of at most `length` tokens."""
-        if self._held[slot] is None:
+        """Start to copy a budgeted slot's state to the host, for a sequence of at most `length` tokens."""
+        if self._in_use[slot] is None:
             return None
         fires = self._fires[slot, : -(-length // 32)]
         return Snapshot(
             self._settings[slot].clone(), to_host(self._state[slot]), to_host(self._runs[slot]), to_host(fires)
         )
 
-    def steer_again(self, slot: int, snapshot: Snapshot) -> None:
-        """How an earlier life of the request was steered, if it was."""
-        self._settings[slot, Setting.STEERING :] = snapshot.settings[Setting.STEERING :]
+    def repeat_steers(self, slot: int, snapshot: Snapshot) -> None:
+        """Steer the slot's request as the snapshot's was."""
+        self._settings[slot, Setting.STEERS :] = snapshot.settings[Setting.STEERS :]
         self._staged.add(slot)
 
     def restore(self, slot: int, snapshot: Snapshot) -> None:
-        """The request in the slot goes on from an earlier life of the same sequence, with the same plan."""
-        self.steer_again(slot, snapshot)
-        state = snapshot.state.clone()
-        state[State.OCCUPANT] = self._settings[slot, Setting.OCCUPANT]
-        self._state[slot].copy_(state, non_blocking=True)
+        """Continue the slot's request from a snapshot of the same sequence, with the same plan."""
+        self.repeat_steers(slot, snapshot)
+        words = snapshot.words.clone()
+        words[_OCCUPANT] = self._settings[slot, Setting.OCCUPANT]
+        self._state[slot].copy_(words, non_blocking=True)
         self._runs[slot].copy_(snapshot.runs, non_blocking=True)
         self._fires[slot, : len(snapshot.fires)].copy_(snapshot.fires, non_blocking=True)
 
     def _upload(self, plan: ThinkingPlan) -> torch.Tensor:
-        """The plan on the device, each distinct one once."""
+        """The plan on the device; equal plans share one copy."""
         words = self._plans.get(plan)
         if words is None:
             words = torch.tensor(pack_plan(plan), dtype=torch.int32).to(self._device, non_blocking=True)
@@ -268,5 +283,5 @@ class BudgetSlots:
 
 
 def to_host(values: torch.Tensor) -> torch.Tensor:
-    """A copy on the host, which may still be under way."""
+    """A copy on the host, which may still be in progress."""
     return values.to("cpu", non_blocking=True, copy=True)

@@ -7,10 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-
-from . import v2_engine  # noqa: F401  it must come before vLLM
-
-# isort: split
 from vllm import LLM, SamplingParams
 from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import StructuredOutputsParams
@@ -23,12 +19,12 @@ from tenuto_decoding.vllm_v2 import ThinkingLogitsProcessor
 from tenuto_decoding.worker_messages import SequenceReport, Steer
 from tenuto_testing.engines import in_process_engines
 
-BUILT_IN_MODEL = Path(__file__).parents[3] / "server/tenuto_server/s1_tiny"
+BUILT_IN_MODEL = Path(__file__).parents[4] / "server/tenuto_server/s1_tiny"
 EXTENSION = "tenuto_decoding.worker.ThinkingWorkerExtension"
 
 
 class Watched(ThinkingLogitsProcessor):
-    """Keeps what the engine handed over last, and counts the steps in which kernels were launched."""
+    """Keeps the engine's last arguments, and counts the steps in which kernels were launched."""
 
     launches = 0
     context: LogitsContext
@@ -42,9 +38,9 @@ class Watched(ThinkingLogitsProcessor):
         Watched.context = ctx
         return super().apply(logits, ctx)
 
-    def _rows(self, slots: torch.Tensor, places: torch.Tensor, inputs: torch.Tensor) -> Rows:
+    def _rows(self, slots: torch.Tensor, positions: torch.Tensor, inputs: torch.Tensor) -> Rows:
         Watched.launches += 1
-        return super()._rows(slots, places, inputs)
+        return super()._rows(slots, positions, inputs)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +59,7 @@ def prompt(llm: LLM) -> list[int]:
 
 
 def generate(llm: LLM, prompt: list[int], **given: Any) -> list[list[int]]:
-    """Replies to the prompt, as ids; what is no sampling parameter is the budget."""
+    """Replies to the prompt, as ids. Arguments that are no sampling parameters are the budget."""
     names = set(SamplingParams.__struct_fields__)
     budget = {name: value for name, value in given.items() if name not in names}
     parameters = SamplingParams(
@@ -88,25 +84,25 @@ def follow(llm: LLM, prompt: list[int], ids: list[int], fires: list[int], **budg
     found = processor(llm)
     plan = compile_plan(ThinkingBudget(**budget), found._markers, found._tokenizer)
     automaton = ThinkingAutomaton.after(plan, prompt)
-    for place, token in enumerate(ids):
-        automaton.advance(token, place in fires)
+    for position, token in enumerate(ids):
+        automaton.advance(token, position in fires)
     return automaton
 
 
 def reports(llm: LLM, request: str) -> list[SequenceReport]:
-    """As a server asks for them: through the worker extension."""
+    """As a server gets them: through the worker extension."""
     ((found,),) = llm.collective_rpc("thinking_reports", args=([request],))
     return found  # type: ignore[no-any-return]
 
 
-def test_the_report_tells_waits_from_the_models_own_words(llm: LLM, prompt: list[int]) -> None:
+def test_the_report_distinguishes_waits_from_the_models_own_words(llm: LLM, prompt: list[int]) -> None:
     (ids,) = generate(llm, prompt, num_waits=2, **{REQUEST_KEY: "waits"})
     ((taken, fires, _),) = reports(llm, "waits")
     assert taken == ids[: len(taken)]
     assert len(taken) >= len(ids) - 1
     assert follow(llm, prompt, ids, fires, num_waits=2).waits == 2
     wait = llm.get_tokenizer().encode("Wait", add_special_tokens=False)[0]
-    assert [ids[place] for place in fires[:2]] == [wait, wait]
+    assert [ids[position] for position in fires[:2]] == [wait, wait]
 
 
 def test_a_report_outlives_the_slot(llm: LLM, prompt: list[int]) -> None:
@@ -119,18 +115,20 @@ def test_a_report_outlives_the_slot(llm: LLM, prompt: list[int]) -> None:
     assert before[0][0] == ids[: len(before[0][0])]
 
 
-def test_what_is_over_is_forgotten(llm: LLM, prompt: list[int]) -> None:
-    """Of what has left its slot, and of what still has it; the others stay."""
+def test_finished_requests_are_forgotten(llm: LLM, prompt: list[int]) -> None:
+    """Whether or not they still have their slots; others are kept."""
     for name in ("left", "other", "last"):
         generate(llm, prompt, num_waits=1, max_tokens=20, **{REQUEST_KEY: name})
-    generate(llm, prompt, num_waits=1, n=3, temperature=1.0, max_tokens=3, **{REQUEST_KEY: "crowd"})
+    generate(llm, prompt, num_waits=1, n=3, temperature=1.0, max_tokens=3, **{REQUEST_KEY: "siblings of one"})
     other = reports(llm, "other")
-    assert [len(reports(llm, name)) for name in ("left", "last", "crowd")] == [1, 1, 3]
-    assert llm.collective_rpc("thinking_forget", args=(["left", "crowd", "last", "never"],)) == [None]
-    assert not any(reports(llm, name) for name in ("left", "last", "crowd"))
+    assert [len(reports(llm, name)) for name in ("left", "last", "siblings of one")] == [1, 1, 3]
+    assert llm.collective_rpc("thinking_forget", args=(["left", "siblings of one", "last", "never"],)) == [None]
+    assert not any(reports(llm, name) for name in ("left", "last", "siblings of one"))
     generate(llm, prompt, num_waits=1, n=4, temperature=1.0, max_tokens=3)
     found = processor(llm)
-    assert not {"left", "last", "crowd"} & {(life.params.extra_args or {}).get(REQUEST_KEY) for life in found._left}
+    assert not {"left", "last", "siblings of one"} & {
+        (copy.params.extra_args or {}).get(REQUEST_KEY) for copy in found._departed
+    }
     assert reports(llm, "other") == other
 
 
@@ -146,19 +144,19 @@ def test_siblings_are_reported_one_by_one(llm: LLM, prompt: list[int]) -> None:
 
 
 def test_an_unknown_request_has_no_report(llm: LLM) -> None:
-    assert reports(llm, "nobody") == []
+    assert reports(llm, "unknown") == []
 
 
 def test_without_a_budget_in_the_batch_nothing_is_launched(llm: LLM, prompt: list[int]) -> None:
     launches = Watched.launches
-    generate(llm, prompt, temperature=0.7, seed=1, max_tokens=3)  # a processed batch: the processor is asked
+    generate(llm, prompt, temperature=0.7, seed=1, max_tokens=3)  # vLLM calls the processor for this batch
     assert Watched.launches == launches
     generate(llm, prompt, max_thinking_tokens=3, max_tokens=5)
     assert Watched.launches == launches + 5
 
 
-def test_vllms_own_budget_never_comes_beside_ours(llm: LLM, prompt: list[int]) -> None:
-    """It would run after ours and win: refused at the door, and a mistake of ours if it comes through."""
+def test_vllms_own_budget_is_refused_together_with_ours(llm: LLM, prompt: list[int]) -> None:
+    """It would run after ours and win: validation refuses it, and the adapter asserts that it did."""
     both = {"thinking_token_budget": 5, "max_thinking_tokens": 3}
     with pytest.raises(VLLMValidationError, match="thinking_token_budget: 5 is vLLM's own budget"):
         generate(llm, prompt, **both)
@@ -168,52 +166,52 @@ def test_vllms_own_budget_never_comes_beside_ours(llm: LLM, prompt: list[int]) -
 
 
 def follow_steered(llm: LLM, prompt: list[int], ids: list[int], report: SequenceReport, **budget: Any) -> Any:
-    """What ids and a report come to."""
+    """The automaton of a reply, followed with its report."""
     found = processor(llm)
     plan = compile_plan(ThinkingBudget(**budget), found._markers, found._tokenizer)
     automaton = ThinkingAutomaton.after(plan, prompt)
-    for place, token in enumerate(ids):
+    for position, token in enumerate(ids):
         for steer in report.steers:
-            if steer.position == place:
+            if steer.position == position:
                 assert automaton.steer(steer.until)
-        automaton.advance(token, place in report.fires)
+        automaton.advance(token, position in report.fires)
     return automaton
 
 
 def test_a_running_reply_can_be_steered(llm: LLM, prompt: list[int]) -> None:
-    """It is told to think on, twice as it would have to, and then to answer, through the worker extension."""
-    engine, orders = llm.llm_engine, {5: (1, 75), 9: (2, 70), 30: (3, None)}
+    """Through the worker extension: twice to think on, then to answer."""
+    engine, steers = llm.llm_engine, {5: (1, 75), 9: (2, 70), 30: (3, None)}
     params = SamplingParams(temperature=0, max_tokens=80, extra_args={"min_thinking_tokens": 2, REQUEST_KEY: "steered"})
     engine.add_request("steered", {"prompt_token_ids": prompt}, params)
     ids: list[int] = []
     while engine.has_unfinished_requests():
         for output in engine.step():
             ids = list(output.outputs[0].token_ids)
-        if len(ids) in orders:
-            assert llm.collective_rpc("thinking_steer", args=("steered", *orders[len(ids)])) == [1]
+        if len(ids) in steers:
+            assert llm.collective_rpc("thinking_steer", args=("steered", *steers[len(ids)])) == [1]
     answer = list(processor(llm)._slots._plans)[-1].end.ids
-    places = [place for place in range(len(ids)) if tuple(ids[place : place + len(answer)]) == answer]
-    assert places
-    assert 30 <= places[0] <= 30 + 1  # a newline may come first
+    ends = [start for start in range(len(ids)) if tuple(ids[start : start + len(answer)]) == answer]
+    assert ends
+    assert 30 <= ends[0] <= 30 + 1  # a newline may come first
     (report,) = reports(llm, "steered")
     assert report.ids == ids[: len(report.ids)]
-    assert report.steers == [Steer(number, place, until) for place, (number, until) in orders.items()]
+    assert report.steers == [Steer(number, position, until) for position, (number, until) in steers.items()]
     automaton = follow_steered(llm, prompt, ids, report, min_thinking_tokens=2)
     assert (automaton.ended_by, automaton.min_thinking_tokens) == ("cap", 0)
     assert automaton.tokens == automaton.max_thinking_tokens
-    assert llm.collective_rpc("thinking_steer", args=("nobody", 1, None)) == [0]
+    assert llm.collective_rpc("thinking_steer", args=("unknown", 1, None)) == [0]
 
 
 def test_a_loop_ends_the_thinking(llm: LLM, prompt: list[int]) -> None:
-    """Made to wait for ever, the built-in model says the same again and again."""
+    """With waits without end, the built-in model repeats itself."""
     (ids,) = generate(llm, prompt, max_tokens=90, num_waits=99, loop_tokens=48, **{REQUEST_KEY: "loop"})
     (report,) = reports(llm, "loop")
     automaton = follow(llm, prompt, ids, report.fires, num_waits=99, loop_tokens=48)
     assert automaton.ended_by == "loop"
 
 
-def test_a_grammar_has_the_word(llm: LLM, prompt: list[int]) -> None:
-    """It rules out from the first token on what the budget would force; the budget leaves it alone."""
+def test_a_grammar_takes_precedence(llm: LLM, prompt: list[int]) -> None:
+    """It masks from the first token on what the budget would force; the budget then does nothing."""
     either = StructuredOutputsParams(choice=["yes", "no"])
     for budget in ({"max_thinking_tokens": 0}, {"num_waits": 2}, {"min_thinking_tokens": 9, "wait_text": ""}):
         (ids,) = generate(llm, prompt, structured_outputs=either, **budget)
@@ -221,19 +219,19 @@ def test_a_grammar_has_the_word(llm: LLM, prompt: list[int]) -> None:
         assert text in ("yes", "no")
 
 
-def test_ids_without_a_token_are_never_drawn(llm: LLM, prompt: list[int]) -> None:
-    """The built-in model has padded rows; a logit bias that would have one drawn every time is in vain."""
+def test_ids_without_a_token_are_never_sampled(llm: LLM, prompt: list[int]) -> None:
+    """The built-in model has padded rows; a logit bias for one of them has no effect."""
     found = processor(llm)
     unknown = found._slots._unknown.tolist()[: found._slots._unknown_count]
-    if not unknown:  # then all rows have a token, and the mask must be empty
+    if not unknown:  # every row has a token
         assert len(set(llm.get_tokenizer().get_vocab().values())) == Watched.requests.vocab_size
         return
     (ids,) = generate(llm, prompt, logit_bias={unknown[0]: 100.0}, max_thinking_tokens=5)
     assert unknown[0] not in ids
 
 
-def test_the_engine_hands_over_what_the_adapter_reads(llm: LLM, prompt: list[int]) -> None:
-    """Types and shapes of the real buffers, which the simulated engine of the other tests has in plain tensors."""
+def test_the_engines_buffers_are_as_simulated(llm: LLM, prompt: list[int]) -> None:
+    """Types and shapes of the real buffers, which the simulated engine has as plain tensors."""
     generate(llm, prompt, max_thinking_tokens=3, max_tokens=5)
     context, requests = Watched.context, Watched.requests
     assert context.expanded_idx_mapping.dtype in (torch.int64, torch.int32)
