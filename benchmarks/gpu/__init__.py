@@ -1,1 +1,1 @@
-"""Budget forcing on a GPU: is it the automaton, and what does a step cost?"""
+"""Budget forcing on a GPU: is it equal to the automaton, and what does a step cost?"""

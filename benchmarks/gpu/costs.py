@@ -1,4 +1,4 @@
-"""What a step costs in each state and size, and whether that is what was to be reached."""
+"""What a step costs in each state and size, and whether the targets are reached."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from benchmarks.spread import Spread
 from .steps import STATES, Copy, Requests, Scale
 from .timing import device_time, host_time
 
-#: Microseconds on the device, for a batch of so many requests when nothing is forced.
+#: Target: at most that many microseconds on the device for a batch of that size, when nothing is forced.
 MOST, BATCH = 30.0, 256
-#: The states of which that is asked; `suppress` reads whole rows and is shown for what it is.
+#: The states with that target. `suppress` has none: it reads whole rows.
 UNFORCED = ("idle", "redirect", "watch")
-#: A step that takes longer behind a longer history takes a tenth and a microsecond more.
+#: A step counts as slower with a longer history if it takes a tenth and a microsecond more.
 GROWTH, NOISE = 1.1, 1.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step, in microseconds."""
+    """The time of one step, in microseconds."""
 
     state: str
     batch: int
@@ -33,7 +33,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class CopyCost:
-    """Of the copy of so many rows to float32, in microseconds."""
+    """The time to copy `rows` rows to float32, in microseconds."""
 
     rows: int
     device: Spread
@@ -41,7 +41,7 @@ class CopyCost:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a target is reached; None where it was not measured."""
+    """Whether a target is reached; None if it was not measured."""
 
     target: str
     found: str
@@ -53,7 +53,11 @@ class Verdict:
 
 
 def measure(scale: Scale, device: torch.device) -> Iterator[Cost]:
-    """One after the other, each size with each. Raises RuntimeError where requests did not stay in their state."""
+    """Measure every combination of state and sizes.
+
+    Raises:
+        RuntimeError: if the requests did not stay in their state.
+    """
     for state, batch, drafts, history in product(STATES, scale.batches, scale.drafts, scale.histories):
         requests = Requests(state, batch, drafts, history, scale, device)
         alone = device_time(requests.commit, device, scale.repetitions).median
@@ -61,7 +65,7 @@ def measure(scale: Scale, device: torch.device) -> Iterator[Cost]:
         on_host = host_time(requests.apply, device, scale.repetitions)
         requests.check()
         yield Cost(state, batch, drafts, history, on_device, on_host)
-        del requests  # before the next one takes as much memory
+        del requests  # the next ones need the memory
 
 
 def measure_copies(scale: Scale, device: torch.device) -> Iterator[CopyCost]:
@@ -70,7 +74,7 @@ def measure_copies(scale: Scale, device: torch.device) -> Iterator[CopyCost]:
 
 
 def judge(costs: list[Cost], device: torch.device) -> Iterator[Verdict]:
-    """The targets, one by one; of what an interpreter took nothing can be said."""
+    """The verdict on each target. Times under the interpreter count as not measured."""
     measured = costs if device.type == "cuda" else []
     for drafts in sorted({cost.drafts for cost in costs}):
         target = f"at most {MOST:.0f} us a step at batch {BATCH} with {drafts} drafts when nothing is forced"
@@ -95,14 +99,14 @@ def _growth(costs: list[Cost]) -> Verdict:
     worst = max(grown, key=lambda size: grown[size])
     (state, batch, drafts), by = worst, medians[worst]
     found = (
-        f"most with {state}, batch {batch}, {drafts} drafts: {by[min(by)]:.1f} us behind {min(by):,} tokens, "
-        f"{by[max(by)]:.1f} us behind {max(by):,}"
+        f"most with {state}, batch {batch}, {drafts} drafts: {by[min(by)]:.1f} us after {min(by):,} tokens, "
+        f"{by[max(by)]:.1f} us after {max(by):,}"
     )
     return Verdict(target, found, grown[worst] <= 0)
 
 
 def table(costs: list[Cost], copies: list[CopyCost]) -> Iterator[str]:
-    """A line for each state, batch and number of drafts, in Markdown: medians, lowest and highest, in microseconds."""
+    """A Markdown table with a line per state, batch and number of drafts: median, lowest and highest microseconds."""
     copied = {copy.rows: copy.device for copy in copies}
     histories = [f"device, {size:,} tokens" for size in sorted({cost.history for cost in costs})]
     columns = ["state", "batch", "drafts", *histories, "host", "copy to float32"]

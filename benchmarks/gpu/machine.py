@@ -1,4 +1,4 @@
-"""The machine that figures come from."""
+"""A description of the machine."""
 
 import platform
 import shutil
@@ -9,7 +9,7 @@ import triton
 
 
 def describe_machine(device: torch.device) -> dict[str, str]:
-    """What a reader must know to compare the figures with those of another machine."""
+    """What is needed to compare results with those of another machine."""
     return {
         **(_gpu(device) if device.type == "cuda" else {"device": "CPU, Triton interpreted"}),
         "torch": torch.__version__,
@@ -35,6 +35,6 @@ def _driver() -> str:
     program = shutil.which("nvidia-smi")
     if program is None:
         return "unknown"
-    asked = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.partition("\n")[0].strip() or "unknown"

@@ -13,7 +13,7 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Repetitions:
-    """How often a step is carried out: `warm` and then `measured` times as many steps as `steps` says."""
+    """How often a step is carried out: `steps` times in each of `warm` runs, then in each of `measured` runs."""
 
     steps: int
     warm: int
@@ -21,12 +21,12 @@ class Repetitions:
 
     @property
     def most(self) -> int:
-        """Steps that both measurements carry out together, at most."""
+        """Most steps that both measurements carry out together."""
         return 2 * self.steps * (self.warm + self.measured + 1)
 
 
 def device_time(step: Step, device: torch.device, repetitions: Repetitions) -> Spread:
-    """What the device spends on a step, without what the host spends on queueing it.
+    """The time of a step on the device, without the host's time to queue it.
 
     The steps are captured in a CUDA graph, which fails for a step that waits for the device, and each replay is timed
     by a pair of events. The step must have run before: capturing compiles nothing.
@@ -53,7 +53,7 @@ def _replayed(graph: torch.cuda.CUDAGraph) -> tuple[torch.cuda.Event, torch.cuda
 
 
 def host_time(step: Step, device: torch.device, repetitions: Repetitions) -> Spread:
-    """What the host spends until a step is queued; where there is no device, until it is done."""
+    """The time on the host until a step is queued; on a CPU, until it is done."""
     measured = list(_host_times(step, device, repetitions))
     return Spread.of(measured[repetitions.warm :])
 
@@ -61,7 +61,7 @@ def host_time(step: Step, device: torch.device, repetitions: Repetitions) -> Spr
 def _host_times(step: Step, device: torch.device, repetitions: Repetitions) -> Iterator[float]:
     for _ in range(repetitions.warm + repetitions.measured):
         if device.type == "cuda":
-            torch.cuda.synchronize(device)  # an empty queue: the host never waits for a place in it
+            torch.cuda.synchronize(device)  # with an empty queue the host never waits for space in it
         started = time.perf_counter()
         for _ in range(repetitions.steps):
             step()
