@@ -23,7 +23,7 @@ _current: ContextVar[CurrentRequest] = ContextVar("current_request")
 
 
 def current_path() -> str:
-    """The URL path of the HTTP request that this context works for; empty outside of any."""
+    """The URL path of the HTTP request that the current task works for; empty outside of any."""
     request = _current.get(None)
     return request.path if request is not None else ""
 

@@ -1,14 +1,12 @@
-"""Requests refused before an endpoint sees them, in the words of the API that was asked."""
+"""Refusals of requests before an endpoint sees them, in the shape of the API that was called."""
 
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from .errors import Refusal
-from .paths import path_of
+from .paths import find_endpoint, path_of
 
-_ANTHROPIC = "/v1/messages"
-
-#: Anthropic's names for what OpenAI's clients read off the status.
+#: Anthropic's error types, by HTTP status.
 _ANTHROPIC_KINDS = {
     401: "authentication_error",
     403: "permission_error",
@@ -20,14 +18,14 @@ _ANTHROPIC_KINDS = {
 
 
 def refuse_body(path: str, status: int, message: str, kind: str, param: str | None = None) -> dict[str, object]:
-    """What an error says: OpenAI's shape, and Anthropic's below `/v1/messages`."""
-    if path == _ANTHROPIC or path.startswith(f"{_ANTHROPIC}/"):
+    """The body of an error: OpenAI's shape, and Anthropic's below `/v1/messages`."""
+    if find_endpoint(path).is_anthropic:
         anthropic_kind = _ANTHROPIC_KINDS.get(status, "api_error" if status >= 500 else "invalid_request_error")
         return {"type": "error", "error": {"type": anthropic_kind, "message": message}}
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
 async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with the refusal."""
+    """Send the refusal as the response."""
     body = refuse_body(path_of(scope), refusal.status, str(refusal), refusal.kind, refusal.param)
     await JSONResponse(body, refusal.status, refusal.headers)(scope, receive, send)

@@ -2,39 +2,39 @@
 Our exceptions:
 
 * ServerError
-  x StartupError       the server cannot start as asked; the message says what to change
-  x GenerationFailed   a reply that was under way cannot go on
-  x Refusal            a request that reaches no endpoint
-    + Unauthorized     without a key that is known; 401
-    + InvalidRequest   asks too much, or for what no request may say; 400
-    + TooLarge         a body that is larger than the server takes; 413
-    + TooSlow          a body that takes too long to come; 408
-    + Unavailable      not now: still loading, shutting down, or too much to do; 503 with Retry-After
+  x StartupError       the server cannot start with these options; the message says what to change
+  x GenerationFailed   a running reply cannot continue
+  x Refusal            a request is refused before it reaches an endpoint
+    + Unauthorized     it has no valid API key; 401
+    + InvalidRequest   it exceeds a limit, or sets what no request may set; 400
+    + TooLarge         its body is too large; 413
+    + TooSlow          its body takes too long to arrive; 408
+    + Unavailable      the server is loading, shutting down or full; 503 with Retry-After
 
 * tenuto_decoding.ThinkingError
   x SteeringError      a running reply cannot be steered; 409
-    + NotRunning       there is none with that id; 404
+    + NotRunning       no reply with that id is running; 404
 """
 
 from tenuto_decoding.errors import ThinkingError
 
 
 class ServerError(Exception):
-    """Root of what this package raises. What callers ask wrongly is a `tenuto_decoding.ThinkingError`."""
+    """Root of this package's errors, except those about a budget: they are `tenuto_decoding.ThinkingError`."""
 
 
 class StartupError(ServerError):
-    """A combination of options that cannot work, found before the model is loaded."""
+    """Options that cannot work, found before the model is loaded."""
 
 
 class Refusal(ServerError):
-    """A request that is answered before an endpoint sees it.
+    """A request that is refused before an endpoint sees it.
 
     Attributes:
         status: of the HTTP response.
         kind: OpenAI's `type` of the error.
-        param: the field of the request that is wrong, if it is one.
-        headers: of the response, beside the usual ones.
+        param: the field of the request that is wrong, if any.
+        headers: additional headers of the response.
     """
 
     status = 400
@@ -47,7 +47,7 @@ class Refusal(ServerError):
 
 
 class Unauthorized(Refusal):
-    """The request brings no key that opens the server."""
+    """The request has no valid API key."""
 
     status = 401
     kind = "AuthenticationError"
@@ -61,11 +61,11 @@ class Unauthorized(Refusal):
 
 
 class InvalidRequest(Refusal):
-    """A request that asks for more than the server gives for one, or says what is not for requests to say.
+    """A request that exceeds a limit, or that sets what no request may set.
 
     Args:
         field: of the body, as the caller wrote it.
-        reason: what is wrong with it: the value and the bound.
+        reason: what is wrong with it: the value and the limit.
     """
 
     def __init__(self, field: str, reason: str) -> None:
@@ -74,7 +74,7 @@ class InvalidRequest(Refusal):
 
 
 class TooLarge(Refusal):
-    """The body is larger than the server takes.
+    """The body is larger than the server allows.
 
     Args:
         limit: in bytes.
@@ -84,25 +84,25 @@ class TooLarge(Refusal):
     kind = "RequestTooLargeError"
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"the body is larger than {limit} bytes, the most that this server takes (--max-body-bytes)")
+        super().__init__(f"the body is larger than {limit} bytes, the most that this server allows (--max-body-bytes)")
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Connection": "close"}  # what is left of the body is not worth reading
+        return {"Connection": "close"}  # instead of reading the rest of the body
 
 
 class TooSlow(Refusal):
-    """The body did not come in the time for it.
+    """The body did not arrive in time.
 
     Args:
-        seconds: that time.
+        seconds: the time limit.
     """
 
     status = 408
     kind = "RequestTimeoutError"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"the body did not come within {seconds:g} seconds (--body-timeout)")
+        super().__init__(f"the body did not arrive within {seconds:g} seconds (--body-timeout)")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -110,11 +110,11 @@ class TooSlow(Refusal):
 
 
 class Unavailable(Refusal):
-    """The server takes no work now.
+    """The server cannot accept the request now.
 
     Args:
         message: why.
-        retry_after: seconds after which another attempt is sensible.
+        retry_after: seconds after which to retry.
     """
 
     status = 503
@@ -130,7 +130,7 @@ class Unavailable(Refusal):
 
 
 class GenerationFailed(ServerError):
-    """A reply that was under way cannot go on; the message says why."""
+    """A running reply cannot continue; the message says why."""
 
 
 class SteeringError(ThinkingError):
@@ -149,4 +149,4 @@ class NotRunning(SteeringError):
     status = 404
 
     def __init__(self, reply_id: str) -> None:
-        super().__init__(f"no reply with the id {reply_id[:200]!r} is running: it has ended, or never was")
+        super().__init__(f"no reply with the id {reply_id[:200]!r} is running: it has ended or never existed")

@@ -1,30 +1,105 @@
-"""The URL paths that exist and what each one is, and how to read the path of a request."""
+"""The URL paths that exist, what each one is, and how to read the path of a request.
+
+This is the only place that knows: other modules name a path in route decorators alone.
+"""
 
 import re
+from dataclasses import dataclass
+from typing import Literal
 
 from starlette.types import Scope
-
-#: Paths where sequences are generated.
-GENERATING = frozenset(
-    {"/v1/chat/completions", "/v1/chat/completions/batch", "/v1/completions", "/v1/messages", "/v1/responses"}
-)
-
-#: Paths where text is tokenized and nothing generated: that takes time and memory too.
-TOKENIZING = frozenset({"/tokenize", "/v1/tokenize", "/detokenize", "/v1/detokenize", "/v1/messages/count_tokens"})
 
 #: What can name a request: it goes out with every chunk, and into the log.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-#: Paths that ask for no key, whatever the options: they tell nothing but whether the server is up.
-PROBES = frozenset({"/livez", "/readyz"})
-METRICS = frozenset({"/metrics"})
-DOCS = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
 
-#: Paths that are asked every few seconds: worth neither a line nor a count.
-QUIET = frozenset({"/livez", "/readyz", "/metrics"})
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What the server does at a URL path.
 
-#: Prefixes of the paths that admission control guards.
-GUARDED = ("/v1/", "/tokenize", "/detokenize")
+    Attributes:
+        path: as the route declares it; empty for a path without a route.
+        generates: sequences are generated.
+        prompts: the field of the body whose list holds several prompts, each with sequences of its own.
+        part_separator: how vLLM's serving object numbers the parts of a response, as in `ID-2`. Without parts, an id is
+            the response's, whatever it ends in.
+        parts_are_turns: a part is a turn of the same conversation, not another prompt.
+        tokenizes: text is tokenized and nothing is generated, which takes time and memory too.
+        steers: changes a reply that is already running, so it is accepted while the server drains.
+        is_guarded: admission control reads the body and decides whether the request is accepted.
+        public: no API key is required: always, or with the option of that name.
+        is_quiet: requested every few seconds: neither logged nor counted.
+        is_anthropic: errors have the shape of Anthropic's API, not of OpenAI's.
+    """
+
+    path: str
+    generates: bool = False
+    prompts: str | None = None
+    part_separator: str | None = None
+    parts_are_turns: bool = False
+    tokenizes: bool = False
+    steers: bool = False
+    is_guarded: bool = True
+    public: Literal["always", "public_metrics", "public_docs"] | None = None
+    is_quiet: bool = False
+    is_anthropic: bool = False
+
+
+def _probe(path: str) -> Endpoint:
+    return Endpoint(path, is_guarded=False, public="always", is_quiet=True)
+
+
+def _documentation(path: str) -> Endpoint:
+    return Endpoint(path, is_guarded=False, public="public_docs")
+
+
+CHAT, DOCS, OPENAPI = "/v1/chat/completions", "/docs", "/openapi.json"
+_STEERING = Endpoint("/v1/requests/{reply_id:path}/thinking", steers=True)
+
+ENDPOINTS = (
+    Endpoint(CHAT, generates=True),
+    Endpoint("/v1/chat/completions/batch", generates=True, prompts="messages", part_separator="_"),
+    Endpoint("/v1/completions", generates=True, prompts="prompt", part_separator="-"),
+    Endpoint("/v1/responses", generates=True, part_separator="_", parts_are_turns=True),
+    Endpoint("/v1/messages", generates=True, is_anthropic=True),
+    Endpoint("/v1/messages/count_tokens", tokenizes=True, is_anthropic=True),
+    Endpoint("/tokenize", tokenizes=True),
+    Endpoint("/v1/tokenize", tokenizes=True),
+    Endpoint("/detokenize", tokenizes=True),
+    Endpoint("/v1/detokenize", tokenizes=True),
+    _STEERING,
+    Endpoint("/v1/models"),
+    _probe("/livez"),
+    _probe("/readyz"),
+    Endpoint("/metrics", is_guarded=False, public="public_metrics", is_quiet=True),
+    _documentation(DOCS),
+    _documentation("/docs/oauth2-redirect"),
+    _documentation(OPENAPI),
+)
+
+QUIET = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.is_quiet)
+
+_BY_PATH = {endpoint.path: endpoint for endpoint in ENDPOINTS}
+_STEERING_START, _, _STEERING_END = _STEERING.path.partition("{reply_id:path}")
+_UNKNOWN_OF_ANTHROPIC = Endpoint("", is_anthropic=True)
+_UNKNOWN_OF_API = Endpoint("")
+_UNKNOWN = Endpoint("", is_guarded=False)
+
+
+def find_endpoint(path: str) -> Endpoint:
+    """What is at a path, which may be one without a route."""
+    if path in _BY_PATH:
+        return _BY_PATH[path]
+    if path.startswith(_STEERING_START) and path.endswith(_STEERING_END):
+        return _STEERING
+    if path.startswith("/v1/messages/"):
+        return _UNKNOWN_OF_ANTHROPIC
+    return _UNKNOWN_OF_API if path.startswith("/v1/") else _UNKNOWN
+
+
+def endpoint_of(scope: Scope) -> Endpoint:
+    """What a request asks for."""
+    return find_endpoint(path_of(scope))
 
 
 def path_of(scope: Scope) -> str:

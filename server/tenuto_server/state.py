@@ -1,4 +1,4 @@
-"""What the server is up to: whether it takes work, and how much of it is running."""
+"""The state of the server: whether it accepts requests, and how many are running."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from enum import Enum
 from . import metrics
 from .errors import InvalidRequest, Unavailable
 
-#: Seconds after which a client is asked to come back that is refused because all places are taken.
-_WHILE_FULL = 5
+#: `Retry-After`, in seconds, of a request that is refused because all slots are taken.
+_RETRY_WHEN_FULL = 5
 
 
 class ServerStage(Enum):
-    """Stages of a server's life, in their order."""
+    """Stages of a server's life, in order."""
 
     LOADING = "loading"
     READY = "ready"
@@ -20,11 +20,11 @@ class ServerStage(Enum):
     FAILED = "failed"
 
 
-#: Why no work is taken, and after how many seconds another attempt is sensible.
-_NOT_NOW = {
-    ServerStage.LOADING: ("the model is still being loaded", 5),
+#: Why requests are refused in each stage, and after how many seconds to retry.
+_UNAVAILABLE = {
+    ServerStage.LOADING: ("the model is still loading", 5),
     ServerStage.DRAINING: ("the server is shutting down", 10),
-    ServerStage.FAILED: ("the engine has died, and the server ends with it", 10),
+    ServerStage.FAILED: ("the engine has died, and the server is exiting", 10),
 }
 
 
@@ -32,13 +32,12 @@ class ServerState:
     """State of the whole server.
 
     Attributes:
-        stage: what `/readyz` tells.
+        stage: as `/readyz` reports it.
         running: requests that are being answered.
-        sequences: what they give the engine: a request with `n` replies, or with several prompts, counts for each; one
-            that is only to be tokenized counts too.
-        capacity: how many sequences are taken at once, running and waiting; None for any number.
-        cutting: whether replies that still run are being cut, because the time for them is over.
-        has_default_budget: whether requests that ask for no budget get one.
+        sequences: slots that these requests hold: one for each reply to each prompt, and one for text to tokenize.
+        capacity: number of slots, for sequences that run or wait; None for no limit.
+        cutting: whether running replies are being cut because the drain timeout is over.
+        has_default_budget: whether requests without a budget get one.
     """
 
     def __init__(self, *, has_default_budget: bool = False) -> None:
@@ -61,35 +60,37 @@ class ServerState:
         self._stage = stage
 
     def watch(self, has_failed: Callable[[], bool]) -> None:
-        """Take the engine's word for whether it is dead, whenever it is asked for."""
+        """Ask the engine whether it is dead each time the stage is read."""
         self._has_failed = has_failed
 
-    def admit(self, sequences: int = 0, *, order: bool = False) -> None:
-        """Whether a request is taken that comes to so many sequences. `begin` it before anything else is awaited.
+    def admit(self, sequences: int = 0, *, steering: bool = False) -> None:
+        """Check whether a request that needs this many slots is accepted. `begin` it before anything else is awaited.
 
         Args:
-            order: it is an order to a reply that runs already, and those go on while the server shuts down.
+            steering: the request steers a running reply; such requests are accepted while the server drains.
 
         Raises:
-            Unavailable: not now.
-            InvalidRequest: never, as it is more than the server takes at once.
+            Unavailable: the request can be retried later.
+            InvalidRequest: the request needs more slots than there are.
         """
         stage = self.stage
-        if stage is not ServerStage.READY and not (order and stage is ServerStage.DRAINING):
-            raise Unavailable(*_NOT_NOW[stage])
+        if stage is not ServerStage.READY and not (steering and stage is ServerStage.DRAINING):
+            raise Unavailable(*_UNAVAILABLE[stage])
         if self.capacity is None or self.sequences + sequences <= self.capacity:
             return
         if sequences > self.capacity:
-            raise InvalidRequest("n", f"{sequences} sequences are more than the {self.capacity} taken at once")
-        raise Unavailable(f"{self.sequences} sequences are running and waiting already", _WHILE_FULL)
+            raise InvalidRequest("n", f"{sequences} sequences are more than the {self.capacity} accepted at once")
+        raise Unavailable(f"{self.sequences} sequences are already running or waiting", _RETRY_WHEN_FULL)
 
     def begin(self, sequences: int = 0) -> None:
+        """Count a request that was admitted, and take its slots."""
         self.running += 1
         self.sequences += sequences
         metrics.SEQUENCES.inc(sequences)
         self._idle.clear()
 
     def end(self, sequences: int = 0) -> None:
+        """Undo `begin` once the request has ended."""
         self.running -= 1
         self.sequences -= sequences
         metrics.SEQUENCES.dec(sequences)
@@ -97,7 +98,7 @@ class ServerState:
             self._idle.set()
 
     async def idle(self, within: float) -> bool:
-        """Wait until nothing is running, at most so many seconds; whether that came."""
+        """Wait until nothing is running, for at most `within` seconds; whether nothing is running then."""
         try:
             async with asyncio.timeout(within):
                 await self._idle.wait()

@@ -23,6 +23,12 @@ from vllm.entrypoints.anthropic.serving import AnthropicServingMessages
 # What a parser returns for each chunk of a stream.
 from vllm.entrypoints.generate.base.protocol import DeltaMessage
 
+# Starting the server: the listener, uvicorn without signal handlers, and the serving objects of the API; `/v1/models`
+# and `/metrics`.
+from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+from vllm.entrypoints.launchers.launcher import NoSignalServer, setup_server
+from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
+
 # Bodies of OpenAI's API. Pydantic models; requests keep unknown fields in `model_extra`, responses take more fields.
 from vllm.entrypoints.openai.chat_completion.protocol import (
     BatchChatCompletionRequest,
@@ -30,6 +36,7 @@ from vllm.entrypoints.openai.chat_completion.protocol import (
     ChatCompletionResponse,
 )
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest, CompletionResponse
+from vllm.entrypoints.openai.models.api_router import router as models_router
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest, ResponsesResponse
 from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 
@@ -44,6 +51,7 @@ from vllm.entrypoints.serve.engine.protocol import (
 # An exception becomes an `ErrorResponse`; FastAPI's validation errors have a handler of their own.
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
 from vllm.entrypoints.serve.exception_handling.handlers.validation import validation_exception_handler
+from vllm.entrypoints.serve.instrumentator.metrics import attach_router as attach_metrics
 from vllm.entrypoints.serve.tokenize.protocol import (
     DetokenizeRequest,
     DetokenizeResponse,
@@ -57,15 +65,33 @@ from vllm.entrypoints.serve.tokenize.protocol import (
 from vllm.entrypoints.serve.utils.api_utils import validate_json_request, with_cancellation
 from vllm.entrypoints.serve.utils.sse_keep_alive import with_sse_keep_alive
 
+# Configures logging in this process from `--log-level` and the like, and keeps the result for the engine's processes.
+from vllm.logger import configure_logging_from_args
+
 # What serving objects make for each sequence to parse its text. To subclass it is the way to parse in another way.
 from vllm.parser.abstract_parser import DelegatingParser, Parser
 
 # The engine's side: what a prompt holds, what is sent to the engine core, and what turns its tokens into text.
 from vllm.renderers.inputs.preprocess import extract_prompt_components
+
+# What `AsyncLLM` is constructed with.
+from vllm.usage.usage_lib import UsageContext
+
+# vLLM's command line: options in groups, `--config FILE`, underscores for dashes, help by keyword.
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+# Excludes all present objects from garbage collection.
+from vllm.utils.gc_utils import freeze_gc_heap
 from vllm.v1.engine import EngineCoreRequest
 from vllm.v1.engine.detokenizer import BaseIncrementalDetokenizer, IncrementalDetokenizer
 from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.engine.output_processor import OutputProcessor
+from vllm.v1.executor import Executor
+
+try:  # 0.33
+    from vllm.entrypoints.common.cli_args import make_arg_parser, validate_parsed_serve_args
+except ModuleNotFoundError:  # 0.32
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
 
 __all__ = [
     "AnthropicCountTokensRequest",
@@ -90,7 +116,10 @@ __all__ = [
     "EngineDeadError",
     "ErrorInfo",
     "ErrorResponse",
+    "Executor",
+    "FlexibleArgumentParser",
     "IncrementalDetokenizer",
+    "NoSignalServer",
     "OpenAIBaseModel",
     "OutputProcessor",
     "Parser",
@@ -99,12 +128,22 @@ __all__ = [
     "TokenizeChatRequest",
     "TokenizeCompletionRequest",
     "TokenizeResponse",
+    "UsageContext",
+    "attach_metrics",
     "call_all_engines",
+    "configure_logging_from_args",
     "create_error_response",
+    "freeze_gc_heap",
+    "get_uvicorn_log_config",
+    "init_app_state",
+    "make_arg_parser",
     "make_messages",
     "make_responses",
+    "models_router",
     "prompt_token_ids",
+    "setup_server",
     "validate_json_request",
+    "validate_parsed_serve_args",
     "validation_exception_handler",
     "with_cancellation",
     "with_model_stops",

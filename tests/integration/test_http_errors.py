@@ -28,7 +28,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"min_thinking_tokens": 6, "max_thinking_tokens": 5}, "min_thinking_tokens", "6 is above max_thinking_tokens"),
     ({"num_waits": -1}, "num_waits", "-1 is not between 0 and"),
     ({"num_waits": 1.5}, "num_waits", "is not a whole number"),
-    ({"num_waits": HUGE}, "num_waits", "is above 1024, the most that this server takes"),
+    ({"num_waits": HUGE}, "num_waits", "is above 1024, the most that this server allows"),
     ({"wait_text": 3, "num_waits": 1}, "wait_text", "3 is neither a text nor a list"),
     ({"wait_text": [], "num_waits": 1}, "wait_text", "at least one text"),
     ({"wait_text": ["a", 3], "num_waits": 1}, "wait_text", "3 is not a text"),

@@ -66,7 +66,7 @@ def test_the_server_answers_before_it_is_ready_and_drains_before_it_exits(tmp_pa
     with serving(tmp_path / "log", *LONG_CONTEXT, *options) as server:
         server.wait_until(server.listening)
         assert server.get("/readyz").json() == {"status": "loading"}
-        assert refused(server, "still being loaded")
+        assert refused(server, "still loading")
         server.wait_until(server.ready)
         started = server.descendants()
 

@@ -18,14 +18,14 @@ def app() -> httpx.ASGITransport:
 
 
 async def test_no_redirect_is_made_from_the_host_header(app: httpx.ASGITransport) -> None:
-    """A path that is one slash off is a 404, no way to wherever a client's Host says."""
+    """A path with one slash too many is a 404, not a redirect to a host that the client names."""
     async with httpx.AsyncClient(transport=app, base_url="http://elsewhere.example") as http:
         assert (await http.get("/livez")).status_code == 200
         response = await http.get("/livez/")
     assert (response.status_code, response.headers.get("location")) == (404, None)
 
 
-async def test_every_endpoint_says_that_a_body_may_be_too_slow(app: httpx.ASGITransport) -> None:
+async def test_every_endpoint_documents_the_error_for_a_slow_body(app: httpx.ASGITransport) -> None:
     async with httpx.AsyncClient(transport=app, base_url="http://server") as http:
         paths = (await http.get("/openapi.json")).json()["paths"]
     posts = {path: methods["post"]["responses"] for path, methods in paths.items() if "post" in methods}

@@ -1,17 +1,15 @@
-"""What the command line says: our own options beside vLLM's."""
+"""The command line: our own options in addition to vLLM's."""
 
 import os
-from argparse import ArgumentTypeError, Namespace
-from collections.abc import Mapping, Sequence
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from vllm import envs
 from vllm.config.logging import LoggingConfig
-from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
 from vllm.platforms import current_platform
-from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 from tenuto_decoding.budget import FIELDS
 from tenuto_decoding.markers import FAMILIES
@@ -21,17 +19,19 @@ from ..budgets.request_fields import AUTO, CAP, UNLIMITED
 from ..budgets.resolution import DEFAULT_ANSWER_RESERVE
 from ..errors import StartupError
 from ..paths import QUIET
-from .limits import DEFAULT_HEAD_BYTES
+from ..vllm_compat import FlexibleArgumentParser, make_arg_parser, validate_parsed_serve_args
+from .limits import DEFAULT_HEAD_BYTES, DEFAULT_HEADERS
 from .options import OperatingOptions, flag
 
 BUILT_IN_MODEL = Path(__file__).parent.parent / "s1_tiny"
 BUILT_IN_NAME = "s1-tiny"
 DEFAULT_HOST = "127.0.0.1"
 
-_GROUP = "Tenuto"
+_GROUP_TITLE = "Tenuto"
+_OTHER_GROUPS = "Config Groups:"  # vLLM's title in a plain `--help`
 _API_KEY = (
-    "ApiKeys of which requests have to bring one; may be given several times. Others can read it in the process list: "
-    "rather use --api-key-file, or VLLM_API_KEY or TENUTO_API_KEYS (with commas between) in the environment."
+    "Keys of which a request must have one; may be given several times. Other users can read it in the process list: "
+    "prefer --api-key-file, or VLLM_API_KEY or TENUTO_API_KEYS (separated by commas) in the environment."
 )
 
 
@@ -41,7 +41,7 @@ def _cap(text: str) -> int | str:
     try:
         return int(text)
     except ValueError:
-        raise ArgumentTypeError(f"{text!r} is neither a number nor {AUTO} nor {UNLIMITED}") from None
+        raise ArgumentTypeError(f"{text!r} is not a number, {AUTO} or {UNLIMITED}") from None
 
 
 def _efforts(text: str) -> dict[str, int | str]:
@@ -51,57 +51,63 @@ def _efforts(text: str) -> dict[str, int | str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig(OperatingOptions):
-    """Our options. Each field is a flag of the same name; help, type and default are read from here."""
+    """All our options. Each field is a flag of the same name; help, type and default are read from here."""
 
     thinking_family: str | None = flag(
         None,
         str,
         "FAMILY",
-        f"How the model marks its thinking: {', '.join(FAMILIES)}. Without it, detected from tokenizer and template.",
+        f"How the model marks its thinking: {', '.join(FAMILIES)}. Default: detected from tokenizer and chat template.",
     )
     thinking_start_marker: str | None = flag(
-        None, str, "TEXT", "Text that opens thinking, for a model of no known family; needs the end marker too."
+        None,
+        str,
+        "TEXT",
+        "Text that opens thinking, for a model of an unknown family; needs the end marker too.",
     )
     thinking_end_marker: str | None = flag(None, str, "TEXT", "Text that closes thinking.")
     default_max_thinking_tokens: int | str | None = flag(
-        None, _cap, "N", 'Cap on thinking for requests that give none: a number or "auto". Otherwise they have none.'
+        None, _cap, "N", 'Cap on thinking for requests that set none: a number, "auto" or "unlimited". Default: no cap.'
     )
     default_min_thinking_tokens: int | None = flag(
-        None, int, "N", "Floor for requests that give none: below it, an attempt to stop thinking becomes a wait."
+        None, int, "N", "Floor for requests that set none: below it, an attempt to stop thinking becomes a wait."
     )
     default_num_waits: int | None = flag(
-        None, int, "N", "For requests that give none: how many attempts to stop thinking become a wait, at any length."
+        None,
+        int,
+        "N",
+        "For requests that set none: how many attempts to stop thinking become a wait, at any length.",
     )
     default_wait_text: tuple[str, ...] | None = flag(
         None,
         str,
         "TEXT",
-        "What replaces an attempt to stop, for requests that do not say; several are used in turn.",
+        "Text that replaces an attempt to stop, for requests that set none; several texts are used in turn.",
         nargs="+",
     )
     default_cap_text: str | None = flag(
-        None, str, "TEXT", "What is written before thinking is closed at the cap, for requests that do not say."
+        None, str, "TEXT", "Text before the end of thinking at the cap, for requests that set none."
     )
     default_landing_tokens: int | None = flag(
         None,
         int,
         "N",
-        "In the last N tokens before the cap, close at a sentence's end; for requests that do not say.",
+        "In the last N tokens before the cap, close at the end of a sentence; for requests that set no landing_tokens.",
     )
     default_loop_tokens: int | None = flag(
         None,
         int,
         "N",
-        "Close thinking whose last N tokens repeat one pattern, for requests that do not say. 0: let it go on.",
+        "Close thinking whose last N tokens repeat one pattern, for requests that set no loop_tokens. 0: never.",
     )
     default_scope: str | None = flag(
-        None, str, "SCOPE", "`response`: one budget for all thinking of a reply; `block`: a fresh one for each block."
+        None, str, "SCOPE", "`response`: one budget for all thinking of a reply; `block`: a new one for each block."
     )
     reasoning_effort_tokens: Mapping[str, int | str] | None = flag(
         None,
         _efforts,
         "EFFORT=N,...",
-        "Caps that `reasoning_effort` stands for, such as low=1024,high=auto; efforts left out keep theirs: "
+        "The caps of `reasoning_effort`, such as low=1024,high=auto. Others keep their defaults: "
         + ", ".join(f"{name}={fields[CAP]}" for name, fields in EFFORT_CAPS.items())
         + ".",
     )
@@ -109,16 +115,16 @@ class ServeConfig(OperatingOptions):
         None,
         str,
         "FILE",
-        "TOML file with defaults and efforts, for the server and for single models; see docs/budgets.md.",
+        "TOML file with defaults and efforts, for the server and for individual models; see docs/budgets.md.",
     )
     answer_reserve_tokens: int = flag(
         DEFAULT_ANSWER_RESERVE,
         int,
         "N",
-        'Tokens that the cap "auto" keeps for the answer, but at most a quarter of what the reply may have.',
+        'Tokens that the cap "auto" keeps for the answer, but at most a quarter of the most tokens of the reply.',
     )
     drain_timeout: float = flag(
-        60.0, float, "SECONDS", "How long running replies may go on after SIGTERM or Ctrl-C before they are cut."
+        60.0, float, "SECONDS", "How long running replies may continue after SIGTERM or Ctrl-C before they are cut."
     )
 
     def __post_init__(self) -> None:
@@ -130,7 +136,7 @@ class ServeConfig(OperatingOptions):
         self.read_defaults()
 
     def read_defaults(self) -> Defaults:
-        """The budgets that the server brings. Raises StartupError for what is wrong with them."""
+        """The default budgets. Raises StartupError for an invalid one."""
         given = {name: getattr(self, f"default_{name}") for name in FIELDS}
         budget = {name: value for name, value in given.items() if value is not None}
         file = Path(self.thinking_defaults) if self.thinking_defaults is not None else None
@@ -138,10 +144,10 @@ class ServeConfig(OperatingOptions):
 
 
 def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
-    """Our options and vLLM's. Exits the process on `--help` and on words that are no option, as argparse does.
+    """Our options and vLLM's. Exits the process on `--help`, as argparse does.
 
     Raises:
-        StartupError: for options that contradict each other or that this server does not offer.
+        StartupError: for options that are unknown, contradict each other, or are not supported by this server.
     """
     parser = _parser()
     args = parser.parse_args(list(argv))
@@ -150,20 +156,20 @@ def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
         args = parser.parse_args(list(argv))
         _prepare_for_built_in()
     args.model = args.model_tag or args.model
-    _refuse_other_launchers(args)
-    _refuse_open_doors()
-    _refuse_missing_certificates(args)
+    _reject_unsupported_options(args)
+    _reject_unsafe_environment()
+    _reject_missing_certificates(args)
     validate_parsed_serve_args(args)
     config = ServeConfig(**{option.name: getattr(args, option.name) for option in fields(ServeConfig)})
     if config.max_output_tokens is not None:
-        _bound_by_default(args, config.max_output_tokens)
+        _limit_by_default(args, config.max_output_tokens)
     if config.log_format == "json":
         args.logging_config = replace(getattr(args, "logging_config", None) or LoggingConfig(), formatter="json")
     return config, args
 
 
-def _bound_by_default(args: Namespace, tokens: int) -> None:
-    """Bound replies to requests that do not say; those that do are checked as they come in."""
+def _limit_by_default(args: Namespace, tokens: int) -> None:
+    """Limit replies to requests that set no limit; admission control checks the others."""
     name, settings = "max_new_tokens", args.override_generation_config
     args.override_generation_config = {**settings, name: min(tokens, settings.get(name, tokens))}
 
@@ -173,58 +179,75 @@ class _Parser(FlexibleArgumentParser):
 
     def format_help(self) -> str:
         text = str(super().format_help())
-        if self._search_keyword is not None:
-            return text
-        ours = next(group for group in self._action_groups if group.title == _GROUP)
-        formatter = self._get_formatter()
-        formatter.start_section("Options of this server")
-        formatter.add_arguments(ours._group_actions)
-        formatter.end_section()
-        head, title, groups = text.partition("Config Groups:")
-        return f"{head}{formatter.format_help()}\n{title}{groups}"
+        head, title, groups = text.partition(_OTHER_GROUPS)
+        return f"{head}{_own_help()}\n{title}{groups}" if title else text
+
+    def error(self, message: str) -> Never:
+        raise StartupError(f"{message} (see tenuto serve --help)")
+
+
+def _own_help() -> str:
+    parser = ArgumentParser(usage=SUPPRESS, add_help=False)
+    operating = fields(OperatingOptions)
+    names = {option.name for option in operating}
+    thinking = parser.add_argument_group("Thinking")
+    _add_options(thinking, (option for option in fields(ServeConfig) if option.name not in names))
+    operation = parser.add_argument_group("Operation")
+    _add_options(operation, operating)
+    _add_api_key(operation)
+    return parser.format_help().lstrip("\n")
 
 
 def _parser() -> FlexibleArgumentParser:
     parser = _Parser(
         prog="tenuto serve",
         usage="tenuto serve [MODEL] [options]",
-        description="Serve MODEL (a folder or a Hugging Face name) with thinking budgets; without MODEL, the built-in "
-        "small one. Every option of `vllm serve` is understood too.",
+        description="Serve MODEL (a folder or a Hugging Face name) with thinking budgets; without MODEL, the small "
+        "built-in one. Every option of `vllm serve` is accepted too.",
         epilog="All options: tenuto serve --help=all    One group: --help=tenuto    One option: --help=max-model-len",
+        conflict_handler="resolve",  # our --api-key replaces vLLM's, which keeps only the last of several
     )
-    group = parser.add_argument_group(_GROUP, "Thinking budgets, markers and shutdown: the options of this server.")
-    for option in fields(ServeConfig):
-        _add(group, option)
     make_arg_parser(parser)
-    group.conflict_handler = "resolve"  # vLLM's --api-key keeps only the last of several
-    group.add_argument("--api-key", nargs="+", action="extend", metavar="KEY", help=_API_KEY)
-    parser.set_defaults(model=None, host=DEFAULT_HOST, disable_access_log_for_endpoints=",".join(sorted(QUIET)))
-    parser.set_defaults(disable_uvicorn_access_log=True)  # each request has its line already, by `RequestLog`
-    parser.set_defaults(h11_max_incomplete_event_size=DEFAULT_HEAD_BYTES)
+    group = parser.add_argument_group(_GROUP_TITLE, "Thinking budgets, limits and logs: the options of this server.")
+    _add_options(group, fields(ServeConfig))
+    _add_api_key(group)
+    parser.set_defaults(
+        model=None,
+        host=DEFAULT_HOST,
+        disable_access_log_for_endpoints=",".join(sorted(QUIET)),
+        disable_uvicorn_access_log=True,  # `RequestLog` already logs each request
+        h11_max_incomplete_event_size=DEFAULT_HEAD_BYTES,
+        h11_max_header_count=DEFAULT_HEADERS,
+    )
     return parser
 
 
-def _add(group: Any, option: Field[Any]) -> None:
-    group.add_argument(f"--{option.name.replace('_', '-')}", default=option.default, **option.metadata)
+def _add_options(group: Any, options: Iterable[Field[Any]]) -> None:
+    for option in options:
+        group.add_argument(f"--{option.name.replace('_', '-')}", default=option.default, **option.metadata)
+
+
+def _add_api_key(group: Any) -> None:
+    group.add_argument("--api-key", nargs="+", action="extend", metavar="KEY", help=_API_KEY)
 
 
 def _built_in_defaults() -> dict[str, Any]:
     if not BUILT_IN_MODEL.is_dir():
         raise StartupError(f"the built-in model is missing ({BUILT_IN_MODEL.name}/): name a model")
     defaults = {"model": str(BUILT_IN_MODEL), "served_model_name": [BUILT_IN_NAME]}
-    # A small model on a CPU: compiling would take longer than it saves, and float32 makes temperature 0 exact.
+    # For a small model on a CPU, compiling takes longer than it saves, and float32 makes temperature 0 exact.
     return defaults | {"enforce_eager": True, "dtype": "float32"} if current_platform.is_cpu() else defaults
 
 
 def _prepare_for_built_in() -> None:
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; 4 would be taken otherwise
-    # Everything is in the folder: nothing may be looked up on the hub.
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; the default is 4
+    # The folder is complete: nothing needs to be looked up on the hub.
     os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 
-def _refuse_other_launchers(args: Namespace) -> None:
-    """Options that start something else than one server process, or expose what this server does not."""
-    refused = {
+def _reject_unsupported_options(args: Namespace) -> None:
+    """Reject options that start something other than one server process, or expose what this server does not."""
+    unsupported = {
         "--headless": args.headless,
         "--grpc": args.grpc,
         "--grpc-port": args.grpc_port is not None,
@@ -235,25 +258,27 @@ def _refuse_other_launchers(args: Namespace) -> None:
         "--trust-request-chat-template": args.trust_request_chat_template,
         "--enable-prompt-embeds": args.enable_prompt_embeds,
     }
-    for option, given in refused.items():
+    for option, given in unsupported.items():
         if given:
             raise StartupError(f"{option} is not supported by tenuto serve")
 
 
-def _refuse_open_doors() -> None:
-    """Variables with which whoever reaches the server, or its engine's sockets, may run what he likes or fill it up."""
+def _reject_unsafe_environment() -> None:
+    """Reject environment variables that let a client run arbitrary code or exhaust memory."""
     if envs.VLLM_SERVER_DEV_MODE:
-        raise StartupError("VLLM_SERVER_DEV_MODE is set: it is for developers of vLLM and lets clients call any method")
+        raise StartupError("VLLM_SERVER_DEV_MODE is set: it is for developing vLLM and lets clients call any method")
     if envs.VLLM_ALLOW_INSECURE_SERIALIZATION:
         raise StartupError("VLLM_ALLOW_INSECURE_SERIALIZATION is set: messages between processes could carry code")
     if envs.VLLM_ENABLE_RESPONSES_API_STORE:
-        raise StartupError("VLLM_ENABLE_RESPONSES_API_STORE is set: every response would be kept until the server ends")
+        raise StartupError(
+            "VLLM_ENABLE_RESPONSES_API_STORE is set: the server would keep every response until it exits"
+        )
 
 
-def _refuse_missing_certificates(args: Namespace) -> None:
+def _reject_missing_certificates(args: Namespace) -> None:
     for name in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs"):
         file = getattr(args, name)
         if file is not None and not Path(file).is_file():
-            raise StartupError(f"--{name.replace('_', '-')}: {file} is no file")
+            raise StartupError(f"--{name.replace('_', '-')}: {file} is not a file")
     if args.ssl_keyfile is not None and args.ssl_certfile is None:
-        raise StartupError(f"--ssl-keyfile: {args.ssl_keyfile} needs its certificate: give --ssl-certfile too")
+        raise StartupError(f"--ssl-keyfile: {args.ssl_keyfile} needs its certificate: set --ssl-certfile too")

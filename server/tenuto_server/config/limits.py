@@ -1,4 +1,4 @@
-"""How much one request may ask for."""
+"""Limits for one request."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,24 @@ DEFAULT_MAX_N = 8
 DEFAULT_MAX_BODY_BYTES = 4 * 2**20
 DEFAULT_BODY_SECONDS = 60.0
 
-#: For the request line and all headers together.
+#: For the request line and all headers together, and for the number of headers.
 DEFAULT_HEAD_BYTES = 64 * 2**10
+DEFAULT_HEADERS = 256
 
-
-#: Bodies of the largest size that may be coming in at once.
+#: How many bodies of the largest size may be arriving at once.
 _INCOMING = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one request may ask for at most.
+    """The most that one request may ask for.
 
     Attributes:
         body_bytes: size of its body.
-        body_seconds: until the end of the body has come.
+        body_seconds: time in which the whole body must arrive.
         n: replies to one prompt.
         num_waits: waits in one reply.
-        output_tokens: tokens of one reply; None for what the context leaves.
+        output_tokens: tokens of one reply; None for as many as the context leaves.
         fetches_media: whether `http` and `https` URLs of media are fetched (from the domains that vLLM allows).
     """
 
@@ -38,5 +38,5 @@ class Limits:
 
     @property
     def incoming_bytes(self) -> int:
-        """What has come of all bodies together whose ends have not come."""
+        """How much all bodies together may hold that have not arrived completely."""
         return _INCOMING * self.body_bytes

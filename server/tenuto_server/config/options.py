@@ -1,4 +1,4 @@
-"""Options of a server in operation: who may come in, and how much may be asked of it."""
+"""Options for operating a server: API keys, limits and logs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from tenuto_decoding.budget import MAX_WAITS
 from ..errors import StartupError
 from .limits import DEFAULT_BODY_SECONDS, DEFAULT_MAX_BODY_BYTES, DEFAULT_MAX_N, Limits
 
-#: Sequences that may wait for each one that the engine can run at once, unless an option says otherwise.
+#: Default of `--max-queued-requests`, for each sequence that the engine can run at once.
 _WAITING_PER_RUNNING = 4
 _UNBOUNDED = -1
 
 
 def flag(default: Any, parse: Callable[[str], Any], metavar: str, text: str, **more: Any) -> Any:
-    """A field that is a flag of the command line."""
+    """A field that is a command-line flag."""
     return field(default=default, metadata={"type": parse, "metavar": metavar, "help": text, **more})
 
 
@@ -31,20 +31,20 @@ class OperatingOptions:
         None,
         str,
         "FILE",
-        "API keys, one a line; # starts a comment. ApiKeys also come from --api-key and the environment.",
+        "API keys, one per line; # starts a comment. Keys also come from --api-key and from the environment.",
     )
-    public_metrics: bool = _switch("Give /metrics without an API key.")
-    public_docs: bool = _switch("Give /docs and /openapi.json without an API key.")
+    public_metrics: bool = _switch("Serve /metrics without an API key.")
+    public_docs: bool = _switch("Serve the API's documentation without an API key.")
     max_queued_requests: int | None = flag(
         None,
         int,
         "N",
-        "How many requests may wait beyond those that run (--max-num-seqs); one with n replies counts n times. More "
-        f"get a 503. {_UNBOUNDED}: any number. Without it, {_WAITING_PER_RUNNING} for each that can run.",
+        "How many requests may wait in addition to those that run (--max-num-seqs); one with n replies counts n times. "
+        f"Further requests get a 503. {_UNBOUNDED}: no limit. Default: {_WAITING_PER_RUNNING} for each that can run.",
     )
-    max_body_bytes: int = flag(DEFAULT_MAX_BODY_BYTES, int, "BYTES", "The largest body of a request.")
+    max_body_bytes: int = flag(DEFAULT_MAX_BODY_BYTES, int, "BYTES", "The largest request body.")
     body_timeout: float = flag(
-        DEFAULT_BODY_SECONDS, float, "SECONDS", "How long the body of a request may take to come. Later ones get a 408."
+        DEFAULT_BODY_SECONDS, float, "SECONDS", "How long a request body may take to arrive. Slower ones get a 408."
     )
     max_n: int = flag(DEFAULT_MAX_N, int, "N", "The most replies (n) to one prompt.")
     max_num_waits: int = flag(MAX_WAITS, int, "N", "The most waits (num_waits) in one reply.")
@@ -52,18 +52,25 @@ class OperatingOptions:
         None,
         int,
         "N",
-        "The most tokens that a request may ask for, and what one gets that does not say. Without it, what the context "
-        "leaves.",
+        "The most tokens that a request may ask for, and the default for requests that set no limit. Default: what the "
+        "context leaves.",
     )
 
     log_format: str = flag(
         "text",
         str,
         "FORMAT",
-        "`text`, or `json`: one object a line, also of uvicorn and vLLM.",
+        "`text`, or `json`: one object per line, for uvicorn's and vLLM's messages too.",
         choices=("text", "json"),
     )
-    log_texts: bool = _switch("Log prompts and replies as well. They are what people wrote in confidence.")
+    log_texts: bool = _switch("Log prompts and replies as well. They may be confidential.")
+    log_file: str | None = flag(
+        None,
+        str,
+        "FILE",
+        "Where vLLM's full log goes; an existing file is continued. Default: a new file in the temporary directory.",
+    )
+    verbose: bool = _switch("Show vLLM's full log on the terminal instead of writing it to a file.")
 
     def __post_init__(self) -> None:
         for name, least in (("max_body_bytes", 1), ("max_n", 1), ("max_num_waits", 0), ("max_output_tokens", 1)):
@@ -71,9 +78,11 @@ class OperatingOptions:
         if not 0 < self.body_timeout < float("inf"):
             raise StartupError(f"--body-timeout: {self.body_timeout} is not a number of seconds above 0")
         _check_least("max_queued_requests", self.max_queued_requests, _UNBOUNDED)
+        if self.verbose and self.log_file is not None:
+            raise StartupError(f"--log-file: {self.log_file} would stay empty: --verbose shows the log on the terminal")
 
     def limits(self, *, fetches_media: bool) -> Limits:
-        """What one request may ask for."""
+        """The limits for one request."""
         return Limits(
             body_bytes=self.max_body_bytes,
             body_seconds=self.body_timeout,
@@ -84,7 +93,7 @@ class OperatingOptions:
         )
 
     def capacity(self, running: int) -> int | None:
-        """How many sequences are taken at once where so many can run; None for any number."""
+        """How many sequences are accepted at once if `running` of them can run; None for no limit."""
         if self.max_queued_requests == _UNBOUNDED:
             return None
         waiting = _WAITING_PER_RUNNING * running if self.max_queued_requests is None else self.max_queued_requests

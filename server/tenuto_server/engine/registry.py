@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from tenuto_decoding.worker_messages import MAX_STEERS
 
 from ..errors import NotRunning, SteeringError
+from ..paths import find_endpoint
 from .accounting import CountedReply
-
-#: How vLLM's serving objects number the parts of a response, by the path of the request: `ID-2`, `ID_2`. The parts are
-#: its prompts, its conversations, its turns. Where there are no parts, the id is the response's, whatever it ends in.
-_SEPARATORS = {"/v1/completions": "-", "/v1/chat/completions/batch": "_", "/v1/responses": "_"}
-_TURNS = frozenset({"/v1/responses"})
 
 
 def response_of(engine_id: str, path: str, n: int) -> tuple[str, int]:
@@ -22,11 +18,11 @@ def response_of(engine_id: str, path: str, n: int) -> tuple[str, int]:
         path: of the HTTP request that the engine works for.
         n: choices of each part.
     """
-    separator = _SEPARATORS.get(path)
-    response_id, _, part = engine_id.rpartition(separator) if separator else ("", "", "")
+    endpoint = find_endpoint(path)
+    response_id, _, part = engine_id.rpartition(endpoint.part_separator) if endpoint.part_separator else ("", "", "")
     if not part.isdecimal():
         return engine_id, 0
-    return response_id, 0 if path in _TURNS else int(part) * n
+    return response_id, 0 if endpoint.parts_are_turns else int(part) * n
 
 
 @dataclass(eq=False, slots=True)

@@ -1,4 +1,4 @@
-"""Starts the engine: configuration, markers, checks, and only then the model."""
+"""Starts the engine: configuration, markers and checks first, and then the model."""
 
 import logging
 from argparse import Namespace
@@ -6,8 +6,6 @@ from importlib import import_module
 
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.usage.usage_lib import UsageContext
-from vllm.v1.executor import Executor
 
 from tenuto_decoding.errors import ThinkingError, UnknownMarkers
 from tenuto_decoding.gpu.layout import MAX_SOURCES
@@ -23,20 +21,21 @@ from ..config.command_line import ServeConfig
 from ..engine.thinking_engine import ThinkingEngine
 from ..errors import StartupError
 from ..reasoning import parser as reasoning
+from ..vllm_compat import Executor, UsageContext
 
 logger = logging.getLogger("vllm.tenuto")
 
 WORKER_EXTENSION = "tenuto_decoding.worker.ThinkingWorkerExtension"
 
-#: Families whose text has more structure than two markers: vLLM's parser knows it.
+#: Families whose text has more structure than two markers, with vLLM's parsers for them.
 _VLLM_PARSERS = {"gpt-oss": "openai_gptoss", "cohere": "cohere_command3", "magistral": "mistral"}
 
 
 def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
-    """Load the model. Blocks until the engine is up, which takes from half a minute to many.
+    """Load the model. Blocks until the engine is ready: from half a minute to many minutes.
 
     Raises:
-        StartupError: before anything is loaded, for what cannot work.
+        StartupError: for options that cannot work, before the model is loaded.
     """
     engine_args = AsyncEngineArgs.from_cli_args(args)
     context = UsageContext.OPENAI_API_SERVER
@@ -60,7 +59,7 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
 
 
 def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -> ThinkingMarkers | None:
-    """Put the budget's machinery into the engine's configuration; the markers, if they are known."""
+    """Add our logits processor and worker extension to the engine's configuration; the markers, if known."""
     named = {
         "family": config.thinking_family,
         "start": config.thinking_start_marker,
@@ -77,7 +76,7 @@ def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -
         return None
     except ThinkingError as error:
         raise StartupError(str(error)) from error
-    # vLLM's two model runners take processors of two kinds; the one for GPUs needs Triton, so it is not always there.
+    # vLLM's two model runners have different interfaces. The second one's adapter needs Triton, so import only one.
     adapter = import_module(f"tenuto_decoding.vllm_{'v2' if vllm_config.use_v2_model_runner else 'v1'}")
     try:
         adapter.check_engine(vllm_config)
@@ -90,7 +89,7 @@ def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -
 
 
 def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: Defaults) -> None:
-    """Compile once what requests will use: what cannot be encoded is found now, and the first one need not wait."""
+    """Compile the default budgets, to find texts that cannot be encoded now and to save the first request the time."""
     tokenizer = tokenizer_of(vllm_config)
     Vocabulary.of(tokenizer).prepare(vllm_config.model_config.get_vocab_size())
     for budget in (None, *defaults.budgets()):
@@ -98,7 +97,7 @@ def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: 
 
 
 def _choose_reasoning_parser(vllm_config: VllmConfig, args: Namespace, markers: ThinkingMarkers) -> None:
-    """Unless the user chose one: the parser that splits where the budget counts."""
+    """Choose the parser that splits text where the budget counts, unless the operator chose one."""
     reasoning.use_markers(markers)
     if vllm_config.structured_outputs_config.reasoning_parser:
         return

@@ -1,8 +1,7 @@
-"""The processes of a server die with it, however it dies.
+"""Ends the processes of a server when the server ends, even if it is killed.
 
-vLLM's engine and worker processes end with an orderly exit of the server, and stay behind when it is killed. So each of
-them watches the server's process from its first moment, before it imports anything heavy, and ends itself when that
-process is gone.
+vLLM's engine and worker processes exit when the server shuts down, but keep running when it is killed. So each of them
+watches the server's process, from before it imports anything heavy, and kills itself when that process is gone.
 """
 
 import os
@@ -11,27 +10,27 @@ import signal
 import threading
 import time
 
-#: Environment variable that carries the server's process id to everything that it starts.
+#: Environment variable that passes the server's process id to all its descendants.
 SERVER_PID = "TENUTO_SERVER_PID"
 
 _POLL_SECONDS = 0.5
 
 
 def announce_server() -> None:
-    """Make this process the server whose end its descendants must not outlive. Call it before anything is started."""
+    """Make this process the one that its descendants watch. Call it before any process is started."""
     os.environ[SERVER_PID] = str(os.getpid())
 
 
 def die_with_server() -> None:
-    """Tie this process to the server that started it, directly or through others.
+    """Kill this process when the server ends that started it, directly or through other processes.
 
-    It also leaves the server's process group: a Ctrl-C in the terminal reaches the server alone, which can then let
-    running replies finish. It stays in the server's session, though: Linux shares out processors among sessions first
-    (autogroups), and a process of vLLM's that waits yields to the others of its own session only.
+    The process also leaves the server's process group: Ctrl-C in the terminal reaches the server alone, which can then
+    let running replies finish. It stays in the server's session, because Linux shares processor time out among sessions
+    first (autogroups), and a waiting vLLM process yields to the others of its own session only.
     """
     os.setpgid(0, 0)
     server = int(os.environ[SERVER_PID])
-    threading.Thread(target=_end_after, args=(server,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_end_after, args=(server,), name="parent-watch", daemon=True).start()
 
 
 def _end_after(server: int) -> None:
@@ -43,7 +42,7 @@ def _end_after(server: int) -> None:
 
 def _wait_for_end(pid: int) -> None:
     if hasattr(os, "pidfd_open"):
-        handle = os.pidfd_open(pid)  # raises ProcessLookupError when it is gone already
+        handle = os.pidfd_open(pid)  # raises ProcessLookupError if the process is gone
         select.select([handle], [], [])
         return
     while True:  # not Linux

@@ -1,7 +1,6 @@
 """A server's life: it listens, loads the model, serves, lets running replies finish, and ends with all it started."""
 
 import asyncio
-import gc
 import ipaddress
 import json
 import logging
@@ -18,11 +17,6 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 from vllm import envs
-from vllm.entrypoints.launchers.api_server.app_state import init_app_state
-from vllm.entrypoints.launchers.launcher import NoSignalServer, setup_server
-from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
-from vllm.logger import configure_logging_from_args
-from vllm.utils.gc_utils import freeze_gc_heap
 
 from .. import metrics
 from ..api.serving import adapt_serving
@@ -31,7 +25,16 @@ from ..config.command_line import BUILT_IN_NAME, ServeConfig
 from ..engine.thinking_engine import ThinkingEngine
 from ..errors import StartupError
 from ..middleware.api_keys import KEY_VARIABLES, KeyRing, read_keys
+from ..paths import CHAT
 from ..state import ServerStage, ServerState
+from ..vllm_compat import (
+    NoSignalServer,
+    configure_logging_from_args,
+    freeze_gc_heap,
+    get_uvicorn_log_config,
+    init_app_state,
+    setup_server,
+)
 from .engine_startup import start_engine
 from .http_protocol import BoundedHeadProtocol
 
@@ -41,10 +44,6 @@ _WATCH_SECONDS = 1.0
 _CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and for connections to close
 _STOP_SECONDS = 15.0  # for the engine's processes to end in order
 OK, FAILED = 0, 1
-
-#: New objects after which Python looks for cycles among them, and so goes through what running requests hold. With its
-#: own 700, a busy server does that many times in the life of each.
-_YOUNG_OBJECTS = 5_000
 
 
 def serve(config: ServeConfig, args: Namespace) -> Never:
@@ -153,7 +152,6 @@ class Server:
         adapt_serving(state)
         envs.enable_envs_cache()  # vLLM does so in the engine's processes; here it reads one for every token
         freeze_gc_heap()
-        gc.set_threshold(_YOUNG_OBJECTS)
         self.service.capacity = self._config.capacity(_can_run(engine))
         metrics.CAPACITY.set(float("inf") if self.service.capacity is None else self.service.capacity)
         self.service.watch(lambda: engine.errored)
@@ -249,7 +247,7 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
     log_config = get_uvicorn_log_config(args)
     config = uvicorn.Config(
         app,
-        http=BoundedHeadProtocol,
+        http=BoundedHeadProtocol.with_limits(args.h11_max_incomplete_event_size, args.h11_max_header_count),
         log_level=args.uvicorn_log_level,
         access_log=not args.disable_uvicorn_access_log,
         timeout_keep_alive=envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE,
@@ -261,9 +259,6 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
         **({"ssl_ciphers": args.ssl_ciphers} if args.ssl_ciphers else {}),
         **({"log_config": log_config} if log_config is not None else {}),
     )
-    # Where `BoundedHeadProtocol` reads them.
-    config.h11_max_incomplete_event_size = args.h11_max_incomplete_event_size
-    config.h11_max_header_count = args.h11_max_header_count  # type: ignore[attr-defined]
     try:
         config.load()
     except (OSError, ValueError) as error:  # ssl's errors are OSErrors
@@ -279,4 +274,4 @@ def _example(address: str, args: Namespace) -> str:
     else:
         question, wish = "How many r are in raspberry?", {"max_thinking_tokens": 64}
     body = json.dumps({"messages": [{"role": "user", "content": question}], **wish})
-    return f"curl {address}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
+    return f"curl {address}{CHAT} -H 'Content-Type: application/json' -d '{body}'"

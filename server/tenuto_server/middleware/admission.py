@@ -8,63 +8,58 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..config.limits import Limits
 from ..error_response import refuse
 from ..errors import InvalidRequest, Refusal
-from ..paths import GENERATING, GUARDED, path_of
+from ..paths import Endpoint, endpoint_of
 from ..state import ServerState
-from .body_checks import MAX_DEPTH, check_body, count_places
+from .body_checks import MAX_DEPTH, check_body, count_slots
 from .request_body import BodyReader, Disconnected, replay
 from .request_log import current_record
 
 
 class AdmissionControl:
-    """ASGI middleware: lets requests in while the server takes them, and counts them to their last byte.
+    """ASGI middleware: accepts requests while the server has slots, and holds their slots until the last byte is sent.
 
-    Whatever the server is not willing to do is refused here, before the body is made into anything.
+    A body that asks for more than the server allows is refused here, before anything is made of it.
     """
 
-    def __init__(self, app: ASGIApp, service: ServerState, limits: Limits) -> None:
-        self._app, self._service, self._limits = app, service, limits
-        self._inbox = BodyReader(limits)
+    def __init__(self, app: ASGIApp, state: ServerState, limits: Limits) -> None:
+        self._app, self._state, self._limits = app, state, limits
+        self._bodies = BodyReader(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not path_of(scope).startswith(GUARDED):
+        endpoint = endpoint_of(scope)
+        if scope["type"] != "http" or not endpoint.is_guarded:
             await self._app(scope, receive, send)
             return
         try:
-            self._service.admit(order=_is_order(scope))
-            body = await self._inbox.read(scope, receive)
-            places = self._look_at(body, scope)
-            self._service.admit(places, order=_is_order(scope))
+            self._state.admit(steering=endpoint.steers)
+            body = await self._bodies.read(scope, receive)
+            slots = self._check(body, scope, endpoint)
+            self._state.admit(slots, steering=endpoint.steers)
         except Refusal as refusal:
             await refuse(refusal, scope, receive, send)
             return
         except Disconnected:
             return
-        self._service.begin(places)
+        self._state.begin(slots)
         try:
             await self._app(scope, replay(body, receive), send)
         finally:
-            current_record().was_cut |= self._service.cutting
-            self._service.end(places)
+            current_record().was_cut |= self._state.cutting
+            self._state.end(slots)
 
-    def _look_at(self, body: bytes, scope: Scope) -> int:
-        """Check what the body says, and note it; how many places it takes."""
+    def _check(self, body: bytes, scope: Scope, endpoint: Endpoint) -> int:
+        """Check the body and add it to the request's record; the number of slots that the request takes."""
         parsed = _parse(body)
         record = current_record()
-        record.note(parsed, scope)
+        record.add_body(parsed, scope)
         check_body(parsed, self._limits)
-        places = count_places(path_of(scope), parsed)
-        record.sequences = places if path_of(scope) in GENERATING else 0
-        return places
-
-
-def _is_order(scope: Scope) -> bool:
-    """Whether it is `POST /v1/requests/{id}/thinking`."""
-    path = path_of(scope)
-    return path.startswith("/v1/requests/") and path.endswith("/thinking")
+        slots = count_slots(endpoint, parsed)
+        record.sequences = slots if endpoint.generates else 0
+        return slots
 
 
 def _parse(body: bytes) -> Any:
-    """The body's JSON; None for what is none, which the endpoint says better."""
+    """The body's JSON, or None if it is not JSON: the endpoint has a better error for that."""
     try:
         return json.loads(body)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Who may come in: API keys, kept as digests, asked for on every path but the probes."""
+"""API keys: stored as digests, and required on every path that is not public."""
 
 import hashlib
 import secrets
@@ -9,9 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..error_response import refuse
 from ..errors import StartupError, Unauthorized
-from ..paths import PROBES, path_of
+from ..paths import path_of
 
-#: Environment variables with one key (vLLM's), and with several that commas divide.
+#: Environment variables with one key (vLLM's) and with several keys separated by commas.
 _SEVERAL = "TENUTO_API_KEYS"
 KEY_VARIABLES = ("VLLM_API_KEY", _SEVERAL)
 
@@ -19,7 +19,7 @@ _POLICY_VIOLATION = 1008  # RFC 6455
 
 
 class KeyRing:
-    """The keys that open the server, as SHA-256 digests: the keys themselves are forgotten. Empty: it stands open."""
+    """The valid keys. Only their SHA-256 digests are stored. An empty ring accepts every request."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
@@ -27,8 +27,8 @@ class KeyRing:
     def __len__(self) -> int:
         return len(self._digests)
 
-    def opens(self, offered: Iterable[bytes]) -> bool:
-        """Whether one of the offered keys is one of ours. Takes the same time whichever it is, and if none is."""
+    def accepts(self, offered: Iterable[bytes]) -> bool:
+        """Whether one of the offered keys is valid. Takes the same time whichever key matches, and if none does."""
         found = False
         for digest in map(_digest, offered):
             for own in self._digests:
@@ -40,7 +40,7 @@ def read_keys(given: Iterable[str], file: str | None, environ: Mapping[str, str]
     """All keys of the command line, of the file, and of the environment.
 
     Raises:
-        StartupError: for a key that no client could send, and for a file or variable that is there and holds none.
+        StartupError: for a key that no client could send, and for a file or variable that exists but holds no key.
     """
     keys = [_checked(key, "--api-key") for key in given]
     if file is not None:
@@ -54,7 +54,7 @@ def read_keys(given: Iterable[str], file: str | None, environ: Mapping[str, str]
 def _keys_of(variable: str, value: str) -> list[str]:
     keys = [key.strip() for key in (value.split(",") if variable == _SEVERAL else [value]) if key.strip()]
     if not keys:
-        raise StartupError(f"{variable} is set and holds no key, which would leave the server open: fill or unset it")
+        raise StartupError(f"{variable} is set but holds no key, which would leave the server open: fill or unset it")
     return [_checked(key, variable) for key in keys]
 
 
@@ -71,36 +71,37 @@ def _keys_in(file: Path) -> list[str]:
 
 def _checked(key: str, source: str) -> str:
     if not key or any(letter.isspace() for letter in key):
-        raise StartupError(f"{source}: a key is empty or holds white space, so no client could send it")
+        raise StartupError(f"{source}: a key is empty or contains white space, so no client could send it")
     return key
 
 
 class ApiKeys:
-    """ASGI middleware: refuses whoever brings no key. A path is looked up as it was sent, never as part of a URL that
-    the Host header has a say in.
+    """ASGI middleware: refuses requests without a valid key.
+
+    A path is compared as it was sent, never as part of a URL that the Host header influences.
 
     Args:
         ring: the keys; with none, every HTTP request passes.
-        public: paths, exactly as they are routed, for which no key is asked.
+        public: paths, exactly as they are routed, that require no key.
     """
 
-    def __init__(self, app: ASGIApp, ring: KeyRing, public: frozenset[str] = PROBES) -> None:
+    def __init__(self, app: ASGIApp, ring: KeyRing, public: frozenset[str] = frozenset()) -> None:
         self._app, self._ring, self._public = app, ring, public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # nothing here speaks it
+        if scope["type"] == "websocket":  # no endpoint speaks it
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-        elif scope["type"] != "http" or self._lets_in(scope):
+        elif scope["type"] != "http" or self._is_allowed(scope):
             await self._app(scope, receive, send)
         else:
             await refuse(Unauthorized(), scope, receive, send)
 
-    def _lets_in(self, scope: Scope) -> bool:
-        return not self._ring or path_of(scope) in self._public or self._ring.opens(_offered(scope))
+    def _is_allowed(self, scope: Scope) -> bool:
+        return not self._ring or path_of(scope) in self._public or self._ring.accepts(_offered(scope))
 
 
 def _offered(scope: Scope) -> Iterator[bytes]:
-    """ApiKeys in the headers: `Authorization: Bearer KEY`, as OpenAI's clients send it, and Anthropic's `x-api-key`."""
+    """Keys in the headers: `Authorization: Bearer KEY`, as OpenAI's clients send it, and Anthropic's `x-api-key`."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, key = value.partition(b" ")

@@ -1,4 +1,4 @@
-"""Bodies of requests: read whole, within limits, and given once more to whoever reads them next."""
+"""Request bodies: read whole, within limits, and replayed to the endpoint."""
 
 import asyncio
 
@@ -7,31 +7,30 @@ from starlette.types import Message, Receive, Scope
 from ..config.limits import Limits
 from ..errors import TooLarge, TooSlow, Unavailable
 
-#: Seconds after which a client is asked to come back that is refused because too much is coming in.
-_WHILE_MUCH_COMES = 5
+_RETRY_SECONDS = 5
 
 
 class Disconnected(Exception):
-    """The client went away before its body had come."""
+    """The client disconnected before its whole body had arrived."""
 
 
 class BodyReader:
-    """Bodies on their way in, which hold no place yet: whoever sends them may take so long, and all of them so much."""
+    """Reads request bodies before admission, limiting the time of each and the memory of all of them together."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._held = 0  # bytes of bodies that have not come to their ends
+        self._held = 0  # bytes of bodies that have not arrived completely
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body.
 
         Raises:
-            TooLarge: as soon as it is known: by the Content-Length before anything is read, else by what has come.
-            TooSlow: it took longer than a body may.
-            Unavailable: too much is coming in at once.
-            Disconnected: there is nobody left to answer.
+            TooLarge: as early as possible: by the Content-Length before anything is read, else by the bytes received.
+            TooSlow: the body took longer than allowed.
+            Unavailable: the bodies that are arriving at the same time hold too much memory.
+            Disconnected: no client is left to answer.
         """
-        if _announced(scope) > self._limits.body_bytes:
+        if _content_length(scope) > self._limits.body_bytes:
             raise TooLarge(self._limits.body_bytes)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
@@ -54,13 +53,13 @@ class BodyReader:
                 if not message.get("more_body", False):
                     return bytes(body)
                 if self._held > self._limits.incoming_bytes:
-                    raise Unavailable("too many bodies are coming in at once", _WHILE_MUCH_COMES)
+                    raise Unavailable("too many request bodies are arriving at once", _RETRY_SECONDS)
         finally:
             self._held -= len(body)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives the body in one piece and goes on with what comes after it."""
+    """A `receive` that returns the body in one piece, and then the messages after it."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
@@ -69,7 +68,7 @@ def replay(body: bytes, receive: Receive) -> Receive:
     return receive_again
 
 
-def _announced(scope: Scope) -> int:
-    """The Content-Length; 0 without one. What is none of a number, the HTTP server has refused."""
+def _content_length(scope: Scope) -> int:
+    """The Content-Length, or 0 if absent. Non-numeric values were already rejected by the HTTP server."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length"]
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0

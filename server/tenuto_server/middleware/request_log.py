@@ -1,4 +1,4 @@
-"""What becomes of every request: its id, exactly one outcome, and one line in the log when it has ended."""
+"""The request log: an id, exactly one outcome and one log line for every request."""
 
 import logging
 import time
@@ -13,34 +13,34 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .. import metrics
 from ..context import CurrentRequest, using_request
 from ..engine.accounting import CountedChoice, CountedReply, collect_replies
-from ..paths import GENERATING, QUIET, REQUEST_ID, path_of
+from ..paths import REQUEST_ID, endpoint_of, path_of
 
 logger = logging.getLogger("vllm.tenuto.requests")
 
 HEADER, RETRY_AFTER = b"x-request-id", b"retry-after"
 
-#: Characters of what a client wrote that are worth logging.
-_LONGEST = 200
+#: Longest text of a client's that is logged, in characters.
+_MAX_TEXT = 200
 
 
 class RequestOutcome(StrEnum):
     """How a request ended."""
 
     OK = "ok"
-    INVALID = "invalid"  # 4xx: the request is wrong
+    INVALID = "invalid"  # other 4xx: the request is wrong
     UNAUTHORIZED = "unauthorized"  # 401
     REJECTED = "rejected"  # 503: not now
-    CANCELLED = "cancelled"  # the client went away
-    CUT = "cut"  # by the end of the server
-    ERROR = "error"  # 5xx, or an error in the midst of a stream
+    CANCELLED = "cancelled"  # the client disconnected
+    CUT = "cut"  # the server ended first
+    ERROR = "error"  # 5xx, or an error event in a stream
 
 
 class RequestPhase(StrEnum):
-    """What a request was at when its client went away."""
+    """How far a request had got when its client disconnected."""
 
     BODY = "body"
-    WHOLE = "whole"  # not streamed: its tokens come all at once, when it is done
-    WAITING = "waiting"  # no token yet: in the engine's queue, or its prompt is being read
+    WHOLE = "whole"  # not streamed: all tokens are sent at once, at the end
+    WAITING = "waiting"  # no token yet: in the engine's queue, or its prompt is being processed
     THINKING = "thinking"
     ANSWER = "answer"
 
@@ -50,14 +50,14 @@ class RequestRecord:
     """What is known of a request so far.
 
     Attributes:
-        id: the client's `X-Request-Id` or `request_id`, or one of ours; the response says it in `X-Request-Id`.
+        id: the client's `X-Request-Id` or `request_id`, or a generated one; the response has it in `X-Request-Id`.
         id_is_given: whether the client chose it.
-        sequences: what it asks of the engine.
-        replies: the accounts of what the engine generates for it.
-        has_body: whether its body has come.
-        is_complete: whether the last byte of the response was handed over.
-        was_left: whether the client went away before.
-        was_cut: whether the server's end came before.
+        sequences: how many the engine runs for it.
+        replies: what the engine generates for it.
+        has_body: whether its whole body has arrived.
+        is_complete: whether the last byte of the response was sent.
+        is_disconnected: whether the client disconnected before that.
+        was_cut: whether the server ended before that.
         has_failed: whether it ended in an error of the server.
     """
 
@@ -72,14 +72,14 @@ class RequestRecord:
     status: int | None = None
     has_body: bool = False
     is_complete: bool = False
-    was_left: bool = False
+    is_disconnected: bool = False
     was_cut: bool = False
     has_failed: bool = False
     started: float = field(default_factory=time.monotonic)
     first_byte: float | None = None
 
-    def note(self, body: Any, scope: Scope) -> None:
-        """Take over what the body says, and make the request's id the one that the engine's ids are made of."""
+    def add_body(self, body: Any, scope: Scope) -> None:
+        """Record the fields of the body, and set the header from which vLLM makes the engine's request ids."""
         if isinstance(body, dict):
             self.model = body["model"] if isinstance(body.get("model"), str) else None
             self.is_stream = body.get("stream") is True
@@ -96,7 +96,7 @@ class RequestRecord:
     def outcome(self) -> RequestOutcome:
         if self.was_cut:
             return RequestOutcome.CUT
-        if self.was_left:
+        if self.is_disconnected:
             return RequestOutcome.CANCELLED
         if self.status == 503:
             return RequestOutcome.REJECTED
@@ -122,15 +122,15 @@ class RequestRecord:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields of the line in the log; seconds since the request came."""
+        """The fields of the log line. Times are in seconds since the request arrived."""
         fields: dict[str, Any] = {
             "request_id": self.id,
             "method": self.method,
-            "path": self.path[:_LONGEST],
+            "path": self.path[:_MAX_TEXT],
             "status": self.status,
             "outcome": self.outcome.value,
             "phase": self.phase.value if self.outcome is RequestOutcome.CANCELLED else None,
-            "model": self.model[:_LONGEST] if self.model else None,
+            "model": self.model[:_MAX_TEXT] if self.model else None,
             "stream": self.is_stream or None,
             "sequences": self.sequences or None,
             "seconds": round(time.monotonic() - self.started, 4),
@@ -147,32 +147,32 @@ _current: ContextVar[RequestRecord | None] = ContextVar("request", default=None)
 
 
 def current_record() -> RequestRecord:
-    """The record of the request that this context works for; outside of any, one that nobody reads."""
+    """The record of the request that the current task works for; outside of any request, a new one."""
     return _current.get() or RequestRecord(id=uuid.uuid4().hex)
 
 
 class RequestLog:
-    """ASGI middleware, the outermost one: keeps a record of each request, and says and counts how it ended.
+    """ASGI middleware, the outermost one: keeps a record of each request, and logs and counts how it ended.
 
     Args:
-        shows_texts: log prompts and replies too.
-        in_words: put all fields into the message; a log of objects has them beside it.
+        log_texts: log prompts and replies too.
+        fields_in_message: put all fields into the message; a JSON log has them next to it.
     """
 
-    def __init__(self, app: ASGIApp, *, shows_texts: bool = False, in_words: bool = True) -> None:
-        self._app, self._shows_texts, self._in_words = app, shows_texts, in_words
+    def __init__(self, app: ASGIApp, *, log_texts: bool = False, fields_in_message: bool = True) -> None:
+        self._app, self._log_texts, self._fields_in_message = app, log_texts, fields_in_message
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         record = _begin(scope)
-        send = _watching(record, send)
+        send = _recording_send(record, send)
         token = _current.set(record)
         current = CurrentRequest(record.path)
         try:
             with collect_replies(record.replies), using_request(current):
-                await self._app(scope, _watched(record, receive), send)
+                await self._app(scope, _recording_receive(record, receive), send)
         except Exception:
             record.status = record.status or 500
             record.has_failed = True
@@ -180,21 +180,21 @@ class RequestLog:
         finally:
             _current.reset(token)
             record.has_failed |= current.stream_failed
-            # Nothing was said to the end, and no error raised: there was nobody left to say it to.
-            record.was_left |= not record.is_complete and not record.has_failed
-            if record.path not in QUIET:
-                self._write_down(record, scope)
+            # The response was never completed and nothing was raised, so the client must have disconnected.
+            record.is_disconnected |= not record.is_complete and not record.has_failed
+            if not endpoint_of(scope).is_quiet:
+                self._write(record, scope)
 
-    def _write_down(self, record: RequestRecord, scope: Scope) -> None:
-        endpoint = record.path if record.path in GENERATING else "other"
+    def _write(self, record: RequestRecord, scope: Scope) -> None:
+        endpoint = record.path if endpoint_of(scope).generates else "other"
         metrics.REQUESTS.labels(endpoint, record.outcome.value).inc()
         if record.outcome is RequestOutcome.CANCELLED:
             metrics.CANCELLED.labels(record.phase.value).inc()
         fields = record.to_dict()
-        if self._shows_texts and "thinking" in fields:
+        if self._log_texts and "thinking" in fields:
             fields |= _texts(record, scope["app"].state.engine_client.get_tokenizer())
         level = logging.ERROR if record.outcome is RequestOutcome.ERROR else logging.INFO
-        logger.log(level, "%s", _sentence(fields, complete=self._in_words), extra=fields)
+        logger.log(level, "%s", _sentence(fields, complete=self._fields_in_message), extra=fields)
 
 
 def without_id(headers: Any) -> list[tuple[bytes, bytes]]:
@@ -211,33 +211,33 @@ def _begin(scope: Scope) -> RequestRecord:
     )
 
 
-def _watched(record: RequestRecord, receive: Receive) -> Receive:
-    async def watched() -> Message:
+def _recording_receive(record: RequestRecord, receive: Receive) -> Receive:
+    async def receive_and_record() -> Message:
         message = await receive()
         if message["type"] == "http.disconnect":
-            record.was_left |= not record.is_complete
+            record.is_disconnected |= not record.is_complete
         else:
             record.has_body |= not message.get("more_body", False)
         return message
 
-    return watched
+    return receive_and_record
 
 
-def _watching(record: RequestRecord, send: Send) -> Send:
-    async def watching(message: Message) -> None:
-        if message["type"] == "http.response.body":  # first, for there is one for every chunk of a stream
-            if record.first_byte is None and not record.was_left:
+def _recording_send(record: RequestRecord, send: Send) -> Send:
+    async def record_and_send(message: Message) -> None:
+        if message["type"] == "http.response.body":  # first, as there is one for every chunk of a stream
+            if record.first_byte is None and not record.is_disconnected:
                 record.first_byte = time.monotonic()
             if not message.get("more_body", False):
                 record.is_complete = True
         elif message["type"] == "http.response.start":
-            record.status = message["status"] if not record.was_left else None
+            record.status = message["status"] if not record.is_disconnected else None
             message["headers"] = [*without_id(message.get("headers", ())), (HEADER, record.id.encode())]
             if message["status"] == 503 and not any(name == RETRY_AFTER for name, _ in message["headers"]):
-                message["headers"].append((RETRY_AFTER, b"5"))  # vLLM refuses without
+                message["headers"].append((RETRY_AFTER, b"5"))  # vLLM sends none
         await send(message)
 
-    return watching
+    return record_and_send
 
 
 def _texts(record: RequestRecord, tokenizer: Any) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def _texts(record: RequestRecord, tokenizer: Any) -> dict[str, Any]:
 
 
 def _sentence(fields: dict[str, Any], *, complete: bool) -> str:
-    """The fields for people to read: what happened, and then the rest by name."""
+    """The fields as text: what happened, and then the other fields by name."""
     words = [_plain(fields[name]) for name in _LEADING if name in fields]
     if not complete:
         return " ".join(words)
@@ -265,6 +265,6 @@ _OF_THINKING = ("tokens", "waits", "ended_by", "max_thinking_tokens", "min_think
 
 
 def _plain(value: Any) -> str:
-    """A value as one word, whatever a client put into it."""
+    """A value as one word, whatever a client has sent."""
     text = str(value)
     return text if text.isprintable() and " " not in text else repr(text)

@@ -1,21 +1,23 @@
-"""The command line: ours beside vLLM's, what the built-in model brings along, and what is refused."""
+"""The command line: our options and vLLM's, the defaults of the built-in model, and refusals."""
 
 import os
 import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tenuto_server.config.command_line import BUILT_IN_MODEL, ServeConfig, parse_command_line
 from tenuto_server.errors import StartupError
+from tenuto_server.vllm_compat import FlexibleArgumentParser, make_arg_parser
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The built-in model sets variables for the processes to come; here, they are taken back."""
+    """The built-in model sets variables for the processes that are started later; undo that after each test."""
     before = dict(os.environ)
     yield
     os.environ.clear()
@@ -26,7 +28,7 @@ def parse(*argv: str) -> tuple[ServeConfig, Namespace]:
     return parse_command_line(argv)
 
 
-def test_without_a_model_the_built_in_one_is_served_in_a_way_that_suits_a_laptop() -> None:
+def test_without_a_model_the_built_in_one_is_served() -> None:
     _, args = parse("--port", "9000")
     assert args.model == str(BUILT_IN_MODEL)
     assert args.served_model_name == ["s1-tiny"]
@@ -36,7 +38,7 @@ def test_without_a_model_the_built_in_one_is_served_in_a_way_that_suits_a_laptop
     assert os.environ["HF_HUB_OFFLINE"] == "1"
 
 
-def test_what_the_user_says_of_the_built_in_model_counts() -> None:
+def test_options_override_the_defaults_of_the_built_in_model() -> None:
     os.environ["VLLM_CPU_KVCACHE_SPACE"] = "2"
     _, args = parse("--dtype", "bfloat16", "--no-enforce-eager", "--served-model-name", "mine", "--host", "0.0.0.0")
     assert (args.dtype, args.enforce_eager, args.served_model_name) == ("bfloat16", False, ["mine"])
@@ -53,7 +55,7 @@ def test_a_named_model_gets_vllms_defaults(argv: tuple[str, ...]) -> None:
 
 
 def test_options_from_a_file(tmp_path: Path) -> None:
-    """vLLM's `--config` knows our options too, and the command line comes before it."""
+    """vLLM's `--config` accepts our options too, and the command line takes precedence."""
     file = tmp_path / "serve.yaml"
     file.write_text("default-max-thinking-tokens: 99\ndrain-timeout: 7\nmodel: some/model\n")
     config, args = parse("--config", str(file), "--drain-timeout", "8")
@@ -71,7 +73,7 @@ def test_the_defaults_make_a_budget() -> None:
     assert parse("--default-max-thinking-tokens", "auto")[0].read_defaults().bounds_thinking
 
 
-def test_what_an_effort_stands_for_can_be_said_in_a_flag() -> None:
+def test_a_flag_sets_the_caps_of_efforts() -> None:
     defaults = parse("--reasoning-effort-tokens", "low=100,high=unlimited")[0].read_defaults()
     caps = {name: defaults.effort_of(None, name)["max_thinking_tokens"] for name in ("none", "low", "medium", "high")}
     assert caps == {"none": 0, "low": 100, "medium": 4096, "high": "unlimited"}
@@ -99,17 +101,19 @@ def test_what_an_effort_stands_for_can_be_said_in_a_flag() -> None:
         (("--max-queued-requests", "-2"), "--max-queued-requests: -2 is below -1"),
         (("--drain-timeout", "-1"), "--drain-timeout: -1.0"),
         (("--drain-timeout", "nan"), "--drain-timeout: nan"),
-        (("--ssl-certfile", "nowhere.pem"), "--ssl-certfile: nowhere.pem is no file"),
-        (("--ssl-certfile", __file__, "--ssl-keyfile", "nowhere.key"), "--ssl-keyfile: nowhere.key is no file"),
-        (("--ssl-keyfile", __file__), "give --ssl-certfile too"),
+        (("--ssl-certfile", "nowhere.pem"), "--ssl-certfile: nowhere.pem is not a file"),
+        (("--ssl-certfile", __file__, "--ssl-keyfile", "nowhere.key"), "--ssl-keyfile: nowhere.key is not a file"),
+        (("--ssl-keyfile", __file__), "set --ssl-certfile too"),
         (("--headless",), "--headless is not supported"),
         (("--api-server-count", "2"), "--api-server-count is not supported"),
         (("--worker-extension-cls", "a.B"), "--worker-extension-cls is not supported"),
         (("--trust-request-chat-template",), "--trust-request-chat-template is not supported"),
         (("--enable-prompt-embeds",), "--enable-prompt-embeds is not supported"),
+        (("--log-file", "a.log", "--verbose"), "--log-file: a.log would stay empty: --verbose"),
+        (("--nonsense",), "unrecognized arguments: --nonsense"),
     ],
 )
-def test_what_cannot_work_is_refused_by_name(argv: tuple[str, ...], message: str) -> None:
+def test_an_option_that_cannot_work_is_named(argv: tuple[str, ...], message: str) -> None:
     with pytest.raises(StartupError) as refusal:
         parse(*argv)
     assert message in str(refusal.value)
@@ -118,7 +122,7 @@ def test_what_cannot_work_is_refused_by_name(argv: tuple[str, ...], message: str
 @pytest.mark.parametrize(
     "variable", ["VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_INSECURE_SERIALIZATION", "VLLM_ENABLE_RESPONSES_API_STORE"]
 )
-def test_variables_that_open_a_door_are_refused_by_name(variable: str) -> None:
+def test_an_unsafe_environment_variable_is_named(variable: str) -> None:
     os.environ[variable] = "1"
     with pytest.raises(StartupError, match=f"{variable} is set"):
         parse()
@@ -135,11 +139,11 @@ def test_api_keys_may_be_given_several_times() -> None:
     ("argv", "capacity"),
     [((), 50), (("0",), 10), (("7",), 17), (("-1",), None)],
 )
-def test_so_many_sequences_are_taken_where_ten_can_run(argv: tuple[str, ...], capacity: int | None) -> None:
+def test_capacity_where_ten_sequences_can_run(argv: tuple[str, ...], capacity: int | None) -> None:
     assert parse(*(("--max-queued-requests", *argv) if argv else ()))[0].capacity(10) == capacity
 
 
-def test_the_bound_on_output_also_counts_for_requests_that_do_not_say() -> None:
+def test_the_limit_on_output_is_also_the_default() -> None:
     assert parse()[1].override_generation_config == {}
     config, args = parse(
         "--max-output-tokens", "9", "--override-generation-config", '{"max_new_tokens": 20, "top_k": 3}'
@@ -148,7 +152,7 @@ def test_the_bound_on_output_also_counts_for_requests_that_do_not_say() -> None:
     assert config.limits(fetches_media=False).output_tokens == 9
 
 
-def test_heads_of_requests_are_limited_more_tightly_than_vllm_does() -> None:
+def test_the_limit_on_request_heads_is_lower_than_vllms() -> None:
     assert parse()[1].h11_max_incomplete_event_size == 65536
 
 
@@ -157,11 +161,28 @@ def test_the_help_shows_this_servers_options_before_the_groups_of_vllm(capsys: p
         parse("--help")
     assert exited.value.code == 0
     text = capsys.readouterr().out
-    places = [
-        text.index(part) for part in ("usage: tenuto serve", "--drain-timeout", "--thinking-family", "ModelConfig")
-    ]
+    places = [text.index(part) for part in ("usage: tenuto serve", "--thinking-family", "--log-file", "ModelConfig")]
     assert places == sorted(places)
     assert "--max-model-len" not in text
+
+
+@pytest.mark.parametrize(
+    ("keyword", "options"), [("tenuto", "--thinking-family --api-key"), ("max-model-len", "--max-model-len")]
+)
+def test_help_for_a_group_or_an_option(capsys: pytest.CaptureFixture[str], keyword: str, options: str) -> None:
+    with pytest.raises(SystemExit):
+        parse(f"--help={keyword}")
+    text = capsys.readouterr().out
+    assert all(option in text for option in options.split())
+    assert "Config Groups" not in text
+    assert "--gpu-memory-utilization" not in text
+
+
+def test_vllm_has_no_option_of_the_same_name() -> None:
+    """Ours replace vLLM's on a conflict, so that `--api-key` may be given several times; no other may."""
+    vllm = make_arg_parser(FlexibleArgumentParser())
+    flags = {f"--{option.name.replace('_', '-')}" for option in fields(ServeConfig)}
+    assert {flag for flag in flags if f" {flag} " in f" {vllm.format_usage()} "} == set()
 
 
 def run(*argv: str, **environment: str) -> "subprocess.CompletedProcess[str]":

@@ -1,4 +1,4 @@
-"""What is refused after the engine was configured and before a model is loaded."""
+"""What is refused after the engine is configured and before the model is loaded."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ def _environment() -> Iterator[None]:
 
 @pytest.fixture
 def nameless(tmp_path: Path) -> str:
-    """A model whose vocabulary and template do not tell how it marks its thinking."""
+    """A model whose vocabulary and chat template do not show how it marks its thinking."""
     folder = tmp_path / "model"
     shutil.copytree(BUILT_IN_MODEL, folder)
     (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message['content'] }}{% endfor %}")

@@ -1,8 +1,10 @@
-"""What stands before a body and after it, on a real uvicorn."""
+"""Limits on what comes before a body and after it, on a real uvicorn; and what of uvicorn these limits rely on."""
 
 import asyncio
+import inspect
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 import uvicorn
@@ -10,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tenuto_server.launcher.http_protocol import BoundedHeadProtocol
 
@@ -24,9 +27,8 @@ async def answer(request: Request) -> PlainTextResponse:
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
-    config = uvicorn.Config(app, http=BoundedHeadProtocol, log_level="critical", lifespan="off")
-    config.h11_max_incomplete_event_size = LIMIT
-    config.h11_max_header_count = COUNT  # type: ignore[attr-defined]
+    protocol = BoundedHeadProtocol.with_limits(LIMIT, COUNT)
+    config = uvicorn.Config(app, http=protocol, log_level="critical", lifespan="off")
     server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -40,7 +42,7 @@ async def port() -> AsyncIterator[int]:
 
 
 async def exchange(port: int, *pieces: bytes) -> bytes:
-    """Send pieces one by one until the server has had enough; all that it answers."""
+    """Send pieces one by one until the server closes the connection; all that it answers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for piece in pieces:
@@ -63,7 +65,7 @@ def request(headers: bytes, body: bytes = b"", path: bytes = b"/") -> bytes:
     return head + headers + b"\r\n" + body
 
 
-async def test_usual_requests_pass_one_after_the_other_on_one_connection(port: int) -> None:
+async def test_ordinary_requests_on_one_connection(port: int) -> None:
     usual = request(b"X-Padding: " + b"x" * 1500 + b"\r\n", b"b" * 100_000)
     answers = await exchange(port, usual, usual, usual[:700], usual[700:])
     assert answers.count(b"100000 bytes") == 3
@@ -95,8 +97,8 @@ async def test_the_second_request_of_a_connection_is_limited_too(port: int) -> N
     writer.close()
 
 
-async def test_a_header_without_an_end_is_not_gathered(port: int) -> None:
-    """A megabyte and more in small pieces: the server ends it soon after the limit, and serves others on."""
+async def test_an_endless_header_is_not_buffered(port: int) -> None:
+    """Megabytes in small pieces: the server closes the connection soon after the limit, and serves other clients."""
     start = b"GET / HTTP/1.1\r\nX-Endless: "
     answered = await exchange(port, start, *[b"x" * 1000] * 20_000)
     assert answered.startswith((b"HTTP/1.1 431 ", b"reset"))
@@ -106,8 +108,8 @@ async def test_a_header_without_an_end_is_not_gathered(port: int) -> None:
 CHUNKED = b"POST / HTTP/1.1\r\nHost: server\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-async def test_a_chunked_body_may_have_trailers_which_are_no_headers(port: int) -> None:
-    """They come too late for whoever reads headers, and past what a proxy has checked of those."""
+async def test_trailers_are_dropped(port: int) -> None:
+    """They come after the headers that a proxy has checked, so they must not count as headers."""
     chunks = b"%x\r\n%s\r\n" % (1500, b"b" * 1500) * 10
     answers = await exchange(port, CHUNKED + chunks + b"0\r\nX-Late: yes\r\n\r\n", CHUNKED + b"0\r\n\r\n")
     assert b"15000 bytes" in answers
@@ -124,8 +126,8 @@ async def test_a_chunked_body_may_have_trailers_which_are_no_headers(port: int) 
     ],
     ids=["many", "long", "extension"],
 )
-async def test_what_comes_after_a_body_is_not_gathered(port: int, pieces: list[bytes]) -> None:
-    """The connection ends soon after the limit, without an answer: nobody holds megabytes for whoever sends no body."""
+async def test_what_follows_a_body_is_not_buffered(port: int, pieces: list[bytes]) -> None:
+    """The connection ends soon after the limit, without an answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(CHUNKED)
     sent = 0
@@ -145,5 +147,31 @@ async def test_what_comes_after_a_body_is_not_gathered(port: int, pieces: list[b
     assert b"0 bytes" in await exchange(port, request(b""))
 
 
-async def test_what_is_no_http_is_still_a_400(port: int) -> None:
+async def test_a_request_that_is_not_http_is_still_a_400(port: int) -> None:
     assert (await exchange(port, b"nonsense\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters"),
+    [
+        (HttpToolsProtocol.data_received, ["data"]),
+        (HttpToolsProtocol.on_message_begin, []),
+        (HttpToolsProtocol.on_header, ["name", "value"]),
+        (HttpToolsProtocol.on_headers_complete, []),
+        (HttpToolsProtocol.on_body, ["body"]),
+        (HttpToolsProtocol.send_400_response, ["msg"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_uvicorn_has_the_methods_that_are_overridden(method: Callable[..., Any], parameters: list[str]) -> None:
+    assert list(inspect.signature(method).parameters) == ["self", *parameters]
+
+
+def test_uvicorn_calls_the_overridden_methods_and_has_the_attributes() -> None:
+    """The parser calls back on the protocol itself, and an error in a callback ends in `send_400_response`."""
+    names = set(HttpToolsProtocol.__init__.__code__.co_names)
+    assert {"parser", "transport", "cycle", "headers"} <= names
+    assert "url" in HttpToolsProtocol.on_message_begin.__code__.co_names
+    assert "send_400_response" in HttpToolsProtocol.data_received.__code__.co_names
+    assert "HttpParserError" in HttpToolsProtocol.data_received.__code__.co_names
+    assert isinstance(uvicorn.Config("app", http=BoundedHeadProtocol).http, type)

@@ -1,4 +1,4 @@
-"""The gate before the endpoints: who is let in when, and when the last reply has gone out."""
+"""Admission control: which requests are accepted in each stage, and when a request's slots are free again."""
 
 import asyncio
 import json
@@ -21,12 +21,12 @@ CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture
-def service() -> ServerState:
+def state() -> ServerState:
     return ServerState()
 
 
 @pytest.fixture
-def going_on() -> asyncio.Event:
+def go_on() -> asyncio.Event:
     """Replies wait for it."""
     event = asyncio.Event()
     event.set()
@@ -34,20 +34,20 @@ def going_on() -> asyncio.Event:
 
 
 @pytest.fixture
-async def client(service: ServerState, going_on: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
+async def client(state: ServerState, go_on: asyncio.Event) -> AsyncIterator[httpx.AsyncClient]:
     app = FastAPI()
-    app.state.service = service
+    app.state.service = state
     app.include_router(probes.router)
 
     @app.get("/v1/count")
     async def count() -> int:
-        return service.running
+        return state.running
 
     @app.get("/v1/stream")
     async def stream() -> StreamingResponse:
         async def pieces() -> AsyncIterator[str]:
             for _ in range(3):
-                yield str(service.running)
+                yield str(state.running)
 
         return StreamingResponse(pieces())
 
@@ -58,10 +58,10 @@ async def client(service: ServerState, going_on: asyncio.Event) -> AsyncIterator
     @app.post(CHAT)
     async def echo(request: Request) -> dict[str, Any]:
         body = await request.body()
-        await going_on.wait()
-        return {"size": len(body), "sequences": service.sequences}
+        await go_on.wait()
+        return {"size": len(body), "sequences": state.sequences}
 
-    app.add_middleware(AdmissionControl, service=service, limits=LIMITS)
+    app.add_middleware(AdmissionControl, state=state, limits=LIMITS)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
         yield http
@@ -76,10 +76,10 @@ async def client(service: ServerState, going_on: asyncio.Event) -> AsyncIterator
         (ServerStage.FAILED, 503, 503),
     ],
 )
-async def test_each_stage(
-    client: httpx.AsyncClient, service: ServerState, stage: ServerStage, readiness: int, answer: int
+async def test_each_stage_of_the_server(
+    client: httpx.AsyncClient, state: ServerState, stage: ServerStage, readiness: int, answer: int
 ) -> None:
-    service.stage = stage
+    state.stage = stage
     assert (await client.get("/livez")).status_code == 200
     ready = await client.get("/readyz")
     assert (ready.status_code, ready.json()) == (readiness, {"status": stage.value})
@@ -91,33 +91,31 @@ async def test_each_stage(
 
 
 @pytest.mark.parametrize("path", ["/v1/count", "/v1/stream", "/v1/fail"])
-async def test_a_request_runs_until_its_last_byte_is_out(
-    client: httpx.AsyncClient, service: ServerState, path: str
+async def test_a_request_counts_as_running_until_its_last_byte_is_sent(
+    client: httpx.AsyncClient, state: ServerState, path: str
 ) -> None:
-    service.stage = ServerStage.READY
+    state.stage = ServerStage.READY
     response = await client.get(path)
     if response.status_code == 200:
         assert set(response.text) == {"1"}
-    assert service.running == 0
-    assert await service.idle(0)
+    assert state.running == 0
+    assert await state.idle(0)
 
 
-async def test_waiting_for_the_end_of_what_runs(service: ServerState) -> None:
-    service.begin()
-    service.begin()
-    assert not await service.idle(0.01)
-    waiting = asyncio.create_task(service.idle(60))
-    service.end()
+async def test_idle_waits_for_running_requests(state: ServerState) -> None:
+    state.begin()
+    state.begin()
+    assert not await state.idle(0.01)
+    waiting = asyncio.create_task(state.idle(60))
+    state.end()
     await asyncio.sleep(0)
     assert not waiting.done()
-    service.end()
+    state.end()
     assert await waiting
 
 
-async def test_a_body_above_the_limit_is_a_413_before_it_is_read(
-    client: httpx.AsyncClient, service: ServerState
-) -> None:
-    service.stage = ServerStage.READY
+async def test_a_body_above_the_limit_is_a_413_before_it_is_read(client: httpx.AsyncClient, state: ServerState) -> None:
+    state.stage = ServerStage.READY
 
     async def pieces(size: int) -> AsyncIterator[bytes]:
         for _ in range(size // 100):
@@ -131,61 +129,61 @@ async def test_a_body_above_the_limit_is_a_413_before_it_is_read(
     for content in (b"x" * 1001, pieces(100_000)):
         response = await client.post(CHAT, content=content)
         assert response.status_code == response.json()["error"]["code"] == 413
-        assert "larger than 1000 bytes, the most that this server takes (--max-body-bytes)" in response.text
+        assert "larger than 1000 bytes, the most that this server allows (--max-body-bytes)" in response.text
         assert response.headers["connection"] == "close"
     assert sum(sent) < 2000
-    assert service.running == service.sequences == 0
+    assert state.running == state.sequences == 0
 
 
 @pytest.mark.parametrize("body", ["[" * 200_000, "[" * 200_000 + "]" * 200_000, '{"a":' * 100 + "1" + "}" * 100])
-async def test_no_nesting_brings_the_server_down(service: ServerState, body: str) -> None:
-    service.stage = ServerStage.READY
+async def test_deep_nesting_is_a_400(state: ServerState, body: str) -> None:
+    state.stage = ServerStage.READY
     app = FastAPI()
-    app.add_middleware(AdmissionControl, service=service, limits=Limits(body_bytes=10**6))
+    app.add_middleware(AdmissionControl, state=state, limits=Limits(body_bytes=10**6))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
         response = await http.post(CHAT, content=body)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "body"
 
 
-async def test_what_is_no_json_is_left_to_the_endpoint(client: httpx.AsyncClient, service: ServerState) -> None:
-    service.stage = ServerStage.READY
+async def test_a_body_that_is_not_json_is_left_to_the_endpoint(client: httpx.AsyncClient, state: ServerState) -> None:
+    state.stage = ServerStage.READY
     for body in (b"", b"{", b"\xff\xfe", b"9" * 900):
         assert (await client.post(CHAT, content=body)).json()["size"] == len(body)
 
 
-async def test_limits_are_checked_at_the_gate(client: httpx.AsyncClient, service: ServerState) -> None:
-    service.stage = ServerStage.READY
+async def test_limits_are_checked_before_the_endpoint(client: httpx.AsyncClient, state: ServerState) -> None:
+    state.stage = ServerStage.READY
     error = (await client.post(CHAT, json={"n": 9})).json()["error"]
     assert (error["code"], error["param"], error["type"]) == (400, "n", "BadRequestError")
     said = (await client.post("/v1/messages", json={"n": 9})).json()
     assert (said["type"], said["error"]["type"]) == ("error", "invalid_request_error")
 
 
-async def test_the_queue_is_exact_whatever_comes_at_once(
-    client: httpx.AsyncClient, service: ServerState, going_on: asyncio.Event
+async def test_slots_are_exact_when_requests_arrive_at_once(
+    client: httpx.AsyncClient, state: ServerState, go_on: asyncio.Event
 ) -> None:
-    """Fifty requests with n replies each: so many are taken as fit, to the last place, and then all places are free."""
-    service.stage, service.capacity = ServerStage.READY, 10
-    going_on.clear()
-    asked = [1 + place % 4 for place in range(50)]
-    requests = [asyncio.create_task(client.post(CHAT, json={"n": n})) for n in asked]
-    while sum(request.done() for request in requests) + service.running < len(asked):  # noqa: ASYNC110
+    """Fifty requests with n replies each: accepted until the last slot is taken, and then all slots are free again."""
+    state.stage, state.capacity = ServerStage.READY, 10
+    go_on.clear()
+    counts = [1 + index % 4 for index in range(50)]
+    requests = [asyncio.create_task(client.post(CHAT, json={"n": n})) for n in counts]
+    while sum(request.done() for request in requests) + state.running < len(counts):  # noqa: ASYNC110
         await asyncio.sleep(0)
-    assert service.sequences == 10
-    going_on.set()
+    assert state.sequences == 10
+    go_on.set()
     responses = await asyncio.gather(*requests)
-    assert sum(n for n, response in zip(asked, responses, strict=True) if response.status_code == 200) == 10
+    assert sum(n for n, response in zip(counts, responses, strict=True) if response.status_code == 200) == 10
     refused = [response for response in responses if response.status_code != 200]
     assert {response.status_code for response in refused} == {503}
     assert all(0 < int(response.headers["retry-after"]) <= 120 for response in refused)
-    assert "running and waiting already" in refused[0].text
-    assert service.running == service.sequences == 0
+    assert "already running or waiting" in refused[0].text
+    assert state.running == state.sequences == 0
 
 
-async def test_a_dead_engine_is_known_at_once(client: httpx.AsyncClient, service: ServerState) -> None:
-    service.stage = ServerStage.READY
-    service.watch(lambda: dead)
+async def test_a_dead_engine_is_reported_at_once(client: httpx.AsyncClient, state: ServerState) -> None:
+    state.stage = ServerStage.READY
+    state.watch(lambda: dead)
     dead = False
     assert (await client.get("/readyz")).status_code == 200
     dead = True
@@ -193,24 +191,26 @@ async def test_a_dead_engine_is_known_at_once(client: httpx.AsyncClient, service
     assert "the engine has died" in (await client.get("/v1/count")).text
 
 
-async def test_more_than_ever_fits_is_no_matter_of_waiting(service: ServerState) -> None:
-    service.stage, service.capacity, service.sequences = ServerStage.READY, 3, 3
-    with pytest.raises(InvalidRequest, match="4 sequences are more than the 3 taken at once"):
-        service.admit(4)
+async def test_a_request_for_more_slots_than_there_are_is_invalid(state: ServerState) -> None:
+    state.stage, state.capacity, state.sequences = ServerStage.READY, 3, 3
+    with pytest.raises(InvalidRequest, match="4 sequences are more than the 3 accepted at once"):
+        state.admit(4)
     with pytest.raises(Unavailable):
-        service.admit(1)
-    service.admit(0)
-    service.capacity = None
-    service.admit(10**6)
+        state.admit(1)
+    state.admit(0)
+    state.capacity = None
+    state.admit(10**6)
 
 
-async def test_running_replies_take_orders_to_the_end(client: httpx.AsyncClient, service: ServerState) -> None:
-    service.stage = ServerStage.DRAINING
+async def test_steering_requests_are_accepted_while_the_server_drains(
+    client: httpx.AsyncClient, state: ServerState
+) -> None:
+    state.stage = ServerStage.DRAINING
     assert (
         await client.post("/v1/requests/chatcmpl-a/thinking", json={})
-    ).status_code == 404  # let in: nothing is there
+    ).status_code == 404  # accepted, but there is no such route here
     assert (await client.post(CHAT, json={})).status_code == 503
-    service.stage = ServerStage.LOADING
+    state.stage = ServerStage.LOADING
     assert (await client.post("/v1/requests/chatcmpl-a/thinking", json={})).status_code == 503
 
 
@@ -218,8 +218,8 @@ async def never(*_: object) -> None:
     raise AssertionError
 
 
-async def call(gate: AdmissionControl, messages: list[dict[str, Any]], path: str = CHAT) -> list[Any]:
-    """What a gate sends to a client that says these things and then nothing more."""
+async def call(admission: AdmissionControl, messages: list[dict[str, Any]], path: str = CHAT) -> list[Any]:
+    """What the middleware sends to a client that sends these messages and then nothing more."""
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -230,7 +230,7 @@ async def call(gate: AdmissionControl, messages: list[dict[str, Any]], path: str
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await gate({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
+    await admission({"type": "http", "method": "POST", "path": path, "headers": []}, receive, send)
     return sent
 
 
@@ -238,81 +238,82 @@ def piece(body: bytes, *, more: bool) -> dict[str, Any]:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
-async def test_a_client_that_goes_before_its_body_has_come_takes_no_place(service: ServerState) -> None:
-    service.stage = ServerStage.READY
-    gate = AdmissionControl(never, service, LIMITS)
-    assert await call(gate, [piece(b"{", more=True), {"type": "http.disconnect"}]) == []
-    assert service.running == service.sequences == 0
+async def test_a_client_that_disconnects_during_its_body_takes_no_slot(state: ServerState) -> None:
+    state.stage = ServerStage.READY
+    admission = AdmissionControl(never, state, LIMITS)
+    assert await call(admission, [piece(b"{", more=True), {"type": "http.disconnect"}]) == []
+    assert state.running == state.sequences == 0
 
 
-async def test_a_body_that_takes_too_long_is_a_408(service: ServerState) -> None:
-    """Whoever sends all but the last byte and waits would be kept for ever."""
-    service.stage = ServerStage.READY
-    sent = await call(AdmissionControl(never, service, Limits(body_seconds=0.05)), [piece(b"{", more=True)])
+async def test_a_body_that_takes_too_long_is_a_408(state: ServerState) -> None:
+    """Otherwise a client that never sends the last byte would be kept for ever."""
+    state.stage = ServerStage.READY
+    sent = await call(AdmissionControl(never, state, Limits(body_seconds=0.05)), [piece(b"{", more=True)])
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
     assert (
-        json.loads(sent[1]["body"])["error"]["message"] == "the body did not come within 0.05 seconds (--body-timeout)"
+        json.loads(sent[1]["body"])["error"]["message"]
+        == "the body did not arrive within 0.05 seconds (--body-timeout)"
     )
-    assert service.running == service.sequences == 0
+    assert state.running == state.sequences == 0
 
 
-async def test_all_bodies_together_may_hold_so_much_before_their_ends_have_come(service: ServerState) -> None:
-    """What is above it is refused with a 503, and what was held is free again when its senders have gone."""
-    service.stage = ServerStage.READY
+async def test_incomplete_bodies_together_are_limited(state: ServerState) -> None:
+    """Above the limit, a body is a 503; the memory is free again when the clients have disconnected."""
+    state.stage = ServerStage.READY
     limits = Limits(body_bytes=1000)
-    gate, waiting = AdmissionControl(never, service, limits), limits.incoming_bytes // 999
-    held = [asyncio.create_task(call(gate, [piece(b"x" * 999, more=True)])) for _ in range(waiting)]
+    admission, waiting = AdmissionControl(never, state, limits), limits.incoming_bytes // 999
+    held = [asyncio.create_task(call(admission, [piece(b"x" * 999, more=True)])) for _ in range(waiting)]
     await asyncio.sleep(0)
-    sent = await asyncio.wait_for(call(gate, [piece(b"x" * 999, more=True)]), 10)
+    sent = await asyncio.wait_for(call(admission, [piece(b"x" * 999, more=True)]), 10)
     assert sent[0]["status"] == 503
     assert (b"retry-after", b"5") in sent[0]["headers"]
     assert not any(task.done() for task in held)
     for task in held:
         task.cancel()
     await asyncio.wait(held)
-    assert await call(gate, [piece(b"x" * 999, more=True), {"type": "http.disconnect"}]) == []
+    assert await call(admission, [piece(b"x" * 999, more=True), {"type": "http.disconnect"}]) == []
 
 
-async def test_tokenizing_takes_a_place_and_is_no_sequence(service: ServerState) -> None:
+async def test_tokenizing_takes_a_slot(state: ServerState) -> None:
     async def endpoint(*_: object) -> None:
-        seen.append(service.sequences)
+        seen.append(state.sequences)
 
     seen: list[int] = []
-    service.stage, service.capacity = ServerStage.READY, 1
-    gate = AdmissionControl(endpoint, service, LIMITS)
-    assert await call(gate, [piece(b"{}", more=False)], path="/tokenize") == []
-    service.begin(1)
-    assert (await call(gate, [piece(b"{}", more=False)], path="/tokenize"))[0]["status"] == 503
+    state.stage, state.capacity = ServerStage.READY, 1
+    admission = AdmissionControl(endpoint, state, LIMITS)
+    assert await call(admission, [piece(b"{}", more=False)], path="/tokenize") == []
+    state.begin(1)
+    assert (await call(admission, [piece(b"{}", more=False)], path="/tokenize"))[0]["status"] == 503
     assert seen == [1]
 
 
-async def test_the_place_is_free_again_when_the_endpoint_is_cancelled(service: ServerState) -> None:
+async def test_slots_are_free_again_when_the_endpoint_is_cancelled(state: ServerState) -> None:
     async def forever(*_: object) -> None:
-        assert service.sequences == 3
+        assert state.sequences == 3
         started.set()
         await asyncio.Event().wait()
 
     started = asyncio.Event()
-    service.stage = ServerStage.READY
+    state.stage = ServerStage.READY
     task = asyncio.create_task(
-        call(AdmissionControl(forever, service, LIMITS), [piece(json.dumps({"n": 3}).encode(), more=False)])
+        call(AdmissionControl(forever, state, LIMITS), [piece(json.dumps({"n": 3}).encode(), more=False)])
     )
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert service.running == service.sequences == 0
+    assert state.running == state.sequences == 0
 
 
-async def test_a_body_that_comes_while_the_server_begins_to_shut_down_is_refused(service: ServerState) -> None:
-    service.stage = ServerStage.READY
+async def test_a_body_that_is_complete_after_the_drain_began_is_refused(state: ServerState) -> None:
+    state.stage = ServerStage.READY
     first = piece(b"{", more=True)
 
     class Messages(list[dict[str, Any]]):
         def pop(self, place: Any = 0) -> dict[str, Any]:
-            service.stage = ServerStage.DRAINING
+            state.stage = ServerStage.DRAINING
             return super().pop(place)
 
-    sent = await call(AdmissionControl(never, service, LIMITS), Messages([first, piece(b"}", more=False)]))
+    sent = await call(AdmissionControl(never, state, LIMITS), Messages([first, piece(b"}", more=False)]))
     assert sent[0]["status"] == 503

@@ -11,7 +11,6 @@ from starlette.middleware.cors import CORSMiddleware
 
 from tenuto_server.errors import StartupError
 from tenuto_server.middleware.api_keys import ApiKeys, KeyRing, read_keys
-from tenuto_server.paths import METRICS, PROBES
 
 KEYS = ("first-key", "second-key")
 ORIGIN = "https://example.org"
@@ -26,7 +25,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     async def answer(path: str) -> str:
         return path
 
-    app.add_middleware(ApiKeys, ring=KeyRing(KEYS), public=PROBES | METRICS)
+    app.add_middleware(ApiKeys, ring=KeyRing(KEYS), public=frozenset({"/livez", "/readyz", "/metrics"}))
     app.add_middleware(CORSMiddleware, allow_origins=[ORIGIN], allow_methods=["*"], allow_headers=["*"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
         yield http
@@ -152,10 +151,10 @@ def test_keys_come_from_the_command_line_a_file_and_the_environment(tmp_path: Pa
     file.write_text("# the team's\n  c \n\nd\n")
     ring = read_keys(["a", "b"], str(file), {"VLLM_API_KEY": "e", "TENUTO_API_KEYS": "f, g,"})
     assert len(ring) == 7
-    assert all(ring.opens([key]) for key in (b"a", b"b", b"c", b"d", b"e", b"f", b"g"))
-    assert ring.opens([b"wrong", b"g"])
-    assert not any(ring.opens([key]) for key in (b"", b"h", b"# the team's", b"f, g", b"a\n"))
-    assert not ring.opens([])
+    assert all(ring.accepts([key]) for key in (b"a", b"b", b"c", b"d", b"e", b"f", b"g"))
+    assert ring.accepts([b"wrong", b"g"])
+    assert not any(ring.accepts([key]) for key in (b"", b"h", b"# the team's", b"f, g", b"a\n"))
+    assert not ring.accepts([])
 
 
 def test_a_ring_does_not_keep_the_keys() -> None:
@@ -172,8 +171,8 @@ def test_without_any_key_the_ring_is_empty() -> None:
         ("VLLM_API_KEY", "", "holds no key"),
         ("VLLM_API_KEY", " ", "holds no key"),
         ("TENUTO_API_KEYS", " , ", "holds no key"),
-        ("VLLM_API_KEY", "a b", "a key is empty or holds white space"),
-        ("TENUTO_API_KEYS", "good,not good", "a key is empty or holds white space"),
+        ("VLLM_API_KEY", "a b", "a key is empty or contains white space"),
+        ("TENUTO_API_KEYS", "good,not good", "a key is empty or contains white space"),
     ],
 )
 def test_a_variable_without_a_key_does_not_leave_the_server_open(variable: str, value: str, message: str) -> None:
@@ -188,9 +187,9 @@ def test_a_variable_without_a_key_does_not_leave_the_server_open(variable: str, 
     ("given", "lines", "message"),
     [
         ([""], None, "--api-key: a key is empty"),
-        (["a b"], None, "--api-key: a key is empty or holds white space"),
+        (["a b"], None, "--api-key: a key is empty or contains white space"),
         ([], "# nothing\n\n", "holds no key"),
-        ([], "good\nnot good\n", "holds white space"),
+        ([], "good\nnot good\n", "contains white space"),
     ],
 )
 def test_keys_that_cannot_be_meant_end_the_start(

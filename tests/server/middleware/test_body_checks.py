@@ -10,8 +10,8 @@ from transformers import PythonBackend
 from tenuto_server.api.routes import tokenization
 from tenuto_server.config.limits import Limits
 from tenuto_server.errors import InvalidRequest
-from tenuto_server.middleware.body_checks import MAX_DEPTH, TEMPLATE_ARGUMENTS, check_body, count_places
-from tenuto_server.paths import GENERATING, TOKENIZING
+from tenuto_server.middleware.body_checks import MAX_DEPTH, TEMPLATE_ARGUMENTS, check_body, count_slots
+from tenuto_server.paths import ENDPOINTS, find_endpoint
 
 LIMITS = Limits(n=4, num_waits=10, output_tokens=100)
 CHAT, TEXT, BATCH = "/v1/chat/completions", "/v1/completions", "/v1/chat/completions/batch"
@@ -31,47 +31,55 @@ def part(kind: str, url: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "param", "message"),
     [
-        ({"n": 5}, "n", "5 is above 4, the most that this server takes (--max-n)"),
+        ({"n": 5}, "n", "5 is above 4, the most that this server allows (--max-n)"),
         ({"n": "5"}, "n", "'5' is not a whole number"),
         ({"n": 5.0}, "n", "5.0 is not a whole number"),
         ({"n": True}, "n", "True is not a whole number"),
         ({"n": [5]}, "n", "[5] is not a whole number"),
         ({"n": 10**100}, "n", "... is above 4"),
-        ({"best_of": 2}, "best_of", "ask for n"),
-        ({"num_waits": 11}, "num_waits", "11 is above 10, the most that this server takes (--max-num-waits)"),
+        ({"best_of": 2}, "best_of", "request n"),
+        ({"num_waits": 11}, "num_waits", "11 is above 10, the most that this server allows (--max-num-waits)"),
         ({"vllm_xargs": {"num_waits": 11}}, "num_waits", "11 is above 10"),
-        ({"max_tokens": 101}, "max_tokens", "101 is above 100, the most that this server takes (--max-output-tokens)"),
+        ({"max_tokens": 101}, "max_tokens", "101 is above 100, the most that this server allows (--max-output-tokens)"),
         ({"max_tokens": "101"}, "max_tokens", "not a whole number"),
         ({"max_completion_tokens": 101}, "max_completion_tokens", "101 is above 100"),
         ({"max_output_tokens": 101}, "max_output_tokens", "101 is above 100"),
         ({"chat_template": "{{ messages }}"}, "chat_template", "a template is code"),
         ({"chat_template": ""}, "chat_template", "a template is code"),
         ({"prompt_embeds": "AAAA"}, "prompt_embeds", "send text or token ids"),
-        ({"logits_processors": ["os.system"]}, "logits_processors", "code is not taken"),
-        ({"custom_logit_processor": "x"}, "custom_logit_processor", "code is not taken"),
-        ({"mm_processor_kwargs": {"a": 1}}, "mm_processor_kwargs", "for the server to say"),
-        ({"media_io_kwargs": {"a": {}}}, "media_io_kwargs", "for the server to say"),
-        ({"kv_transfer_params": {"do_remote_decode": True}}, "kv_transfer_params", "client's word"),
-        ({"ec_transfer_params": {}}, "ec_transfer_params", "client's word"),
+        ({"logits_processors": ["os.system"]}, "logits_processors", "code is not accepted"),
+        ({"custom_logit_processor": "x"}, "custom_logit_processor", "code is not accepted"),
+        ({"mm_processor_kwargs": {"a": 1}}, "mm_processor_kwargs", "only the server decides"),
+        ({"media_io_kwargs": {"a": {}}}, "media_io_kwargs", "only the server decides"),
+        ({"kv_transfer_params": {"do_remote_decode": True}}, "kv_transfer_params", "clients cannot make the server"),
+        ({"ec_transfer_params": {}}, "ec_transfer_params", "clients cannot make the server"),
         ({"vllm_xargs": {"kv_transfer_params": "x"}}, "vllm_xargs", "'kv_transfer_params' is not for requests"),
         ({"vllm_xargs": {"thinking_request": "x"}}, "vllm_xargs", "'thinking_request' is not for requests"),
-        ({"background": True}, "background", "ends with the request"),
+        ({"background": True}, "background", "ends with its request"),
         ({"request_id": "x" * 129}, "request_id", "... is not 1 to 128 letters, digits and ._:-"),
         ({"request_id": "two\nlines"}, "request_id", r"'two\nlines' is not"),
         ({"request_id": "line\n"}, "request_id", r"'line\n' is not"),
         ({"request_id": ""}, "request_id", "'' is not"),
-        ({"background": "yes"}, "background", "ends with the request"),
+        ({"background": "yes"}, "background", "ends with its request"),
         ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs", "'tokenize' is an argument of"),
         ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs", "'messages' is an argument of"),
-        (part("image_url", {"url": "http://10.0.0.1/"}), "image_url", "fetches no media (--allowed-media-domains)"),
-        (part("image_url", "https://example.org/a.png"), "image_url", "fetches no media"),
+        (part("image_url", {"url": "http://10.0.0.1/"}), "image_url", "does not fetch media (--allowed-media-domains)"),
+        (part("image_url", "https://example.org/a.png"), "image_url", "does not fetch media"),
         (part("image_url", {"url": " FILE:///etc/passwd"}), "image_url", "file scheme"),
         (part("audio_url", {"url": "/etc/passwd"}), "audio_url", "no scheme"),
         (part("video_url", {"url": "http://[broken"}), "video_url", "no scheme"),
-        ({"input": [{"content": [{"type": "input_file", "file_url": "http://a"}]}]}, "file_url", "fetches no media"),
-        ({"messages": [{"content": [{"source": {"type": "url", "url": "http://a"}}]}]}, "source", "fetches no media"),
-        ({"messages": [[{"content": [{"image_url": "http://a"}]}]]}, "image_url", "fetches no media"),
-        ({"system": [{"content": [{"image_url": "http://a"}]}]}, "image_url", "fetches no media"),
+        (
+            {"input": [{"content": [{"type": "input_file", "file_url": "http://a"}]}]},
+            "file_url",
+            "does not fetch media",
+        ),
+        (
+            {"messages": [{"content": [{"source": {"type": "url", "url": "http://a"}}]}]},
+            "source",
+            "does not fetch media",
+        ),
+        ({"messages": [[{"content": [{"image_url": "http://a"}]}]]}, "image_url", "does not fetch media"),
+        ({"system": [{"content": [{"image_url": "http://a"}]}]}, "image_url", "does not fetch media"),
         (nested(MAX_DEPTH + 1), "body", f"nested more than {MAX_DEPTH} levels deep"),
         ({"a": nested(MAX_DEPTH)}, "body", f"nested more than {MAX_DEPTH} levels deep"),
     ],
@@ -132,7 +140,7 @@ def test_a_templates_variables_are_none_of_the_engines_arguments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "places"),
+    ("path", "body", "slots"),
     [
         (CHAT, {}, 1),
         (CHAT, {"n": 3}, 3),
@@ -158,11 +166,11 @@ def test_a_templates_variables_are_none_of_the_engines_arguments() -> None:
         ("/v1/models", None, 0),
     ],
 )
-def test_places_are_counted_as_the_engine_will_run_sequences(path: str, body: Any, places: int) -> None:
-    assert count_places(path, body) == places
-    assert (path in GENERATING | TOKENIZING) == (places > 0)
+def test_a_slot_for_each_sequence_that_the_engine_will_run(path: str, body: Any, slots: int) -> None:
+    assert count_slots(find_endpoint(path), body) == slots
 
 
-def test_every_route_that_tokenizes_takes_a_place() -> None:
+def test_every_route_that_tokenizes_takes_a_slot() -> None:
     paths = {route.path for route in tokenization.router.routes if isinstance(route, APIRoute)}
-    assert paths | {"/v1/messages/count_tokens"} == TOKENIZING
+    tokenizing = {endpoint.path for endpoint in ENDPOINTS if endpoint.tokenizes}
+    assert paths | {"/v1/messages/count_tokens"} == tokenizing

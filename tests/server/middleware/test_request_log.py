@@ -1,4 +1,4 @@
-"""What becomes of requests: one outcome each, counted and written down, whatever happens to them."""
+"""The request log: each request has one outcome, which is counted and logged, however it ends."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ CHAT = "/v1/chat/completions"
 
 
 class Lines(logging.Handler):
-    """What the journal has written so far."""
+    """The records logged so far."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,14 +53,14 @@ def lines() -> Iterator[Callable[[], list[Any]]]:
 
 
 @pytest.fixture
-def service() -> ServerState:
-    service = ServerState()
-    service.stage = ServerStage.READY
-    return service
+def state() -> ServerState:
+    state = ServerState()
+    state.stage = ServerStage.READY
+    return state
 
 
 @pytest.fixture
-def app(service: ServerState) -> FastAPI:
+def app(state: ServerState) -> FastAPI:
     app = FastAPI()
 
     @app.post(CHAT)
@@ -85,7 +85,7 @@ def app(service: ServerState) -> FastAPI:
     async def ready() -> None:
         pass
 
-    app.add_middleware(AdmissionControl, service=service, limits=Limits(body_bytes=1000))
+    app.add_middleware(AdmissionControl, state=state, limits=Limits(body_bytes=1000))
     app.add_middleware(RequestLog)
     return app
 
@@ -131,7 +131,7 @@ def total() -> float:
     ],
     ids=str,
 )
-async def test_each_request_ends_once(
+async def test_each_request_has_one_outcome(
     client: httpx.AsyncClient, lines: Callable[[], list[Any]], body: dict[str, Any], outcome: str, status: int
 ) -> None:
     before, all_before = count(outcome), total()
@@ -146,7 +146,7 @@ async def test_each_request_ends_once(
     assert ("retry-after" in response.headers) == (status == 503)
 
 
-async def test_probes_are_not_worth_a_line(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
+async def test_probes_are_not_logged(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
     before = total()
     assert (await client.get("/readyz")).status_code == 200
     assert lines() == []
@@ -181,18 +181,16 @@ async def test_a_request_has_one_id_everywhere(
     body: dict[str, Any],
     expected: str | None,
 ) -> None:
-    """The client's, if it can be one, or ours: in the response, in the log, in the code, and for the engine."""
+    """The client's if valid, else a generated one: in the response, in the log, in the code, and for the engine."""
     response = await client.post(CHAT, json=body, headers=headers)
     name = response.headers["x-request-id"]
     assert name == expected or (expected is None and len(name) == 32)
     assert response.json()["id"] == lines()[0].request_id == name
-    assert response.json()["header"] == name  # which counts before the body's own
+    assert response.json()["header"] == name  # which takes precedence over the body's
 
 
-async def test_an_id_that_can_be_none_reaches_no_endpoint(
-    client: httpx.AsyncClient, lines: Callable[[], list[Any]]
-) -> None:
-    """vLLM would make the reply's id of it, and send that with every chunk."""
+async def test_an_invalid_id_reaches_no_endpoint(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
+    """vLLM would put it into the reply's id, and send that with every chunk."""
     for headers in ({}, {"X-Request-Id": "mine"}):
         response = await client.post(CHAT, json={"request_id": "x" * 500 + "\n"}, headers=headers)
         assert (response.status_code, response.json()["error"]["param"]) == (400, "request_id")
@@ -200,9 +198,7 @@ async def test_an_id_that_can_be_none_reaches_no_endpoint(
         assert len(response.headers["x-request-id"]) <= 32
 
 
-async def test_what_a_client_writes_stays_on_one_line(
-    client: httpx.AsyncClient, lines: Callable[[], list[Any]]
-) -> None:
+async def test_a_clients_text_stays_on_one_line(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
     await client.post(CHAT, json={"model": "a\nINFO forged line"})
     await client.get("/v1/%0aINFO%20forged")
     await client.get("/v1/" + "x" * 5000)
@@ -210,15 +206,15 @@ async def test_what_a_client_writes_stays_on_one_line(
     assert len(lines()[2].getMessage()) < 400
 
 
-async def test_two_requests_at_once_know_which_they_are(client: httpx.AsyncClient) -> None:
+async def test_concurrent_requests_keep_their_ids(client: httpx.AsyncClient) -> None:
     names = [f"request-{place}" for place in range(20)]
     responses = await asyncio.gather(*(client.post(CHAT, json={}, headers={"X-Request-Id": name}) for name in names))
     assert [response.json()["id"] for response in responses] == names
     assert current_record().id not in names
 
 
-async def leave_after(app: FastAPI, message: dict[str, Any]) -> None:
-    """Send this and go away."""
+async def disconnect_after(app: FastAPI, message: dict[str, Any]) -> None:
+    """Send this message and disconnect."""
     queue = [message]
 
     async def receive() -> dict[str, Any]:
@@ -242,36 +238,36 @@ async def leave_after(app: FastAPI, message: dict[str, Any]) -> None:
         ({"type": "http.request", "body": b'{"status": "wait", "stream": true}', "more_body": False}, "waiting"),
     ],
 )
-async def test_a_client_that_goes_away_is_counted_by_what_it_missed(
-    app: FastAPI, service: ServerState, lines: Callable[[], list[Any]], message: dict[str, Any], phase: str
+async def test_a_client_that_disconnects_is_counted_by_phase(
+    app: FastAPI, state: ServerState, lines: Callable[[], list[Any]], message: dict[str, Any], phase: str
 ) -> None:
     before, phase_before, all_before = count("cancelled"), cancelled(phase), total()
-    await leave_after(app, message)
+    await disconnect_after(app, message)
     assert (count("cancelled"), cancelled(phase), total()) == (before + 1, phase_before + 1, all_before + 1)
     assert (lines()[0].outcome, lines()[0].phase) == ("cancelled", phase)
-    assert service.running == service.sequences == 0
+    assert state.running == state.sequences == 0
 
 
-async def test_what_the_servers_end_cuts_is_no_cancellation(
-    app: FastAPI, service: ServerState, lines: Callable[[], list[Any]]
+async def test_a_reply_that_the_server_cuts_is_not_a_cancellation(
+    app: FastAPI, state: ServerState, lines: Callable[[], list[Any]]
 ) -> None:
-    service.cutting = True
+    state.cutting = True
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
         await http.post(CHAT, json={"stream": True})
     assert lines()[0].outcome == "cut"
 
 
-async def run(journal: RequestLog) -> None:
+async def run(request_log: RequestLog) -> None:
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:
         pass
 
-    await journal({"type": "http", "method": "POST", "path": CHAT, "headers": []}, receive, send)
+    await request_log({"type": "http", "method": "POST", "path": CHAT, "headers": []}, receive, send)
 
 
-async def test_the_budget_and_the_account_stand_in_the_line(chatml: Any, lines: Callable[[], list[Any]]) -> None:
+async def test_the_line_has_the_budget_and_the_report(chatml: Any, lines: Callable[[], list[Any]]) -> None:
     budget = ThinkingBudget(max_thinking_tokens=50, min_thinking_tokens=3)
     plan = compile_plan(budget, FAMILIES["s1"], chatml)
     prompt = chatml.encode("hello there")
@@ -286,7 +282,7 @@ async def test_the_budget_and_the_account_stand_in_the_line(chatml: Any, lines: 
         await send({"type": "http.response.body", "body": b"{}"})
 
     await run(RequestLog(endpoint))
-    await run(RequestLog(endpoint, in_words=False))
+    await run(RequestLog(endpoint, fields_in_message=False))
     line, other = lines()
     assert other.getMessage() == f"POST {CHAT} 200 ok"
     assert other.thinking == line.thinking
@@ -301,17 +297,18 @@ async def test_the_budget_and_the_account_stand_in_the_line(chatml: Any, lines: 
     ("ids", "phase"),
     [((), RequestPhase.WAITING), ((7, 8), RequestPhase.THINKING), ((7, "end", 9), RequestPhase.ANSWER)],
 )
-async def test_the_phase_is_read_off_the_account(chatml: Any, ids: tuple[Any, ...], phase: RequestPhase) -> None:
+async def test_the_phase_follows_from_the_tokens(chatml: Any, ids: tuple[Any, ...], phase: RequestPhase) -> None:
     plan = compile_plan(None, FAMILIES["s1"], chatml)
     prompt = list(plan.start.ids)
     reply = CountedReply(resolved(chatml, None, prompt), prompt, 1)
     reply.choices[0].take([token for item in ids for token in (plan.end.ids if item == "end" else (item,))])
-    record = RequestRecord("id", has_body=True, was_left=True, is_stream=True)
+    record = RequestRecord("id", has_body=True, is_disconnected=True, is_stream=True)
     record.replies.append(reply)
     assert (record.outcome, record.phase) == (RequestOutcome.CANCELLED, phase)
 
 
-async def test_texts_are_logged_only_if_asked_for(chatml: Any, lines: Callable[[], list[Any]]) -> None:
+async def test_texts_are_logged_only_with_the_option(chatml: Any, lines: Callable[[], list[Any]]) -> None:
+
     async def endpoint(scope: Any, receive: Any, send: Any) -> None:
         app = FastAPI()
         app.state.engine_client = type("Engine", (), {"get_tokenizer": lambda self: chatml})()
@@ -324,14 +321,14 @@ async def test_texts_are_logged_only_if_asked_for(chatml: Any, lines: Callable[[
         await send({"type": "http.response.body", "body": b"{}"})
 
     await run(RequestLog(endpoint))
-    await run(RequestLog(endpoint, shows_texts=True))
+    await run(RequestLog(endpoint, log_texts=True))
     without, with_texts = lines()
     assert not any("secret" in str(value) or "answer" in str(value) for value in vars(without).values())
     assert "a secret" in with_texts.prompts[0]
     assert "an answer" in with_texts.texts[0]
 
 
-def test_several_processes_figures_come_together(tmp_path: Path) -> None:
+def test_metrics_of_several_processes_are_combined(tmp_path: Path) -> None:
     """With the library's mode for several processes, as vLLM sets it up."""
     script = (
         "from tenuto_server import metrics\n"
