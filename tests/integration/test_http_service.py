@@ -37,12 +37,6 @@ def test_the_metrics_include_the_engines(server: RunningServer) -> None:
     assert "http_requests_total" in response.text
 
 
-def test_the_ready_line_shows_a_first_request(server: RunningServer) -> None:
-    lines = [line for line in server.log.read_text().splitlines() if line.startswith("Tenuto is ready")]
-    assert len(lines) == 1
-    assert f"curl {server.url}/v1/chat/completions" in lines[0]
-
-
 #: The endpoints that generate: the name of their request, and whether they stream.
 GENERATING = {
     "/v1/chat/completions": ("ChatCompletionRequest", True),

@@ -46,6 +46,7 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
     max_end_ids = MAX_SOURCES if vllm_config.use_v2_model_runner else None
     policy = ThinkingPolicy(markers, defaults, config.answer_reserve_tokens, max_end_ids)
     if policy.markers is not None:
+        logger.info("Thinking: family %s, %r to %r", policy.markers.family, policy.markers.start, policy.markers.end)
         _choose_reasoning_parser(vllm_config, args, policy.markers)
     return ThinkingEngine(
         policy=policy,

@@ -1,8 +1,7 @@
-"""The server's process, and the first thing that runs in every process which it spawns.
+"""The server's process, and the first module that runs in every process that it spawns.
 
-`multiprocessing` imports the main module of the parent in each process that it spawns, under the name `__mp_main__` and
-before anything else. `tenuto serve` makes this module the main one, and so no process of vLLM's, wherever it is started
-and whatever it is for, lives without its lifeline.
+`multiprocessing` imports the main module of the parent in each spawned process, under the name `__mp_main__` and before
+anything else. `tenuto serve` makes this module the main one, so that every vLLM process watches the server.
 """
 
 import os
@@ -10,6 +9,8 @@ import sys
 
 from ..errors import StartupError
 from .parent_watch import announce_server, die_with_server
+from .progress import Progress
+from .terminal import Terminal
 
 USAGE_ERROR = 2
 
@@ -17,23 +18,37 @@ _START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 
 
 def main() -> int:
+    terminal = Terminal()
+    terminal.capture_errors()
+    progress = Progress(terminal, "loading vLLM")
     try:
         _prepare()
         from ..config.command_line import parse_command_line
+        from .output import ServerOutput
         from .server import serve
 
-        serve(*parse_command_line(sys.argv[1:]))
+        config, args = parse_command_line(sys.argv[1:])
+        serve(config, args, ServerOutput(terminal, progress, config, args))
     except StartupError as error:
+        progress.stop()
+        terminal.release()
+        terminal.drop_log()
         sys.stderr.write(f"tenuto serve: {error}\n")
         return USAGE_ERROR
+    except BaseException as error:  # after --help, or with a traceback, which Python prints
+        progress.stop()
+        terminal.release()
+        if isinstance(error, SystemExit):
+            terminal.drop_log()
+        raise
 
 
 def _prepare() -> None:
-    """What must stand in the environment before vLLM is imported."""
+    """Set the environment that vLLM's import and its processes need."""
     announce_server()
     if os.environ.setdefault(_START_METHOD, "spawn") != "spawn":
         raise StartupError(f"{_START_METHOD}={os.environ[_START_METHOD]}: only spawned processes end with the server")
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # nothing is reported to anybody unless asked for
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # vLLM reports usage only if the operator asks for it
 
 
 if __name__ == "__mp_main__":

@@ -1,4 +1,4 @@
-"""A server's life: it listens, loads the model, serves, lets running replies finish, and ends with all it started."""
+"""Runs the server: listens, loads the model, serves, drains, and ends together with all its processes."""
 
 import asyncio
 import ipaddress
@@ -37,22 +37,24 @@ from ..vllm_compat import (
 )
 from .engine_startup import start_engine
 from .http_protocol import BoundedHeadProtocol
+from .output import ServerOutput
 
 logger = logging.getLogger("vllm.tenuto")
 
 _WATCH_SECONDS = 1.0
 _CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and for connections to close
-_STOP_SECONDS = 15.0  # for the engine's processes to end in order
+_STOP_SECONDS = 15.0  # for the engine's processes to exit
 OK, FAILED = 0, 1
 
 
-def serve(config: ServeConfig, args: Namespace) -> Never:
-    """Serve until a signal or the engine's death ends it, and the process with it.
+def serve(config: ServeConfig, args: Namespace, output: ServerOutput) -> Never:
+    """Serve until a signal or the death of the engine ends the process.
 
     Raises:
         StartupError: for options that cannot work and for a port that is taken.
     """
     configure_logging_from_args(args)
+    output.attach(args)
     keys = _take_keys(config, args)
     try:
         address, listener = setup_server(args, reuse_port=False)
@@ -61,12 +63,14 @@ def serve(config: ServeConfig, args: Namespace) -> Never:
     except (KeyError, TypeError, ValueError) as error:
         raise StartupError(str(error)) from error
     if not keys and not _is_loopback(args.host):
-        logger.warning("No API key is set: whoever reaches %s may use this server", address)
-    _leave(uvloop.run(Server(config, args, keys, address, listener).run()))
+        logger.warning("No API key is set: every client that can reach %s can use this server", address)
+    server = Server(config, args, keys, address, listener, output)
+    output.begin(args, address)
+    _leave(uvloop.run(server.run()), output)
 
 
 def _take_keys(config: ServeConfig, args: Namespace) -> KeyRing:
-    """The keys, of which neither the options nor the environment of processes to come keep a copy."""
+    """Read the keys, and remove them from the options and from the environment that processes inherit."""
     keys = read_keys(args.api_key or (), config.api_key_file, os.environ)
     args.api_key = None
     for name in KEY_VARIABLES:
@@ -82,23 +86,31 @@ def _is_loopback(host: str | None) -> bool:
 
 
 class Server:
-    """One server: its HTTP side, and the engine once that is loaded.
+    """The HTTP server, and the engine once it is loaded.
 
     Raises:
         StartupError: for TLS certificates that cannot be used.
     """
 
     def __init__(
-        self, config: ServeConfig, args: Namespace, keys: KeyRing, address: str, listener: socket.socket
+        self,
+        config: ServeConfig,
+        args: Namespace,
+        keys: KeyRing,
+        address: str,
+        listener: socket.socket,
+        output: ServerOutput,
     ) -> None:
         self._config, self._args, self._address, self._listener = config, args, address, listener
-        self.service = ServerState(has_default_budget=config.read_defaults().bounds_thinking)
-        self._app = build_app(args, config, keys, self.service)
+        self._output = output
+        self.state = ServerState(has_default_budget=config.read_defaults().bounds_thinking)
+        self._app = build_app(args, config, keys, self.state)
         self._http = NoSignalServer(_uvicorn_config(args, self._app))
+        output.attach(args)  # to uvicorn's loggers
         self._app.state.server = self._http
         self._signals = 0
         self._signalled = asyncio.Event()
-        self._insisted = asyncio.Event()
+        self._signalled_twice = asyncio.Event()
 
     async def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -106,43 +118,40 @@ class Server:
         http = asyncio.create_task(self._http.serve(sockets=[self._listener]))
         engine = await self._load(http)
         status = await self.work(engine, http)
-        await self._unless_insisted(asyncio.to_thread(engine.shutdown, _STOP_SECONDS))
+        await self._until_second_signal(asyncio.to_thread(engine.shutdown, _STOP_SECONDS))
         self._http.should_exit = True
         await asyncio.wait((http,))
         return status
 
     async def work(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:
-        """Serve until something ends it, and let running replies finish; the status to exit with."""
+        """Serve until a signal or a failure, then drain; the status to exit with."""
         status = await self._until_end(engine, http)
         await self._drain(engine)
-        return FAILED if engine.errored else status  # it may have died meanwhile
+        return FAILED if engine.errored else status  # it may have died during the drain
 
     def on_signal(self) -> None:
-        """The first one ends the server in order, a second one at once."""
+        """The first signal drains the server; a second one ends it at once."""
         self._signals += 1
         self._signalled.set()
         if self._signals > 1:
-            self._insisted.set()
+            self._signalled_twice.set()
 
     async def _load(self, http: asyncio.Task[None]) -> ThinkingEngine:
-        """Load the model in a thread, while the probes are answered. Does not return if that is cut short."""
+        """Load the model in a thread while probes are answered. Ends the process if that fails or is interrupted."""
         loading = _in_thread(lambda: start_engine(self._config, self._args))
         signalled = asyncio.create_task(self._signalled.wait())
         await asyncio.wait((loading, signalled, http), return_when=asyncio.FIRST_COMPLETED)
         if http.done():
-            _tell_end(http)
-            _leave(FAILED)
+            _log_end(http)
+            _leave(FAILED, self._output)
         if not loading.done():
-            _leave(OK)
+            _leave(OK, self._output)
         signalled.cancel()
         try:
             engine = await loading
-        except StartupError as error:
-            sys.stderr.write(f"tenuto serve: {error}\n")
-            _leave(FAILED)
-        except Exception:
-            logger.exception("The model could not be loaded")
-            _leave(FAILED)
+        except Exception as error:
+            self._output.failed(error)
+            _leave(FAILED, self._output)
         await self._join(engine)
         return engine
 
@@ -150,18 +159,17 @@ class Server:
         state = self._app.state
         await init_app_state(engine, state, self._args, await engine.get_supported_tasks())
         adapt_serving(state)
-        envs.enable_envs_cache()  # vLLM does so in the engine's processes; here it reads one for every token
+        envs.enable_envs_cache()  # as in the engine's processes: vLLM reads variables for every token
         freeze_gc_heap()
-        self.service.capacity = self._config.capacity(_can_run(engine))
-        metrics.CAPACITY.set(float("inf") if self.service.capacity is None else self.service.capacity)
-        self.service.watch(lambda: engine.errored)
-        self.service.stage = ServerStage.READY
-        _announce(
-            f"Tenuto is ready. Try: {_example(self._address, self._args)}", as_log=self._config.log_format == "json"
-        )
+        self.state.capacity = self._config.capacity(_can_run(engine))
+        metrics.CAPACITY.set(float("inf") if self.state.capacity is None else self.state.capacity)
+        self.state.watch(lambda: engine.errored)
+        self.state.stage = ServerStage.READY
+        self._output.attach(self._args)
+        self._output.ready(self._address, _example(self._address, self._args))
 
     async def _until_end(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:
-        """Wait for a signal, or the end of the engine or of the HTTP server; log the engine's figures now and then."""
+        """Wait for a signal, or the end of the engine or of the HTTP server; log statistics at intervals."""
         since_log = 0.0
         while not self._signalled.is_set():
             try:
@@ -169,10 +177,10 @@ class Server:
             except TimeoutError:
                 since_log += _WATCH_SECONDS
             if engine.errored:
-                logger.error("The engine has died; the server ends with it")
+                logger.error("The engine has died, and the server exits")
                 return FAILED
             if http.done():
-                _tell_end(http)
+                _log_end(http)
                 return FAILED
             if since_log >= envs.VLLM_LOG_STATS_INTERVAL and not self._args.disable_log_stats:
                 since_log = 0.0
@@ -180,37 +188,29 @@ class Server:
         return OK
 
     async def _drain(self, engine: ThinkingEngine) -> None:
-        """Take no more work; let what runs finish, or cut it after the time for that, or at a second signal."""
-        self.service.stage = ServerStage.DRAINING
+        """Refuse new requests, and let running replies finish; cut them at the drain timeout or at a second signal."""
+        self.state.stage = ServerStage.DRAINING
         if engine.errored:
-            await self.service.idle(_CUT_SECONDS)  # streams are told of the error
+            await self.state.idle(_CUT_SECONDS)  # streams end with an error event
             return
-        if self.service.running:
-            logger.info("Shutting down after %d running request(s)", self.service.running)
-        await self._unless_insisted(self.service.idle(self._config.drain_timeout))
-        if self.service.running:
-            self.service.cutting = True
+        if self.state.running:
+            logger.info("Shutting down once %d running request(s) have finished", self.state.running)
+        await self._until_second_signal(self.state.idle(self._config.drain_timeout))
+        if self.state.running:
+            self.state.cutting = True
             await engine.pause_generation(mode="abort", clear_cache=False)
-            await self.service.idle(_CUT_SECONDS)
+            await self.state.idle(_CUT_SECONDS)
 
-    async def _unless_insisted(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Wait for the work, but no longer than until a second signal."""
-        tasks = [asyncio.create_task(work), asyncio.create_task(self._insisted.wait())]
+    async def _until_second_signal(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Wait for the work, or for a second signal if that comes first."""
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._signalled_twice.wait())]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
 
 
-def _tell_end(http: asyncio.Task[None]) -> None:
-    logger.error("The HTTP server has ended, and all ends with it", exc_info=http.exception())
-
-
-def _announce(text: str, *, as_log: bool) -> None:
-    if as_log:
-        logger.info(text)
-    else:
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+def _log_end(http: asyncio.Task[None]) -> None:
+    logger.error("The HTTP server has ended, and the process exits", exc_info=http.exception())
 
 
 def _can_run(engine: ThinkingEngine) -> int:
@@ -220,7 +220,7 @@ def _can_run(engine: ThinkingEngine) -> int:
 
 
 def _in_thread(work: Callable[[], ThinkingEngine]) -> "asyncio.Future[ThinkingEngine]":
-    """Run it in a daemon thread: unlike an executor's, it does not keep the process from ending."""
+    """Run the work in a daemon thread. Unlike an executor's, it does not keep the process from ending."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[ThinkingEngine] = loop.create_future()
 
@@ -236,8 +236,9 @@ def _in_thread(work: Callable[[], ThinkingEngine]) -> "asyncio.Future[ThinkingEn
     return result
 
 
-def _leave(status: int) -> Never:
-    """End the process now, without the heavy libraries' teardown. What it has started ends with it, by its lifeline."""
+def _leave(status: int, output: ServerOutput) -> Never:
+    """End the process now, without the teardown of heavy libraries. Its descendants watch it, and so end too."""
+    output.close()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -266,12 +267,13 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
     return config
 
 
-def _example(address: str, args: Namespace) -> str:
-    """A command to try first."""
+def _example(address: str, args: Namespace) -> list[str]:
+    """A command to try first, in pieces of a line each."""
     if args.served_model_name == [BUILT_IN_NAME]:
         question = "Add up this bill: soup 9, fish 4, juice 4, beans 9, plums 9"
-        wish: dict[str, Any] = {"num_waits": 2, "temperature": 0}
+        budget: dict[str, Any] = {"num_waits": 2, "temperature": 0}
     else:
-        question, wish = "How many r are in raspberry?", {"max_thinking_tokens": 64}
-    body = json.dumps({"messages": [{"role": "user", "content": question}], **wish})
-    return f"curl {address}{CHAT} -H 'Content-Type: application/json' -d '{body}'"
+        question, budget = "How many r are in raspberry?", {"max_thinking_tokens": 64}
+    messages = json.dumps([{"role": "user", "content": question}])
+    body = f'{{"messages": {messages},\n         {json.dumps(budget)[1:-1]}}}'
+    return [f"curl {address}{CHAT}", "-H 'Content-Type: application/json'", f"-d '{body}'"]

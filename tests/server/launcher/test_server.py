@@ -1,4 +1,4 @@
-"""What a server's life ends with: the status that whoever has started it reads."""
+"""How a server ends: the exit status, and what it logs."""
 
 import asyncio
 import socket
@@ -13,12 +13,26 @@ import pytest
 from tenuto_server.config.command_line import parse_command_line
 from tenuto_server.errors import StartupError
 from tenuto_server.launcher import server as lifecycle
+from tenuto_server.launcher.output import ServerOutput
 from tenuto_server.launcher.server import FAILED, OK, Server
 from tenuto_server.middleware.api_keys import KeyRing
 
 
+class Output(ServerOutput):
+    """Shows nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def attach(self, args: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 class Engine:
-    """As much of one as a server asks while nothing runs in it."""
+    """The part of an engine that an idle server uses."""
 
     errored = False
 
@@ -35,7 +49,7 @@ def listener() -> Iterator[socket.socket]:
 
 def make_server(listener: socket.socket, *argv: str) -> Server:
     config, args = parse_command_line(["some/model", *argv])
-    return Server(config, args, KeyRing(()), "http://127.0.0.1", listener)
+    return Server(config, args, KeyRing(()), "http://127.0.0.1", listener, Output())
 
 
 async def forever() -> None:
@@ -56,19 +70,19 @@ def server(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> Server:
 async def test_an_engine_that_dies_during_the_drain_is_a_failure(server: Server, dies: bool, status: int) -> None:
     engine: Any = Engine()
     http = asyncio.create_task(forever())
-    server.service.begin()
+    server.state.begin()
     server.on_signal()
     working = asyncio.create_task(server.work(engine, http))
     await asyncio.sleep(0.05)
     assert not working.done()
     engine.errored = dies
-    server.service.end()
+    server.state.end()
     assert await asyncio.wait_for(working, 10) == status
     http.cancel()
 
 
 async def test_a_server_that_serves_nothing_ends(server: Server) -> None:
-    """Else it would stay up, its model loaded, and nobody could reach it."""
+    """Otherwise it would keep its model loaded although no client could reach it."""
     engine: Any = Engine()
     http = asyncio.create_task(fail())
     assert await asyncio.wait_for(server.work(engine, http), 10) == FAILED
@@ -89,9 +103,15 @@ def test_a_server_that_cannot_listen_does_not_wait_for_its_model() -> None:
         "from tenuto_server.config.command_line import parse_command_line\n"
         "from tenuto_server.middleware.api_keys import KeyRing\n"
         "server.start_engine = lambda *_: threading.Event().wait()\n"
+        "from tenuto_server.launcher.output import ServerOutput\n"
+        "from tenuto_server.launcher.progress import Progress\n"
+        "from tenuto_server.launcher.terminal import Terminal\n"
+        "terminal = Terminal(); terminal.capture_errors(); progress = Progress(terminal, '')\n"
         "listener = socket.socket(); listener.close()\n"
         "config, args = parse_command_line(['some/model'])\n"
-        "asyncio.run(server.Server(config, args, KeyRing(()), 'http://127.0.0.1', listener).run())\n"
+        "output = ServerOutput(terminal, progress, config, args)\n"
+        "server.configure_logging_from_args(args)\n"
+        "asyncio.run(server.Server(config, args, KeyRing(()), 'http://127.0.0.1', listener, output).run())\n"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == FAILED
