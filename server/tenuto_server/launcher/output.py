@@ -38,8 +38,7 @@ class ServerOutput:
         self._handler = _TerminalHandler(terminal, self._noise)
         self._follower: LogFollower | None = None
         if self._is_json:
-            progress.spins = False
-            terminal.show_status("")
+            progress.show_spinner(False)
         if not self._is_quiet:
             progress.stop()
             terminal.release()

@@ -27,7 +27,9 @@ def main() -> int:
         from .output import ServerOutput
         from .server import serve
 
+        progress.show_spinner(False)  # as --help is written to standard output
         config, args = parse_command_line(sys.argv[1:])
+        progress.show_spinner(True)
         serve(config, args, ServerOutput(terminal, progress, config, args))
     except StartupError as error:
         progress.stop()

@@ -16,14 +16,13 @@ class Progress:
     """A spinner in the last line of a TTY. Elsewhere, a line every 15 seconds.
 
     Attributes:
-        write_line: writes such a line; None for no lines yet.
-        spins: whether there is a spinner.
+        write_line: writes such a line; None for no lines.
     """
 
     def __init__(self, terminal: Terminal, step: str) -> None:
         self._terminal, self._step = terminal, step
         self.write_line: Callable[[str], None] | None = None
-        self.spins = terminal.is_tty
+        self._spins = terminal.is_tty
         self._begun = self._last_line = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -37,6 +36,11 @@ class Progress:
         """Go on to the next step."""
         self._step = step
 
+    def show_spinner(self, shown: bool) -> None:
+        """Hide the spinner, or show it again on a TTY."""
+        self._spins = shown and self._terminal.is_tty
+        self._terminal.show_status("")
+
     def stop(self) -> None:
         self._ended.set()
         self._thread.join()
@@ -46,7 +50,7 @@ class Progress:
         frames = cycle(_FRAMES)
         while not self._ended.wait(_FRAME_SECONDS):
             text = f"{self._step} ... {self.seconds:.0f} s"
-            if self.spins:
+            if self._spins:
                 self._terminal.show_status(f"{next(frames)} {text}")
             elif self.write_line is not None and time.monotonic() - self._last_line >= _LINE_SECONDS:
                 self._last_line = time.monotonic()
