@@ -1,6 +1,6 @@
 """The URL paths that exist, what each one is, and how to read the path of a request.
 
-This is the only place that knows: other modules name a path in route decorators alone.
+No other module names a path, except in route decorators.
 """
 
 import re
@@ -87,7 +87,7 @@ _UNKNOWN = Endpoint("", is_guarded=False)
 
 
 def find_endpoint(path: str) -> Endpoint:
-    """What is at a path, which may be one without a route."""
+    """The endpoint at a path, which may be one without a route."""
     if path in _BY_PATH:
         return _BY_PATH[path]
     if path.startswith(_STEERING_START) and path.endswith(_STEERING_END):
@@ -98,7 +98,7 @@ def find_endpoint(path: str) -> Endpoint:
 
 
 def endpoint_of(scope: Scope) -> Endpoint:
-    """What a request asks for."""
+    """The endpoint of a request, which may be one without a route."""
     return find_endpoint(path_of(scope))
 
 

@@ -19,9 +19,10 @@ class Progress:
         write_line: writes such a line; None for no lines.
     """
 
+    write_line: Callable[[str], None] | None = None
+
     def __init__(self, terminal: Terminal, step: str) -> None:
         self._terminal, self._step = terminal, step
-        self.write_line: Callable[[str], None] | None = None
         self._spins = terminal.is_tty
         self._begun = self._last_line = time.monotonic()
         self._ended = threading.Event()

@@ -62,10 +62,10 @@ def serve(config: ServeConfig, args: Namespace, output: ServerOutput) -> Never:
         raise StartupError(f"cannot listen on {args.host}:{args.port}: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise StartupError(str(error)) from error
-    if not keys and not _is_loopback(args.host):
-        logger.warning("No API key is set: every client that can reach %s can use this server", address)
     server = Server(config, args, keys, address, listener, output)
     output.begin(args, address)
+    if not keys and not _is_loopback(args.host):
+        logger.warning("No API key is set: every client that can reach %s can use this server", address)
     _leave(uvloop.run(server.run()), output)
 
 
@@ -156,6 +156,7 @@ class Server:
         return engine
 
     async def _join(self, engine: ThinkingEngine) -> None:
+        """Connect the loaded engine to the application, and accept requests from here on."""
         state = self._app.state
         await init_app_state(engine, state, self._args, await engine.get_supported_tasks())
         adapt_serving(state)
@@ -193,8 +194,7 @@ class Server:
         if engine.errored:
             await self.state.idle(_CUT_SECONDS)  # streams end with an error event
             return
-        if self.state.running:
-            logger.info("Shutting down once %d running request(s) have finished", self.state.running)
+        logger.info("Shutting down after %d running request(s)", self.state.running)
         await self._until_second_signal(self.state.idle(self._config.drain_timeout))
         if self.state.running:
             self.state.cutting = True

@@ -85,7 +85,7 @@ class Terminal:
                 pass
 
     def show_status(self, text: str) -> None:
-        """Show progress in the last line, in place of what it shows. Only for a TTY."""
+        """Replace the last line, which shows progress; an empty text removes it. Does nothing without a TTY."""
         with self._lock:
             if self.is_tty:
                 try:

@@ -18,7 +18,7 @@ from .request_log import current_record
 class AdmissionControl:
     """ASGI middleware: accepts requests while the server has slots, and holds their slots until the last byte is sent.
 
-    A body that asks for more than the server allows is refused here, before anything is made of it.
+    A body that exceeds a limit is refused here, before an endpoint parses it.
     """
 
     def __init__(self, app: ASGIApp, state: ServerState, limits: Limits) -> None:

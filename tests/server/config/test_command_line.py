@@ -161,8 +161,8 @@ def test_the_help_shows_this_servers_options_before_the_groups_of_vllm(capsys: p
         parse("--help")
     assert exited.value.code == 0
     text = capsys.readouterr().out
-    places = [text.index(part) for part in ("usage: tenuto serve", "--thinking-family", "--log-file", "ModelConfig")]
-    assert places == sorted(places)
+    positions = [text.index(part) for part in ("usage: tenuto serve", "--thinking-family", "--log-file", "ModelConfig")]
+    assert positions == sorted(positions)
     assert "--max-model-len" not in text
 
 

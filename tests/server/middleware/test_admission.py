@@ -311,9 +311,9 @@ async def test_a_body_that_is_complete_after_the_drain_began_is_refused(state: S
     first = piece(b"{", more=True)
 
     class Messages(list[dict[str, Any]]):
-        def pop(self, place: Any = 0) -> dict[str, Any]:
+        def pop(self, index: Any = 0) -> dict[str, Any]:
             state.stage = ServerStage.DRAINING
-            return super().pop(place)
+            return super().pop(index)
 
     sent = await call(AdmissionControl(never, state, LIMITS), Messages([first, piece(b"}", more=False)]))
     assert sent[0]["status"] == 503

@@ -18,7 +18,7 @@ ORIGIN = "https://example.org"
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    """Every path answers 200 with the method, behind two keys and CORS."""
+    """Every path answers 200 with the method, to requests with one of two keys; with CORS."""
     app = FastAPI(root_path="/api")
 
     @app.api_route("/{path:path}", methods=["GET", "POST", "OPTIONS", "HEAD"])
@@ -37,7 +37,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
     [lambda key: ("Authorization", f"bearer {key}"), lambda key: ("X-Api-Key", key)],
     ids=["openai", "anthropic"],
 )
-async def test_each_key_opens_in_the_header_of_either_api(
+async def test_each_key_is_valid_in_the_header_of_either_api(
     client: httpx.AsyncClient, key: str, header: Callable[[str], tuple[str, str]]
 ) -> None:
     name, value = header(key)
@@ -62,7 +62,7 @@ async def test_each_key_opens_in_the_header_of_either_api(
     ],
     ids=str,
 )
-async def test_anything_else_is_a_401(client: httpx.AsyncClient, headers: dict[str, Any]) -> None:
+async def test_a_request_without_a_valid_key_is_a_401(client: httpx.AsyncClient, headers: dict[str, Any]) -> None:
     response = await client.post("/v1/chat/completions", headers=headers)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
@@ -71,7 +71,7 @@ async def test_anything_else_is_a_401(client: httpx.AsyncClient, headers: dict[s
     assert (error["type"], error["code"]) == ("AuthenticationError", 401)
 
 
-async def test_anthropics_clients_are_refused_in_their_own_words(client: httpx.AsyncClient) -> None:
+async def test_anthropics_clients_get_errors_of_their_own_shape(client: httpx.AsyncClient) -> None:
     for path in ("/v1/messages", "/v1/messages/count_tokens", "/api/v1/messages"):
         body = (await client.post(path)).json()
         assert (body["type"], body["error"]["type"]) == ("error", "authentication_error")
@@ -100,28 +100,28 @@ async def test_anthropics_clients_are_refused_in_their_own_words(client: httpx.A
         "/apilivez",
     ],
 )
-async def test_every_path_asks_for_a_key_but_those_that_are_public(client: httpx.AsyncClient, path: str) -> None:
+async def test_every_path_that_is_not_public_requires_a_key(client: httpx.AsyncClient, path: str) -> None:
     for method in ("GET", "POST", "HEAD", "OPTIONS"):
         assert (await client.request(method, path)).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/api/livez"])
-async def test_public_paths_ask_for_none(client: httpx.AsyncClient, path: str) -> None:
+async def test_public_paths_require_no_key(client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path)).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["localhost/livez?", "server/livez", "server#/livez", "livez", ""])
-async def test_the_host_header_has_no_say(client: httpx.AsyncClient, host: str) -> None:
-    """CVE-2026-48710: a URL put together from Host and path can end in a path that nobody asked for."""
+async def test_the_host_header_does_not_matter(client: httpx.AsyncClient, host: str) -> None:
+    """CVE-2026-48710: a URL put together from Host and path can end in a path that was not requested."""
     assert (await client.get("/v1/models", headers={"Host": host})).status_code == 401
 
 
 async def test_a_browsers_preflight_needs_no_key_and_can_read_the_401(client: httpx.AsyncClient) -> None:
-    asks = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
-    assert (await client.options("/v1/messages", headers=asks)).status_code == 200
+    headers = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+    assert (await client.options("/v1/messages", headers=headers)).status_code == 200
     refused = await client.post("/v1/messages", headers={"Origin": ORIGIN})
     assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, ORIGIN)
-    assert (await client.options("/v1/messages", headers=asks | {"Origin": "https://other"})).status_code == 400
+    assert (await client.options("/v1/messages", headers=headers | {"Origin": "https://other"})).status_code == 400
 
 
 @pytest.mark.parametrize("keys", [(), KEYS])
@@ -139,7 +139,7 @@ async def test_websockets_are_closed_before_they_are_accepted(keys: tuple[str, .
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
-async def test_without_keys_the_server_stands_open() -> None:
+async def test_without_keys_every_request_passes() -> None:
     app = FastAPI()
     app.add_middleware(ApiKeys, ring=KeyRing(()))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
@@ -157,7 +157,7 @@ def test_keys_come_from_the_command_line_a_file_and_the_environment(tmp_path: Pa
     assert not ring.accepts([])
 
 
-def test_a_ring_does_not_keep_the_keys() -> None:
+def test_a_ring_does_not_store_the_keys() -> None:
     assert "first-key" not in repr(vars(KeyRing(KEYS)))
 
 
@@ -192,7 +192,7 @@ def test_a_variable_without_a_key_does_not_leave_the_server_open(variable: str, 
         ([], "good\nnot good\n", "contains white space"),
     ],
 )
-def test_keys_that_cannot_be_meant_end_the_start(
+def test_a_key_that_no_client_can_send_is_an_error(
     tmp_path: Path, given: list[str], lines: str | None, message: str
 ) -> None:
     """Above all, an empty file does not leave the server open."""
@@ -204,6 +204,6 @@ def test_keys_that_cannot_be_meant_end_the_start(
     assert "not good" not in str(refusal.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(StartupError, match=r"--api-key-file: .*nowhere cannot be read"):
         read_keys([], str(tmp_path / "nowhere"), {})

@@ -85,7 +85,7 @@ def part(kind: str, url: Any) -> dict[str, Any]:
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_what_is_refused_names_the_field_the_value_and_the_bound(body: Any, param: str, message: str) -> None:
+def test_a_refusal_names_the_field_the_value_and_the_limit(body: Any, param: str, message: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         check_body(body, LIMITS)
     assert refusal.value.param == param
@@ -120,22 +120,22 @@ def test_what_is_refused_names_the_field_the_value_and_the_bound(body: Any, para
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_what_is_left_to_the_schemas(body: Any) -> None:
+def test_bodies_that_are_left_to_the_request_types(body: Any) -> None:
     check_body(body, LIMITS)
 
 
-def test_media_are_fetched_where_domains_are_allowed_but_no_file_is_ever_read() -> None:
+def test_media_are_fetched_if_domains_are_allowed_but_no_file_is_read() -> None:
     limits = Limits(fetches_media=True)
     check_body(part("image_url", {"url": "https://example.org/a.png"}), limits)
     with pytest.raises(InvalidRequest, match="file scheme"):
         check_body(part("image_url", {"url": "file:///a.png"}), limits)
 
 
-def test_tokens_are_bounded_only_where_an_option_says_so() -> None:
+def test_output_tokens_are_limited_only_with_the_option() -> None:
     check_body({"max_tokens": 10**9}, Limits())
 
 
-def test_a_templates_variables_are_none_of_the_engines_arguments() -> None:
+def test_variables_of_known_templates_are_not_refused() -> None:
     assert inspect.signature(PythonBackend.apply_chat_template).parameters.keys() <= TEMPLATE_ARGUMENTS
 
 

@@ -155,8 +155,8 @@ async def test_probes_are_not_logged(client: httpx.AsyncClient, lines: Callable[
 
 async def test_other_paths_share_one_label(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
     before = count("invalid", "other")
-    for place in range(3):
-        await client.get(f"/v1/nowhere/{place}")
+    for index in range(3):
+        await client.get(f"/v1/nowhere/{index}")
     assert count("invalid", "other") == before + 3
     assert len(lines()) == 3
 
@@ -207,7 +207,7 @@ async def test_a_clients_text_stays_on_one_line(client: httpx.AsyncClient, lines
 
 
 async def test_concurrent_requests_keep_their_ids(client: httpx.AsyncClient) -> None:
-    names = [f"request-{place}" for place in range(20)]
+    names = [f"request-{index}" for index in range(20)]
     responses = await asyncio.gather(*(client.post(CHAT, json={}, headers={"X-Request-Id": name}) for name in names))
     assert [response.json()["id"] for response in responses] == names
     assert current_record().id not in names
