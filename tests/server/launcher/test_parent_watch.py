@@ -1,4 +1,4 @@
-"""Processes that a server has started end with it, however early and however suddenly it dies."""
+"""A server's processes end with it, even if it is killed while they start."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Who comes in: keys from everywhere, on every path, and what they are not fooled by."""
+"""API keys: where they come from, which requests need one, and attempts to get around them."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path

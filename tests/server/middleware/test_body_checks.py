@@ -1,4 +1,4 @@
-"""What one request may ask for, and what none may say."""
+"""The limits of one request, and what no request may set."""
 
 import inspect
 from typing import Any
