@@ -34,7 +34,7 @@ NOISE_OF_BUILT_IN = re.compile(rf"{NOISE.pattern}|is not found in LD_PRELOAD")
 
 #: What is written when a stage of loading begins.
 _STAGES = (
-    ("Initializing a V1 LLM engine", "starting the engine"),
+    ("Thinking: family ", "starting the engine"),  # by `engine_startup`, once it has read the configuration
     ("Starting to load model", "loading the weights"),
     ("Loading weights took", "preparing the model"),
     ("Dynamo bytecode transform", "compiling the model"),

@@ -194,7 +194,8 @@ class Server:
         if engine.errored:
             await self.state.idle(_CUT_SECONDS)  # streams end with an error event
             return
-        logger.info("Shutting down after %d running request(s)", self.state.running)
+        running = f" after {self.state.running} running request(s)" if self.state.running else ""
+        logger.info("Shutting down%s", running)
         await self._until_second_signal(self.state.idle(self._config.drain_timeout))
         if self.state.running:
             self.state.cutting = True

@@ -85,9 +85,7 @@ def test_a_line_may_arrive_in_pieces(log: Log) -> None:
 
 
 def test_stages_of_loading(log: Log) -> None:
-    log.append(
-        "(EngineCore pid=7) INFO [core.py:1] Initializing a V1 LLM engine (v0.32.0)", "Starting to load model x..."
-    )
+    log.append("INFO Thinking: family s1, a to b", "Starting to load model x...")
     log.messages()
     assert log.stages == ["starting the engine", "loading the weights"]
 
