@@ -42,9 +42,11 @@ def unmarked_model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def broken_model(tmp_path: Path) -> Path:
-    """A model whose weights cannot be read, which only a worker finds out."""
+    """A model whose weights are missing after the file's header, so that only the worker fails."""
     shutil.copytree(MODEL_FOLDER, tmp_path / "model")
-    (tmp_path / "model/model.safetensors").write_bytes(b"no weights")
+    weights = tmp_path / "model/model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: 8 + int.from_bytes(whole[:8], "little")])
     return tmp_path / "model"
 
 
