@@ -38,7 +38,6 @@ def test_the_installed_vllm_and_uvicorn_satisfy_the_contract() -> None:
     assert problems == []
 
 
-@pytest.mark.xfail(reason="the last imports of app, config and launcher are being moved", strict=False)
 def test_only_vllm_compat_imports_undocumented_names_of_vllm() -> None:
     found = []
     for package, folder in PACKAGES.items():
