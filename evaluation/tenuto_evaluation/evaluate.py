@@ -10,7 +10,7 @@ import tenuto
 from tenuto_evaluation.methods import Method, Sweep, caps_sweep, waits_sweep
 from tenuto_evaluation.plots import plot_accuracy
 from tenuto_evaluation.problems import Problem
-from tenuto_evaluation.runner import ProblemResult, Progress, RequestSettings, run
+from tenuto_evaluation.runner import ProblemResult, RequestSettings, RunProgress, run
 from tenuto_evaluation.summary import Summary, most_accurate, summarise, sweep_metrics
 from tenuto_evaluation.tables import header, markdown, metrics_line, plain, row
 
@@ -80,7 +80,7 @@ async def run_sweep(
 ) -> list[Summary]:
     summaries = []
     for method in sweep.methods:
-        progress = Progress(f"{sweep.column} {method.label}", len(config.problems), files.progress)
+        progress = RunProgress(f"{sweep.column} {method.label}", len(config.problems), files.progress)
         results = await run(client, method, config.problems, config.settings, progress)
         files.add_answers(sweep, method, results)
         summaries.append(summarise(method, results))

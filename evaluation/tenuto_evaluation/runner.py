@@ -44,7 +44,7 @@ class ProblemResult:
 
 
 @dataclass
-class Progress:
+class RunProgress:
     """Shows a count on one line of a terminal; elsewhere writes only the final count."""
 
     label: str
@@ -73,7 +73,7 @@ async def run(
     method: Method,
     problems: Sequence[Problem],
     settings: RequestSettings,
-    progress: Progress,
+    progress: RunProgress,
 ) -> list[ProblemResult]:
     """Return one result for each problem, in order. At most `settings.concurrency` requests are in flight."""
     slots = asyncio.Semaphore(settings.concurrency)

@@ -1,11 +1,11 @@
 """
 Our exceptions:
 
-* ServerError
+* ServingError
   x StartupError       the server cannot start with these options; the message says what to change
   x GenerationFailed   a running reply cannot continue
   x Refusal            a request is refused before it reaches an endpoint
-    + Unauthorized     it has no valid API key; 401
+    + MissingApiKey     it has no valid API key; 401
     + InvalidRequest   it exceeds a limit, or sets what no request may set; 400
     + TooLarge         its body is too large; 413
     + TooSlow          its body takes too long to arrive; 408
@@ -19,15 +19,15 @@ Our exceptions:
 from tenuto_decoding.errors import ThinkingError
 
 
-class ServerError(Exception):
+class ServingError(Exception):
     """Root of this package's errors, except those about a budget: they are `tenuto_decoding.ThinkingError`."""
 
 
-class StartupError(ServerError):
+class StartupError(ServingError):
     """Options that cannot work, found before the model is loaded."""
 
 
-class Refusal(ServerError):
+class Refusal(ServingError):
     """A request that is refused before an endpoint sees it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Refusal(ServerError):
         return {}
 
 
-class Unauthorized(Refusal):
+class MissingApiKey(Refusal):
     """The request has no valid API key."""
 
     status = 401
@@ -129,7 +129,7 @@ class Unavailable(Refusal):
         return {"Retry-After": str(self.retry_after)}
 
 
-class GenerationFailed(ServerError):
+class GenerationFailed(ServingError):
     """A running reply cannot continue; the message says why."""
 
 

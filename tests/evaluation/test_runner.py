@@ -7,7 +7,7 @@ import pytest
 import tenuto
 from tenuto_evaluation.methods import Method, caps_sweep, waits_sweep
 from tenuto_evaluation.problems import Problem
-from tenuto_evaluation.runner import ProblemResult, Progress, RequestSettings, run
+from tenuto_evaluation.runner import ProblemResult, RequestSettings, RunProgress, run
 from tests.evaluation.conftest import Adder
 
 PROBLEMS = [Problem(" + ".join(["1"] * length), str(length)) for length in range(1, 31)]
@@ -19,7 +19,7 @@ async def results_of(
 ) -> list[ProblemResult]:
     settings = RequestSettings(concurrency=concurrency)
     async with tenuto.AsyncClient(adder.url) as client:
-        return await run(client, method, problems, settings, Progress("run", len(problems), io.StringIO()))
+        return await run(client, method, problems, settings, RunProgress("run", len(problems), io.StringIO()))
 
 
 async def test_one_result_for_each_problem_in_order(adder: Adder) -> None:
@@ -80,7 +80,7 @@ RESULTS = [ProblemResult(PROBLEMS[0]), ProblemResult(PROBLEMS[1], failure="cut")
 
 def test_progress_counts_on_a_terminal() -> None:
     screen = Screen()
-    progress = Progress("waits 2", 3, screen)
+    progress = RunProgress("waits 2", 3, screen)
     for result in RESULTS:
         progress.count(result)
     assert screen.getvalue() == (
@@ -90,7 +90,7 @@ def test_progress_counts_on_a_terminal() -> None:
 
 def test_progress_elsewhere_is_one_line() -> None:
     stream = io.StringIO()
-    progress = Progress("waits 2", 3, stream)
+    progress = RunProgress("waits 2", 3, stream)
     for result in RESULTS:
         progress.count(result)
     assert stream.getvalue() == "waits 2: first failure: cut\nwaits 2: 3/3, 1 failed\n"

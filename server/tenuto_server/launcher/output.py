@@ -11,8 +11,8 @@ from vllm import __version__ as vllm_version
 from ..config.command_line import BUILT_IN_NAME, ServeConfig
 from ..errors import StartupError
 from .log_follower import NOISE, NOISE_OF_BUILT_IN, EngineLine, LogFollower
-from .progress import Progress
-from .terminal import Terminal
+from .progress import LoadProgress
+from .terminal import ServerTerminal
 
 logger = logging.getLogger("vllm.tenuto")
 
@@ -29,7 +29,7 @@ class ServerOutput:
     file. With `--log-format json`, every line on the terminal is a JSON object.
     """
 
-    def __init__(self, terminal: Terminal, progress: Progress, config: ServeConfig, args: Namespace) -> None:
+    def __init__(self, terminal: ServerTerminal, progress: LoadProgress, config: ServeConfig, args: Namespace) -> None:
         self._terminal, self._progress = terminal, progress
         self._is_json = config.log_format == "json"
         self._is_quiet = not (config.verbose or _has_own_logging(args))
@@ -139,7 +139,7 @@ def _has_own_logging(args: Namespace) -> bool:
 class _TerminalHandler(logging.Handler):
     """Shows this server's records, and warnings and errors of the others in this process."""
 
-    def __init__(self, terminal: Terminal, noise: re.Pattern[str]) -> None:
+    def __init__(self, terminal: ServerTerminal, noise: re.Pattern[str]) -> None:
         super().__init__()
         self._terminal, self._noise = terminal, noise
         self.setFormatter(_ShortFormatter())

@@ -9,8 +9,8 @@ import sys
 
 from ..errors import StartupError
 from .parent_watch import announce_server, die_with_server
-from .progress import Progress
-from .terminal import Terminal
+from .progress import LoadProgress
+from .terminal import ServerTerminal
 
 USAGE_ERROR = 2
 
@@ -18,9 +18,9 @@ _START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 
 
 def main() -> int:
-    terminal = Terminal()
+    terminal = ServerTerminal()
     terminal.capture_errors()
-    progress = Progress(terminal, "loading vLLM")
+    progress = LoadProgress(terminal, "loading vLLM")
     try:
         _prepare()
         from ..config.command_line import parse_command_line

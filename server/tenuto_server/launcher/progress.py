@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable
 from itertools import cycle
 
-from .terminal import Terminal
+from .terminal import ServerTerminal
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME_SECONDS = 0.1
 _LINE_SECONDS = 15.0
 
 
-class Progress:
+class LoadProgress:
     """A spinner in the last line of a TTY. Elsewhere, a line every 15 seconds.
 
     Attributes:
@@ -21,7 +21,7 @@ class Progress:
 
     write_line: Callable[[str], None] | None = None
 
-    def __init__(self, terminal: Terminal, step: str) -> None:
+    def __init__(self, terminal: ServerTerminal, step: str) -> None:
         self._terminal, self._step = terminal, step
         self._spins = terminal.is_tty
         self._begun = self._last_line = time.monotonic()

@@ -16,7 +16,7 @@ from typing import TextIO
 _STDOUT, _STDERR = 1, 2
 
 
-class Terminal:
+class ServerTerminal:
     """The terminal of the server, with one line at its end that shows progress if it is a TTY.
 
     Attributes:

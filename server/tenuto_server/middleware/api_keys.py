@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..error_response import refuse
-from ..errors import StartupError, Unauthorized
+from ..errors import MissingApiKey, StartupError
 from ..paths import path_of
 
 #: Environment variables with one key (vLLM's) and with several keys separated by commas.
@@ -94,7 +94,7 @@ class ApiKeys:
         elif scope["type"] != "http" or self._is_allowed(scope):
             await self._app(scope, receive, send)
         else:
-            await refuse(Unauthorized(), scope, receive, send)
+            await refuse(MissingApiKey(), scope, receive, send)
 
     def _is_allowed(self, scope: Scope) -> bool:
         return not self._ring or path_of(scope) in self._public or self._ring.accepts(_offered(scope))

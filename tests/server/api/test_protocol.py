@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tenuto_server.api.openai_responses import ResponsesRequest
 from tenuto_server.api.protocol import (
     BatchChatCompletionRequest,
     BudgetFields,
     ChatCompletionRequest,
     CompletionRequest,
 )
-from tenuto_server.api.responses import ResponsesRequest
 from tenuto_server.budgets.request_fields import BUDGET_REQUEST, CAP, BudgetRequest
 
 MESSAGES = [{"role": "user", "content": "x"}]

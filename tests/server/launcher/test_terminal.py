@@ -7,9 +7,9 @@ from pathlib import Path
 
 PRELUDE = """
 import os, subprocess, sys
-from tenuto_server.launcher.progress import Progress
-from tenuto_server.launcher.terminal import Terminal
-terminal = Terminal()
+from tenuto_server.launcher.progress import LoadProgress
+from tenuto_server.launcher.terminal import ServerTerminal
+terminal = ServerTerminal()
 terminal.capture_errors()
 """
 
@@ -70,7 +70,7 @@ def test_without_a_tty_there_is_no_spinner_but_a_line_now_and_then(tmp_path: Pat
 import time
 from tenuto_server.launcher import progress
 progress._LINE_SECONDS = 0.2
-shown = Progress(terminal, 'loading')
+shown = LoadProgress(terminal, 'loading')
 time.sleep(0.5)
 shown.write_line = terminal.write
 shown.enter('warming up')

@@ -5,7 +5,7 @@ from fastapi.responses import JSONResponse, Response
 
 from ...vllm_compat import ErrorResponse, ResponsesResponse, validate_json_request, with_cancellation
 from ..error_handlers import ERRORS, STREAM, error_response
-from ..responses import ResponsesRequest, add_reports_to_events, add_reports_to_response
+from ..openai_responses import ResponsesRequest, add_reports_to_events, add_reports_to_response
 from ..sse import event_stream
 from ..thinking_reports import CountedReplies
 

@@ -10,7 +10,7 @@ from openai.types.responses import ResponseTextDeltaEvent
 from vllm.exceptions import VLLMValidationError
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from tenuto_server.api.responses import ResponsesRequest, add_reports_to_events
+from tenuto_server.api.openai_responses import ResponsesRequest, add_reports_to_events
 from tenuto_server.api.thinking_reports import CountedReplies
 from tenuto_server.context import CurrentRequest, using_request
 from tenuto_server.vllm_compat import CheckedResponses
