@@ -99,7 +99,7 @@ def test_a_response_cut_while_thinking_is_reported(client: OpenAI, questions: li
         ({"max_thinking_tokens": -1}, "max_thinking_tokens", "-1 is not between 0 and"),
         ({"max_thinking_tokens": 50, "max_output_tokens": 50}, "max_thinking_tokens", "max_tokens, which is 50"),
         ({"reasoning": {"effort": "low"}, "reasoning_effort": "high"}, "reasoning.effort", "differs"),
-        ({"background": True}, "background", "keeps no responses"),
+        ({"background": True}, "background", "stores no responses"),
     ],
     ids=str,
 )
