@@ -103,14 +103,18 @@ class Benchmark(Protocol):
 
 
 def at_least(estimate: Estimate, bound: float) -> Verdict:
-    """Whether the whole interval is at or above the bound."""
+    """Whether the whole interval is at or above the bound. Without an interval, nothing is decided."""
+    if not estimate.has_interval:
+        return Verdict.NOT_DISTINGUISHABLE
     if estimate.least >= bound:
         return Verdict.REACHED
     return Verdict.MISSED if estimate.most < bound else Verdict.NOT_DISTINGUISHABLE
 
 
 def at_most(estimate: Estimate, bound: float) -> Verdict:
-    """Whether the whole interval is at or below the bound."""
+    """Whether the whole interval is at or below the bound. Without an interval, nothing is decided."""
+    if not estimate.has_interval:
+        return Verdict.NOT_DISTINGUISHABLE
     if estimate.most <= bound:
         return Verdict.REACHED
     return Verdict.MISSED if estimate.least > bound else Verdict.NOT_DISTINGUISHABLE

@@ -53,6 +53,10 @@ class Estimate:
         return cls(value) if isnan(low) or isnan(high) else cls(value, low, high)
 
     @property
+    def has_interval(self) -> bool:
+        return self.low is not None and self.high is not None
+
+    @property
     def least(self) -> float:
         """The lower end of the interval; the value if there is none."""
         return self.value if self.low is None else self.low

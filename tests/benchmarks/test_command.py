@@ -9,7 +9,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks.pages import BEGIN, END
 
-from .made_up import MadeUp
+from .example_benchmark import ExampleBenchmark
 
 PAGE = f"By hand.\n\n{BEGIN}\n{END}\n"
 
@@ -22,7 +22,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, *benchmarks: MadeUp) -> None:
+def stand_in(monkeypatch: pytest.MonkeyPatch, *benchmarks: ExampleBenchmark) -> None:
     monkeypatch.setattr(command, "NAMES", tuple(benchmark.name for benchmark in benchmarks))
     for benchmark in benchmarks:
         monkeypatch.setitem(sys.modules, f"benchmarks.{benchmark.name}", benchmark)
@@ -43,8 +43,8 @@ def run_all_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_benchmark_saves_its_summary_and_writes_the_pages(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pace = MadeUp("pace", [1.0])
-    stand_in(monkeypatch, pace, MadeUp("drift"))
+    pace = ExampleBenchmark("pace", [1.0])
+    stand_in(monkeypatch, pace, ExampleBenchmark("drift"))
     assert command.main(["pace"]) == 0
 
     [run] = pace.runs
@@ -67,7 +67,12 @@ def test_one_benchmark_saves_its_summary_and_writes_the_pages(
 def test_all_run_in_their_order_and_a_failure_stops_none_of_the_others(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stand_in(monkeypatch, MadeUp("pace"), MadeUp("memory", error=OSError("no memory")), MadeUp("drift"))
+    stand_in(
+        monkeypatch,
+        ExampleBenchmark("pace"),
+        ExampleBenchmark("memory", error=OSError("no memory")),
+        ExampleBenchmark("drift"),
+    )
     run_all_here(monkeypatch)
     assert command.main([]) == 1
     assert {path.stem for path in (root / "benchmarks/results").glob("*.json")} == {"pace", "drift"}
@@ -75,7 +80,7 @@ def test_all_run_in_their_order_and_a_failure_stops_none_of_the_others(
 
 
 def test_the_page_keeps_what_other_benchmarks_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pace, drift = MadeUp("pace"), MadeUp("drift")
+    pace, drift = ExampleBenchmark("pace"), ExampleBenchmark("drift")
     stand_in(monkeypatch, pace, drift)
     run_all_here(monkeypatch)
     assert command.main([]) == 0
@@ -88,7 +93,7 @@ def test_the_page_keeps_what_other_benchmarks_found(root: Path, monkeypatch: pyt
 
 
 def test_tables_are_written_without_measuring(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pace = MadeUp("pace")
+    pace = ExampleBenchmark("pace")
     stand_in(monkeypatch, pace)
     assert command.main([]) == 0
     before = (root / "docs/benchmarks.md").read_text()
@@ -104,14 +109,14 @@ def test_tables_are_written_without_measuring(root: Path, monkeypatch: pytest.Mo
 def test_checks_and_comparisons_save_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made_up = MadeUp(options[0])
-    stand_in(monkeypatch, made_up)
+    example_benchmark = ExampleBenchmark(options[0])
+    stand_in(monkeypatch, example_benchmark)
     monkeypatch.setattr(command, "checkout", Path)
     before = sorted(root.rglob("*"))
     assert command.main(options) == 0
     assert sorted(root.rglob("*")) == before
     assert (root / "docs/benchmarks.md").read_text() == PAGE
-    [run] = made_up.runs
+    [run] = example_benchmark.runs
     assert (run.check, run.minutes) == (("--check" in options), 3.0 if "--minutes" in options else None)
     assert "in per cent:" in capsys.readouterr().out
 
@@ -129,7 +134,7 @@ def test_checks_and_comparisons_save_nothing(
 def test_contradictory_options_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    stand_in(monkeypatch, MadeUp("pace"), MadeUp("drift"))
+    stand_in(monkeypatch, ExampleBenchmark("pace"), ExampleBenchmark("drift"))
     with pytest.raises(SystemExit) as raised:
         command.main(arguments)
     assert raised.value.code == 2

@@ -58,7 +58,7 @@ def test_an_estimate_survives_json() -> None:
         ((3.0, 2.0, 4.0), Verdict.REACHED, Verdict.MISSED),
         ((3.0, 1.9, 4.0), Verdict.NOT_DISTINGUISHABLE, Verdict.NOT_DISTINGUISHABLE),
         ((1.0, 0.5, 1.9), Verdict.MISSED, Verdict.REACHED),
-        ((1.0,), Verdict.MISSED, Verdict.REACHED),
+        ((1.0,), Verdict.NOT_DISTINGUISHABLE, Verdict.NOT_DISTINGUISHABLE),
     ],
 )
 def test_a_verdict_takes_the_whole_interval(interval: tuple[float, ...], least: Verdict, most: Verdict) -> None:

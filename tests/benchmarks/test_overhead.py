@@ -58,7 +58,7 @@ def test_targets(ratios: dict[str, float], verdicts: list[str]) -> None:
     assert [target.verdict for target in report(**ratios).targets] == verdicts
 
 
-def test_a_load_that_misses_its_target_is_not_made_up_for_by_others() -> None:
+def test_a_load_that_misses_its_target_is_not_example_benchmark_for_by_others() -> None:
     shares = {"all": Estimate(1.0, 0.99, 1.01), "1": Estimate(0.9, 0.88, 0.97), "64": Estimate(1.1, 1.05, 1.15)}
     assert overhead.verdict(shares, None, 0.98) is Verdict.MISSED
     assert overhead.verdict(shares | {"1": Estimate(0.9, 0.88, 0.98)}, None, 0.98) is Verdict.REACHED

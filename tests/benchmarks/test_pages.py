@@ -13,7 +13,7 @@ from benchmarks.pages import BEGIN, END, with_figures, write_plots, write_tables
 from benchmarks.plots import draw, write_plot
 from benchmarks.results import read_all, save
 
-from .made_up import record, report
+from .example_benchmark import record, report
 
 
 def test_the_page_keeps_its_text_and_gets_every_target_with_its_command() -> None:
