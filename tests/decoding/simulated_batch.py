@@ -142,7 +142,7 @@ class Batch:
             self.places.pop()
 
     def step(self) -> None:
-        """One forward pass: edits compared, a token drawn for every row but for those still in their prefill."""
+        """One forward pass: edits compared, a token drawn for every row except those still in their prefill."""
         if not self.places:
             return
         generator = torch.Generator().manual_seed(self.chance.getrandbits(32))

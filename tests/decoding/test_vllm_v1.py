@@ -119,18 +119,18 @@ def test_plain_text_is_counted_however_it_ends(processor: ThinkingLogitsProcesso
         processor.update_state(None)
         return [int(each) for each in drawn]
 
-    def told(place: int) -> list[int]:
+    def taken(place: int) -> list[int]:
         ((ids, _, _),) = processor.report(str(place))
         return ids
 
     assert [step() for _ in range(4)] == [[text] * 4] * 4
-    assert told(0) == [text] * 3  # the last one has not been looked at
+    assert taken(0) == [text] * 3  # the last one has not been looked at
     step(text, None, text, text)
     step(newline, text, text, text)
     processor.steer("3", 1, None)
     assert step() == [text, text, text, newline]
     assert step()[:3] == [text, text, newline]  # after seven tokens
-    assert [told(place) for place in range(4)] == [output[:-1] for output in outputs]
+    assert [taken(place) for place in range(4)] == [output[:-1] for output in outputs]
 
 
 def test_siblings_of_a_parallel_sample_come_back_as_themselves(processor: ThinkingLogitsProcessor, chatml: Any) -> None:

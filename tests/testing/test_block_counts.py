@@ -40,10 +40,10 @@ def test_a_newline_that_closes_need_not_count(cap_text: bool) -> None:
     form, (a, b, *_) = made.family.form, made.family.innocent
     made = replace(made, budget=ReferenceBudget(cap=3 if cap_text else 2, cap_text=(b,) if cap_text else ()))
     ids = (*form.start, a, a, *form.newline, *((b,) if cap_text else ()), *form.end)
-    told = 3 if cap_text else 2
-    assert blocks_in(made, ids) == [Block(told, told + 1)]
-    assert respects_cap(made, ids, told)
-    assert not respects_cap(made, ids, told + 1)
+    count = 3 if cap_text else 2
+    assert blocks_in(made, ids) == [Block(count, count + 1)]
+    assert respects_cap(made, ids, count)
+    assert not respects_cap(made, ids, count + 1)
 
 
 def test_a_marker_that_the_limit_has_cut() -> None:

@@ -20,7 +20,7 @@ def counter() -> ReplyCounter:
         ("1 2<|im_end|>", ""),
     ],
 )
-def test_thinking_is_what_stands_between_the_markers_however_the_reply_ends(
+def test_thinking_is_what_is_between_the_markers_however_the_reply_ends(
     counter: ReplyCounter, reply: str, tokens: str
 ) -> None:
     assert counter.count_all(counter.encode(reply), None) == len(counter.encode(tokens))

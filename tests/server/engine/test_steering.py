@@ -204,10 +204,10 @@ async def test_steering_is_for_all_parts_of_a_response_or_for_none(chatml: Any) 
         await steer([roomy, narrow], 60, workers.call)
     for _ in range(MAX_STEERS):
         await steer([narrow], 5, workers.call)
-    told = [len(report.steers) for report in workers.reports]
+    steered = [len(report.steers) for report in workers.reports]
     with pytest.raises(SteeringError, match="steered 16 times"):
         await steer([roomy, narrow], 5, workers.call)
-    assert [len(report.steers) for report in workers.reports] == told
+    assert [len(report.steers) for report in workers.reports] == steered
     assert roomy.steers == 0
     assert [outcome.index for outcome in await steer([roomy], 5, workers.call)] == [0]
 
