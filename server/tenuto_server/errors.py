@@ -5,7 +5,7 @@ Our exceptions:
   x StartupError       the server cannot start with these options; the message says what to change
   x GenerationFailed   a running reply cannot continue
   x Refusal            a request is refused before it reaches an endpoint
-    + MissingApiKey     it has no valid API key; 401
+    + MissingApiKey    it has no valid API key; 401
     + InvalidRequest   it exceeds a limit, or sets what no request may set; 400
     + TooLarge         its body is too large; 413
     + TooSlow          its body takes too long to arrive; 408
