@@ -55,8 +55,9 @@ class Terminal:
                             self._style(PLAIN)
                             self.write("\n\n")
                         # Answers begin with the line break after the marker.
-                        self.write(text if answer else text.lstrip("\n"))
-                        answer.append(text)
+                        shown = text if answer else text.lstrip("\n")
+                        answer.append(text)  # before it is shown: Ctrl-C may come in between
+                        self.write(shown)
                     case ChoiceFinished(index=0, thinking=thinking):
                         report = thinking
         finally:
