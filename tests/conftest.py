@@ -6,6 +6,7 @@ that need Triton's interpreter: these run alone, with TRITON_INTERPRET=1.
 """
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -21,8 +22,9 @@ NEEDS = {
     "benchmarks/test_gpu.py": ("engine",),
     "test_examples.py": ("engine",),
     "training/tiny": ("training",),
+    "server": ("http",),
 }
-LANES = ("unit", "training", "server", "engine", "interpreter")
+LANES = ("unit", "training", "http", "server", "engine", "interpreter")
 
 # What tests assert is behaviour, so an example of a property may be slow.
 settings.register_profile("behaviour", deadline=None)
@@ -41,6 +43,12 @@ def lane(path: Path) -> str:
     return (needs(path) or ("unit",))[-1]
 
 
+def excluded(config: pytest.Config) -> set[str]:
+    """Markers whose tests `-m "not A and not B"` leaves out, so that their files need not be imported either."""
+    expression = config.option.markexpr
+    return set(re.findall(r"not (\w+)", expression)) if re.fullmatch(r"not \w+( and not \w+)*", expression) else set()
+
+
 def is_interpreting() -> bool:
     return os.environ.get("TRITON_INTERPRET") == "1"
 
@@ -53,14 +61,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def is_chosen(path: Path, config: pytest.Config) -> bool:
     """Whether this process runs the tests of a file."""
-    if (lane(path) == "interpreter") != is_interpreting():
+    if (lane(path) == "interpreter") != is_interpreting() or not excluded(config).isdisjoint(needs(path)):
         return False
     return config.option.lane in (None, lane(path))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Files of other lanes are not even imported."""
-    return True if collection_path.suffix == ".py" and not is_chosen(collection_path, config) else None
+    """Files of other lanes are not even imported, nor the conftest of a folder that belongs to one."""
+    has_tests = collection_path.suffix == ".py" or bool(needs(collection_path))
+    return True if has_tests and not is_chosen(collection_path, config) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
