@@ -59,7 +59,8 @@ class _Row:
         output: the engine's own list of generated ids, which grows while the sequence runs; -1 stands for a token that
             is not known yet.
         seen: how many of them the automaton has taken.
-        redirect: the edits of the last step and this row's position in them, where its action was a redirect.
+        redirect: the edits of the last step and this row's position in them, where its action was a redirect; while the
+            sequence is out of the batch, whether that redirect fired.
         fires: positions in the output of tokens that came from a redirect which fired.
         watched: position from which on `fires` is complete; what came before was generated elsewhere.
         steers: how the sequence was steered, and where; the first `steered` of them have been carried out.
@@ -92,7 +93,7 @@ class _Row:
         self.sampling = Sampling(params.temperature, params.top_k, params.top_p, params.min_p)
         self.seen = 0
         self.watched = len(output)
-        self.redirect: tuple[Edits, int] | None = None
+        self.redirect: tuple[Edits, int] | bool = False
         self.fires: list[int] = []
         self.steers: list[Steer] = []
         self.steered = 0
@@ -124,10 +125,14 @@ class _Row:
     @property
     def has_fired(self) -> bool:
         """Whether the last step had a redirect whose sources weighed more than its target."""
-        if self.redirect is None:
-            return False
+        if isinstance(self.redirect, bool):
+            return self.redirect
         edits, position = self.redirect
         return edits.fired()[position]
+
+    def leave(self) -> None:
+        """The sequence has left the batch: keep what its last redirect did, not the edits, which can hold logits."""
+        self.redirect = self.has_fired
 
     def _steer(self) -> None:
         """Carry out the steers that came since the last step, from the next token on."""
@@ -214,7 +219,10 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         process_dict_updates(entries, batch_update, _Arrival.of)
         # An index that a move fills again is not among the removed: what left is what is no longer in the batch.
         staying = set(map(id, entries.values()))
-        self._left.extend(row for row in self._rows.values() if id(row) not in staying and not row.is_forgotten)
+        for row in self._rows.values():
+            if id(row) not in staying and not row.is_forgotten:
+                row.leave()
+                self._left.append(row)
         self._rows = {
             index: self._row(entry) if isinstance(entry, _Arrival) else entry for index, entry in entries.items()
         }
@@ -282,7 +290,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             logits,
         )
         for row in self._rows.values():
-            row.redirect = None
+            row.redirect = False
         for position, index in enumerate(edits.redirected):
             self._rows[index].redirect = edits, position
         return edits

@@ -133,6 +133,31 @@ def test_plain_text_is_counted_however_it_ends(processor: ThinkingLogitsProcesso
     assert [taken(place) for place in range(4)] == [output[:-1] for output in outputs]
 
 
+def test_a_sequence_that_has_left_keeps_what_its_redirect_did_and_not_the_edits(
+    processor: ThinkingLogitsProcessor, chatml: Any
+) -> None:
+    """The edits of a step can hold whole rows of logits, and many sequences that have left are kept."""
+    params = SamplingParams(temperature=0.0, extra_args={"num_waits": 1, REQUEST_KEY: "left"})
+    prompt, output = chatml.encode("a<|im_start|>think"), list[int]()
+    builder = BatchUpdateBuilder()
+    builder.added.append((0, params, prompt, output))
+    processor.update_state(builder.get_and_reset(1))
+    logits = torch.zeros(1, ROWS)
+    logits[0, chatml.eos_token_id] = 9.0  # an attempt to stop
+    wait = int(processor.apply(logits).argmax())
+    builder.removed_append(0)
+    processor.update_state(builder.get_and_reset(0))
+    (row,) = processor._left
+    assert row.redirect is True
+    assert processor.report("left")[0].fires == [0]
+    output.append(wait)
+    builder.added.append((0, params, prompt, output))  # it comes back with the token that the redirect gave
+    processor.update_state(builder.get_and_reset(1))
+    processor.apply(torch.zeros(1, ROWS))
+    ((_, fires, _),) = processor.report("left")
+    assert (row.automaton.waits, fires) == (1, [0])
+
+
 def test_siblings_of_a_parallel_sample_come_back_as_themselves(processor: ThinkingLogitsProcessor, chatml: Any) -> None:
     """They share their parameters, and the ids of one that ended early begin those of the other."""
     params = SamplingParams(temperature=0.0, extra_args={"num_waits": 1, REQUEST_KEY: "twins"})
