@@ -59,7 +59,8 @@ class ThinkingEngine(AsyncLLM):
         """
         ids, params, resolved = self._prepare(prompt, sampling_params)
         if resolved is None:
-            return super().generate(prompt, params, request_id, **kwargs)  # type: ignore[no-any-return]
+            uncounted: Outputs = super().generate(prompt, params, request_id, **kwargs)
+            return uncounted
         if resolved.grammar_begins is not None:
             kwargs["reasoning_ended"] = resolved.grammar_begins
         key = next(self._keys)
