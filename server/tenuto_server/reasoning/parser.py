@@ -20,6 +20,7 @@ from tenuto_decoding.prompt import Phase, initial_phase
 from tenuto_decoding.vllm_requests import PARSER
 from tenuto_decoding.vocabulary import Vocabulary
 
+from .content_tokens import ContentTokens
 from .text_splitter import Markup, TextSplitter
 
 NAME = PARSER
@@ -106,21 +107,29 @@ class MarkerReasoningParser(ReasoningParser):
         end = self._end_in(input_ids, len(input_ids))
         return [] if end is None else input_ids[end:]
 
-    def content_ids(self, ids: Sequence[int], phase: Phase) -> list[int]:
-        """The ids without those of thinking and its markers. `phase` is that before the first of them."""
-        start, end, found = self._plan.start.ids, self._plan.end.ids, list[int]()
-        thinks, place = phase is Phase.THINKING, 0
-        while place < len(ids):
-            marker = end if tuple(ids[place : place + len(end)]) == end else start
-            if tuple(ids[place : place + len(marker)]) == marker:
-                thinks = marker == start
-                place += len(marker)
-                continue
-            thinks = thinks and ids[place] not in self._plan.also_ends
-            if not thinks:
-                found.append(ids[place])
-            place += 1
-        return found
+    def content_tokens(self, phase: Phase) -> ContentTokens:
+        """What finds the content of one sequence that begins in this phase among its tokens."""
+        return ContentTokens(self._plan, phase)
+
+    def continuation(self, prompt: Sequence[int], thinking: str | None, answer: str | None) -> tuple[str, ...]:
+        """The texts after a prompt, each to be encoded alone, as if the reply to it had begun with these.
+
+        Args:
+            thinking: None where the reply began without.
+            answer: None while the thinking goes on.
+
+        Raises:
+            ValueError: for thinking where the prompt has closed it.
+        """
+        markers, phase = self._reading.markers, self.phase_after(prompt)
+        if thinking is None:
+            # As a cap of 0 does, the end marker begins the answer of a model that opens no thinking on its own.
+            closes = phase is Phase.THINKING or (phase is Phase.BEFORE and markers.force_start)
+            return (markers.end if closes else "", answer or "")
+        if phase is Phase.ANSWER:
+            raise ValueError("the prompt has closed the thinking")
+        opening = "" if phase is Phase.THINKING else markers.start
+        return (opening, thinking) if answer is None else (opening, thinking, markers.end, answer)
 
     def splitter(self, phase: Phase, *, keeps_special_tokens: bool) -> TextSplitter:
         """A splitter for the text of one sequence that begins in this phase."""

@@ -6,6 +6,7 @@ from typing import Any
 from tenuto_decoding.prompt import Phase
 
 from ..vllm_compat import DelegatingParser, DeltaMessage, Parser
+from .content_tokens import ContentTokens
 from .parser import MarkerReasoningParser
 from .text_splitter import TextSplitter
 
@@ -33,12 +34,21 @@ class ThinkingParser(DelegatingParser):
         self._markers = MarkerReasoningParser(tokenizer, *args, **kwargs)
         self._phase: Phase | None = None  # at the end of the prompt, once that is known
         self._splitter: TextSplitter | None = None  # of a stream, from its first chunk on
-        self._unparsed_ids: list[int] = []  # ids that the tool parser has not seen, for their text is held back
-        self._unparsed_phase = Phase.BEFORE  # at the first of them
+        self._content: ContentTokens | None = None  # of a stream, from its first chunk on
+        self._unparsed_ids: list[int] = []  # content that the tool parser has not seen, for its text is held back
 
     @property
     def reasoning_parser(self) -> MarkerReasoningParser:
         return self._markers
+
+    @property
+    def phase(self) -> Phase:
+        """The phase at the end of the text so far."""
+        return (self._phase or Phase.BEFORE) if self._splitter is None else self._splitter.phase
+
+    def content_tokens(self) -> ContentTokens:
+        """What finds the content among the tokens of the reply, from its first token on."""
+        return self._markers.content_tokens(self._phase or Phase.BEFORE)
 
     def adjust_request(self, request: Any) -> Any:
         return super().adjust_request(self._markers.adjust_request(request))
@@ -68,19 +78,15 @@ class ThinkingParser(DelegatingParser):
         if self._splitter is None:
             if self._phase is None:
                 self.set_prompt_token_ids(prompt_token_ids or ())
-            self._splitter = self._new_splitter(request)
-            self._unparsed_phase = self._splitter.phase
+            self._splitter, self._content = self._new_splitter(request), self.content_tokens()
         reasoning, content = _split(self._splitter, delta_text, last=finished)
         shown = reasoning if request.include_reasoning else ""
-        if self.tool_parser is None:
+        if self.tool_parser is None or self._content is None:
             return _delta(shown, content)
-        self._unparsed_ids += delta_token_ids
-        unparsed, phase = self._unparsed_ids, self._unparsed_phase
-        if content or reasoning:
-            self._unparsed_ids, self._unparsed_phase = [], self._splitter.phase
+        self._unparsed_ids += [token for _, token in self._content.take(delta_token_ids, last=finished)]
         if not content and not finished:
             return _delta(shown, "")
-        ids = self._markers.content_ids(unparsed, phase)
+        ids, self._unparsed_ids = self._unparsed_ids, []
         # An empty prompt: without a reasoning parser, the base class takes what follows any prompt for content.
         delta = super().parse_delta(content, ids, request, [], finished=finished)
         if delta is None or not shown:
