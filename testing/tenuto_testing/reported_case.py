@@ -11,9 +11,24 @@ import httpx
 
 from .servers import MODEL, NO_TLS, START_SECONDS, RunningServer
 
-#: What identifies a reply, and when it was made: different in every reply.
+#: The model of each server, by the fixture's name.
+_MODELS = {"server": MODEL, "thinker": "thinker"}
+#: What identifies a reply, when it was made, and what it found in the prefix cache: different in every reply.
 _OF_ONE_REPLY = frozenset(
-    {"id", "call_id", "item_id", "created", "created_at", "completed_at", "system_fingerprint", "signature"}
+    [
+        "id",
+        "call_id",
+        "item_id",
+        "created",
+        "created_at",
+        "completed_at",
+        "system_fingerprint",
+        "signature",
+        "input_tokens_details",
+        "prompt_tokens_details",
+        "cache_read_input_tokens",
+        "cache_creation_input_tokens",
+    ]
 )
 
 
@@ -44,8 +59,8 @@ class Case:
     server: str = "server"
 
     def send(self, server: RunningServer, *, stream: bool) -> httpx.Response:
-        """The response to the request. Its body is sent unchanged, except for the model and the stream."""
-        body = {"model": MODEL, **self.body}
+        """The response to the request. Its body is sent unchanged, except for model and stream."""
+        body = {"model": _MODELS[self.server], **self.body}
         if stream:
             body["stream"] = True
             if "completions" in self.path and body.get("stream_options") is None:
@@ -109,6 +124,7 @@ def events(text: str) -> Iterator[dict[str, Any]]:
 
 def assemble(path: str, text: str) -> dict[str, Any]:
     """The whole reply that a stream amounts to, in the shape of the endpoint."""
+    path = path.partition("?")[0]
     if path == "/v1/responses":
         return _response(text)
     if path == "/v1/messages":
@@ -193,6 +209,7 @@ def _add_delta(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
 
 def essence(path: str, reply: Mapping[str, Any]) -> Any:
     """What has to be the same in a whole reply and in an assembled stream."""
+    path = path.partition("?")[0]
     if path == "/v1/responses":
         return _without_ids(reply)
     if path == "/v1/messages":
