@@ -37,6 +37,9 @@ from vllm.entrypoints.openai.chat_completion.protocol import (
 )
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest, CompletionResponse
 from vllm.entrypoints.openai.models.api_router import router as models_router
+
+# Responses. Its context keeps the ids and logprobs of a reply so far, and the items of a stream once that has ended.
+from vllm.entrypoints.openai.responses.context import SimpleContext
 from vllm.entrypoints.openai.responses.protocol import ResponsesRequest, ResponsesResponse
 from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 
@@ -94,6 +97,7 @@ except ModuleNotFoundError:  # 0.32
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
 
 __all__ = [
+    "TOO_LONG",
     "AnthropicCountTokensRequest",
     "AnthropicCountTokensResponse",
     "AnthropicErrorResponse",
@@ -125,6 +129,7 @@ __all__ = [
     "Parser",
     "ResponsesRequest",
     "ResponsesResponse",
+    "SimpleContext",
     "TokenizeChatRequest",
     "TokenizeCompletionRequest",
     "TokenizeResponse",
@@ -149,6 +154,10 @@ __all__ = [
     "with_model_stops",
     "with_sse_keep_alive",
 ]
+
+
+#: The parameters that vLLM's errors about a prompt name where it is longer than the context.
+TOO_LONG = frozenset({"input_text", "input_tokens"})
 
 
 def prompt_token_ids(engine: Any, prompt: Any) -> Sequence[int]:

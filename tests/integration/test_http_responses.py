@@ -122,7 +122,7 @@ def test_an_invalid_request_is_a_400_before_the_stream_begins(
 
 def test_responses_are_not_kept(client: OpenAI, questions: list[str]) -> None:
     kept = client.responses.create(**ask(questions[0], max_output_tokens=20), store=True)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(BadRequestError, match="stores nothing"):
         client.responses.create(**ask(questions[0]), previous_response_id=kept.id)
     with pytest.raises(NotFoundError):
         client.responses.retrieve(kept.id)

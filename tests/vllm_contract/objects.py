@@ -119,6 +119,10 @@ RELIED = (
         )
         for name in ("request_logger", "chat_template", "default_chat_template_kwargs")
     ),
+    *(
+        Relied(f"{_OPENAI}.responses.context:SimpleContext.{name}", "what a response has so far, and its items")
+        for name in ("_accumulated_token_ids", "_accumulated_logprobs", "last_output", "streamed_output_items")
+    ),
     # Requests: None where the server's default applies, since 0.33.
     Relied(f"{_OPENAI}.chat_completion.protocol:ChatCompletionRequest.skip_special_tokens", "shown markers are split"),
     Relied(f"{_OPENAI}.completion.protocol:CompletionRequest.skip_special_tokens", "shown markers are split"),

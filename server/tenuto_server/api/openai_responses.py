@@ -3,7 +3,10 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Self
+
+from pydantic import model_validator
+from vllm.exceptions import VLLMValidationError
 
 from .. import vllm_compat
 from ..context import report_stream_error
@@ -16,8 +19,38 @@ logger = logging.getLogger("vllm.tenuto")
 _LAST = ("response.completed", "response.incomplete")
 
 
+_LOGPROBS = "message.output_text.logprobs"
+#: What `include` may name. Reasoning needs no encryption to be sent back: it is returned, and taken, as it is.
+_INCLUDED = frozenset({_LOGPROBS, "reasoning.encrypted_content"})
+
+
 class ResponsesRequest(BudgetFields, SpecialTokensChoice, vllm_compat.ResponsesRequest):
     """Body of `POST /v1/responses`."""
+
+    @model_validator(mode="after")
+    def check_supported(self) -> Self:
+        """Refuse what vLLM would ignore, and what refers to something stored."""
+        for field in ("previous_response_id", "conversation"):
+            if getattr(self, field, None) is not None:
+                raise VLLMValidationError(
+                    f"{field}: this server stores nothing, so it cannot be continued: send the items of the whole "
+                    "conversation in input",
+                    parameter=field,
+                )
+        for name in self.include or ():
+            if name not in _INCLUDED:
+                raise VLLMValidationError(f"include: {name!r} is not supported: leave it out", parameter="include")
+        if self.top_logprobs and not self.is_include_output_logprobs():
+            raise VLLMValidationError(
+                f'top_logprobs: needs "include": ["{_LOGPROBS}"], without which no logprobs are returned',
+                parameter="top_logprobs",
+            )
+        return self
+
+    def build_tok_params(self, model_config: Any) -> Any:
+        """vLLM's, which cuts nothing: it would cut the end of the prompt, with the turn that the reply belongs to."""
+        uncut = self.model_copy(update={"truncation": "disabled"})
+        return super(ResponsesRequest, uncut).build_tok_params(model_config)
 
 
 def add_reports_to_response(response: vllm_compat.ResponsesResponse, counted: CountedReplies) -> None:

@@ -3,14 +3,15 @@
 from starlette.datastructures import State
 
 from ..reasoning.thinking_parser import with_thinking
-from ..vllm_compat import CheckedResponses, make_messages, make_responses
+from ..vllm_compat import make_messages, make_responses
 from .anthropic import ThinkingMessages
+from .thinking_responses import ThinkingResponses
 
 
 def adapt_serving(state: State) -> None:
     """Put ours in the place of what vLLM put into the application's state, and have all split text with our parser."""
     state.anthropic_serving_messages = make_messages(ThinkingMessages, state)
-    state.openai_serving_responses = make_responses(CheckedResponses, state)
+    state.openai_serving_responses = make_responses(ThinkingResponses, state)
     for chat in (state.openai_serving_chat, state.openai_serving_chat_batch, state.anthropic_serving_messages):
         if chat.parser_cls is not None:
             chat.parser_cls = with_thinking(chat.parser_cls)

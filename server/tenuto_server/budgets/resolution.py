@@ -141,6 +141,18 @@ class ThinkingPolicy:
         last = prompt[-1] if prompt else None
         return ResolvedBudget(plan, budget, phase, last, set_by, begins, room)
 
+    def room_for_reply(self, request: BudgetRequest, context: int, tokenizer: Tokenizer) -> int:
+        """How many tokens of the context a reply needs that has no limit of its own.
+
+        Those of the bounds that the request gives as numbers, and of an answer; other bounds yield to the context.
+        """
+        reserve = min(self.answer_reserve, context // 4) if request.reserve is None else request.reserve
+        if self.markers is None:
+            return reserve
+        bounds = [request.fields.get(name) for name in (CAP, FLOOR)]
+        thinking = max((bound for bound in bounds if isinstance(bound, int)), default=0)
+        return thinking + _marker_tokens(self.markers, tokenizer, Phase.BEFORE) + reserve
+
     def _budget(
         self, request: BudgetRequest, phase: Phase, room: "AnswerRoom"
     ) -> tuple[ThinkingBudget | None, Mapping[str, str]]:

@@ -76,6 +76,10 @@ class ThinkingEngine(AsyncLLM):
         """Raise what `generate` would raise, for callers who call that too late for an error response."""
         self._prepare(prompt, sampling_params)
 
+    def room_for_reply(self, request: BudgetRequest) -> int:
+        """How many tokens of the context a reply needs that has no limit of its own."""
+        return self._policy.room_for_reply(request, self.model_config.max_model_len, self.get_tokenizer())
+
     def _prepare(
         self, prompt: Any, given: SamplingParams
     ) -> tuple[Sequence[int], SamplingParams, ResolvedBudget | None]:

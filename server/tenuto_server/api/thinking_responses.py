@@ -1,0 +1,177 @@
+"""vLLM's Responses as they serve here."""
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+from openai.types.responses import ResponseIncompleteEvent
+from vllm.exceptions import VLLMValidationError
+from vllm.sampling_params import RequestOutputKind
+
+from tenuto_decoding.prompt import Phase
+from tenuto_decoding.vocabulary import Vocabulary
+
+from .. import vllm_compat
+from ..reasoning.thinking_parser import ThinkingParser
+from .response_input import Conversation, read_input
+from .response_logprobs import ResponseLogprobs
+
+Events = AsyncGenerator[Any, None]
+
+
+class IncompleteEvent(ResponseIncompleteEvent):
+    """The last event of a response that was cut off."""
+
+    response: Any
+
+
+class ThinkingResponses(vllm_compat.CheckedResponses):
+    """vLLM's Responses, which keep the whole input, and whose items say where a reply was cut.
+
+    A whole response is made of the events of its stream, so the two cannot differ: vLLM splits a text that has ended in
+    other ways than one that arrives in pieces.
+    """
+
+    # The input
+
+    async def _render_resolved_response_inputs(self, request: Any, prev_response: None, **options: Any) -> Any:
+        if self.use_harmony:  # vLLM converts the items in another way, for gpt-oss only
+            return await super()._render_resolved_response_inputs(request, prev_response, **options)
+        conversation = read_input(request.input)
+        if conversation.prefill is not None and conversation.prefill.answer and request.extract_structured_outputs():
+            raise VLLMValidationError(
+                "input: the last message goes on, but a structured output begins with the reply: leave one of them out",
+                parameter="input",
+            )
+        if request.truncation == "auto":
+            conversation = await self._shortened(request, conversation, **options)
+        return await self._render(request, conversation, **options)
+
+    async def _render(self, request: Any, conversation: Conversation, **options: Any) -> Any:
+        request.input = conversation.for_vllm()
+        result = await super()._render_resolved_response_inputs(request, None, **options)
+        if conversation.prefill is not None and not isinstance(result, vllm_compat.ErrorResponse):
+            tokenizer = self.renderer.get_tokenizer()
+            conversation.prefill.append_to(result.engine_input, tokenizer, self.parser, "input")
+        return result
+
+    async def _shortened(self, request: Any, conversation: Conversation, **options: Any) -> Conversation:
+        """The conversation without its oldest exchanges, no more of them than have to go for the reply to fit.
+
+        Raises:
+            VLLMValidationError: where the last exchange alone is too long.
+        """
+        candidates = [conversation, *conversation.shorter()]
+        context = self.model_config.max_model_len
+        needed = request.max_output_tokens or self.engine_client.room_for_reply(request.budget_request)
+        first, last = 0, len(candidates)  # the first one that fits is among these, or none does
+        while first < last:
+            middle = (first + last) // 2
+            if await self._fits(request, candidates[middle], context - needed, **options):
+                last = middle
+            else:
+                first = middle + 1
+        if first == len(candidates):
+            raise VLLMValidationError(
+                f"truncation: auto drops the oldest exchanges, and the last one does not leave the {needed} tokens "
+                f"that the reply needs of the model's context of {context}: send less, or ask for a shorter reply",
+                parameter="truncation",
+            )
+        return candidates[first]
+
+    async def _fits(self, request: Any, conversation: Conversation, tokens: int, **options: Any) -> bool:
+        """Whether the prompt has no more than that many tokens."""
+        try:
+            # A copy, for vLLM changes a request while it renders it.
+            result = await self._render(request.model_copy(), conversation, **options)
+        except VLLMValidationError as error:
+            if error.parameter in vllm_compat.TOO_LONG:
+                return False
+            raise
+        if isinstance(result, vllm_compat.ErrorResponse):
+            return True  # an error of another kind, which rendering the request itself returns
+        return len(result.engine_input["prompt_token_ids"]) <= tokens
+
+    # The reply
+
+    def _generate_with_builtin_tools(
+        self, request_id: str, engine_input: Any, sampling_params: Any, context: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        if isinstance(context, vllm_compat.SimpleContext):
+            sampling_params.output_kind = RequestOutputKind.DELTA
+        return super()._generate_with_builtin_tools(request_id, engine_input, sampling_params, context, *args, **kwargs)
+
+    async def responses_full_generator(
+        self, request: Any, params: Any, outputs: Any, context: Any, *rest: Any, **more: Any
+    ) -> Any:
+        """The response. vLLM takes its items from the stream once that has ended."""
+        if isinstance(context, vllm_compat.SimpleContext) and context.streamed_output_items is None:
+            created, number = 0, _unchanged  # in events only, which are not sent
+            outputs = self._process_simple_streaming_events(request, params, outputs, context, *rest, created, number)
+        return await super().responses_full_generator(request, params, outputs, context, *rest, **more)
+
+    async def responses_stream_generator(self, *args: Any, **kwargs: Any) -> Events:
+        """The stream. Its last event says whether the response is complete, as in vLLM 0.33."""
+        async with aclosing(super().responses_stream_generator(*args, **kwargs)) as events:
+            async for event in events:
+                if event.type == "response.completed" and event.response.status == "incomplete":
+                    yield IncompleteEvent(
+                        type="response.incomplete", sequence_number=event.sequence_number, response=event.response
+                    )
+                else:
+                    yield event
+
+    async def _process_simple_streaming_events(
+        self, request: Any, params: Any, outputs: Any, context: Any, *rest: Any
+    ) -> Events:
+        """The events of all items. That of the last one says whether the reply was cut in it."""
+        logprobs = self._logprobs(request, context.response_parser)
+        last_item = None  # so far
+        stream = super()._process_simple_streaming_events(request, params, outputs, context, *rest)
+        async with aclosing(stream) as events:
+            async for event in events:
+                if last_item is not None:
+                    yield last_item
+                    last_item = None
+                if logprobs is not None:
+                    logprobs.complete(event, context._accumulated_token_ids, context._accumulated_logprobs)
+                if event.type == "response.output_item.done":
+                    last_item = event
+                else:
+                    yield event
+        if last_item is not None:
+            if getattr(last_item.item, "status", None) is not None:
+                cut = _was_cut(last_item.item, context.last_output.outputs[0].finish_reason, context.response_parser)
+                last_item.item.status = "incomplete" if cut else "completed"
+            yield last_item
+
+    def _logprobs(self, request: Any, parser: Any) -> ResponseLogprobs | None:
+        if not (request.is_include_output_logprobs() and isinstance(parser, ThinkingParser)):
+            return None
+        tokenizer = self.renderer.get_tokenizer()
+        hidden = () if request.keeps_special_tokens else Vocabulary.of(tokenizer).special
+        describe = partial(self._create_response_logprobs, tokenizer=tokenizer, top_logprobs=request.top_logprobs)
+        return ResponseLogprobs(parser.content_tokens(), hidden, describe)
+
+
+def _was_cut(item: Any, finish_reason: str | None, parser: Any) -> bool:
+    """Whether the last item of a reply is incomplete: the limit came in it, and not after it."""
+    if finish_reason != "length":
+        return False
+    if item.type == "reasoning":
+        return not isinstance(parser, ThinkingParser) or parser.phase is Phase.THINKING
+    return item.type != "function_call" or not _is_json(item.arguments)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _unchanged(event: Any) -> Any:
+    return event
