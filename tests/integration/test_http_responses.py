@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from openai import BadRequestError, NotFoundError, OpenAI
+from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 from openai.types.responses import Response
 
 from tenuto_testing.reply_counter import ReplyCounter
@@ -126,3 +126,46 @@ def test_responses_are_not_kept(client: OpenAI, questions: list[str]) -> None:
         client.responses.create(**ask(questions[0]), previous_response_id=kept.id)
     with pytest.raises(NotFoundError):
         client.responses.retrieve(kept.id)
+
+
+def test_a_response_that_was_cut_goes_on_from_its_output(client: OpenAI, questions: list[str]) -> None:
+    """With the SDK's own objects, cut while thinking and in the answer, until it is complete."""
+    expected = client.responses.create(**ask(questions[0]))
+    conversation: list[Any] = [{"role": "user", "content": questions[0]}]
+    said, thinking = ("", ""), 0
+    for _ in range(20):
+        response = client.responses.create(**ask(questions[0]) | {"input": conversation}, max_output_tokens=7)
+        said = (said[0] + parts(response)[0], said[1] + parts(response)[1])
+        thinking += reasoning_tokens(response)
+        if response.status == "completed":
+            break
+        conversation += response.output
+    assert said == parts(expected)
+    assert thinking == reasoning_tokens(expected)
+
+
+@pytest.mark.parametrize("limit", [None, 20], ids=["complete", "cut"])
+def test_the_sdks_stream_helper_keeps_the_report_and_the_usage(
+    client: OpenAI, questions: list[str], limit: int | None
+) -> None:
+    fields = ask(questions[0]) if limit is None else ask(questions[0], max_output_tokens=limit)
+    whole = client.responses.create(**fields)
+    with client.responses.stream(**fields) as stream:
+        events = list(stream)
+    last: Any = events[-1]
+    assert last.type == ("response.completed" if limit is None else "response.incomplete")
+    assert [item.status for item in last.response.output] == [item.status for item in whole.output]
+    assert last.response.thinking == whole.thinking
+    assert last.response.usage == whole.usage
+    texts = [event.snapshot for event in events if event.type == "response.output_text.delta"]
+    assert texts[-1:] == ([whole.output_text] if limit is None else [])
+    if limit is None:
+        assert stream.get_final_response().output_text == whole.output_text
+
+
+async def test_the_sdks_asynchronous_helper_takes_a_cut_response(
+    async_client: AsyncOpenAI, questions: list[str]
+) -> None:
+    async with async_client.responses.stream(**ask(questions[0], max_output_tokens=20)) as stream:
+        kinds = [event.type async for event in stream]
+    assert kinds[-1] == "response.incomplete"

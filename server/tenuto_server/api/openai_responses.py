@@ -15,7 +15,7 @@ from .thinking_reports import CountedReplies, to_json_text
 
 logger = logging.getLogger("vllm.tenuto")
 
-#: The last event of a stream; 0.33 has the second for a response that was cut off.
+#: The last event of a stream; the second for a response that was cut off.
 _LAST = ("response.completed", "response.incomplete")
 
 
@@ -54,7 +54,11 @@ class ResponsesRequest(BudgetFields, SpecialTokensChoice, vllm_compat.ResponsesR
 
 
 def add_reports_to_response(response: vllm_compat.ResponsesResponse, counted: CountedReplies) -> None:
-    """Add the reports: one for each request to the engine. There is one, unless tools of a tool server were called."""
+    """Add the reports: one for each request to the engine. There is one, unless tools of a tool server were called.
+
+    And that it is not stored, whatever the request says: `store` is true by default at OpenAI.
+    """
+    response.store = False
     response.thinking = [choice.report.to_dict() for choice in counted.choices] if counted.replies else None
     if counted.replies and response.usage is not None:
         response.usage.output_tokens_details.reasoning_tokens = counted.reasoning_tokens

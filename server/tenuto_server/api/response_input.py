@@ -54,8 +54,25 @@ def read_input(given: str | Sequence[Any]) -> Conversation:
     """
     if isinstance(given, str):
         return Conversation([{"role": "user", "content": given}])
-    prefill, count = _prefill(given)
-    return Conversation([new for item in given[: len(given) - count] for new in _converted(item)], prefill)
+    items = _rejoined(given)
+    prefill, count = _prefill(items)
+    return Conversation([new for item in items[: len(items) - count] for new in _converted(item)], prefill)
+
+
+def _rejoined(items: Sequence[Any]) -> list[Any]:
+    """The items, those of one kind joined again that are one text which was cut and went on in another response."""
+    joined: list[Any] = []
+    for item in items:
+        before = joined[-1] if joined else None
+        if _get(before, "status") in _UNFINISHED and _is_reasoning(before) and _is_reasoning(item):
+            text = _thinking(before) + _thinking(item)
+            joined[-1] = {"type": "reasoning", "content": [{"text": text}], "status": _get(item, "status")}
+        elif _get(before, "status") in _UNFINISHED and _is_answer(before) and _is_answer(item):
+            text = _answer(before) + _answer(item)
+            joined[-1] = {"role": "assistant", "content": text, "status": _get(item, "status")}
+        else:
+            joined.append(item)
+    return joined
 
 
 def _prefill(items: Sequence[Any]) -> tuple[Prefill | None, int]:

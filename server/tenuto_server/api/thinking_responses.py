@@ -110,7 +110,10 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
         if isinstance(context, vllm_compat.SimpleContext) and context.streamed_output_items is None:
             created, number = 0, _unchanged  # in events only, which are not sent
             outputs = self._process_simple_streaming_events(request, params, outputs, context, *rest, created, number)
-        return await super().responses_full_generator(request, params, outputs, context, *rest, **more)
+        response = await super().responses_full_generator(request, params, outputs, context, *rest, **more)
+        if isinstance(context, vllm_compat.SimpleContext) and _finish_reason(context) == "abort":
+            response.status = "incomplete"  # vLLM 0.33 takes it for complete, too
+        return response
 
     async def responses_stream_generator(self, *args: Any, **kwargs: Any) -> Events:
         """The stream. Its last event says whether the response is complete, as in vLLM 0.33."""
@@ -143,7 +146,7 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
                     yield event
         if last_item is not None:
             if getattr(last_item.item, "status", None) is not None:
-                cut = _was_cut(last_item.item, context.last_output.outputs[0].finish_reason, context.response_parser)
+                cut = _was_cut(last_item.item, _finish_reason(context), context.response_parser)
                 last_item.item.status = "incomplete" if cut else "completed"
             yield last_item
 
@@ -156,9 +159,14 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
         return ResponseLogprobs(parser.content_tokens(), hidden, describe)
 
 
+def _finish_reason(context: Any) -> str | None:
+    """Why the reply has ended."""
+    return None if context.last_output is None else context.last_output.outputs[0].finish_reason
+
+
 def _was_cut(item: Any, finish_reason: str | None, parser: Any) -> bool:
-    """Whether the last item of a reply is incomplete: the limit came in it, and not after it."""
-    if finish_reason != "length":
+    """Whether the last item of a reply is incomplete: its limit, or the end of the server, came in it and not after."""
+    if finish_reason not in ("length", "abort"):
         return False
     if item.type == "reasoning":
         return not isinstance(parser, ThinkingParser) or parser.phase is Phase.THINKING

@@ -57,6 +57,11 @@ def messages_of(*items: Any) -> list[dict[str, Any]]:
             [{"role": "assistant", "content": "a"}, {"role": "assistant", "reasoning": "b", "content": "c"}],
         ),
         ([message("a"), message("b")], [{"role": "assistant", "content": text} for text in "ab"]),
+        # One reply, of three responses.
+        (
+            [thought("a", status="incomplete"), thought("b"), message("c", status="incomplete"), message("d")],
+            [{"role": "assistant", "reasoning": "ab", "content": "cd"}],
+        ),
     ],
 )  # fmt: skip
 def test_every_part_of_an_assistants_turn_is_in_its_message(
@@ -96,6 +101,11 @@ def test_a_conversation_can_be_converted_several_times() -> None:
         ([thought("a", status="completed")], Prefill(thinking="a", answer="")),
         ([message("a", "b", status="incomplete")], Prefill(thinking=None, answer="a\nb")),
         ([thought("a"), message("b", status="in_progress")], Prefill(thinking="a", answer="b")),
+        ([thought(text, status="incomplete") for text in "abc"], Prefill(thinking="abc", answer=None)),
+        (
+            [thought("a", status="incomplete"), *[message(text, status="incomplete") for text in "bc"]],
+            Prefill(thinking="a", answer="bc"),
+        ),
     ],
 )
 def test_a_reply_goes_on_from_the_last_items(last: list[dict[str, Any]], prefill: Prefill) -> None:

@@ -100,6 +100,7 @@ def essence(item: dict[str, Any]) -> dict[str, Any]:
         ("<think>ab", "length", ["incomplete"]),
         ("<think>ab</think>", "length", ["completed"]),
         ("c", "length", ["incomplete"]),
+        ("<think>ab</think>c", "abort", ["completed", "incomplete"]),
         ("<think>a</think>b<think>c", "length", ["completed", "completed", "incomplete"]),
         ('<tool_call>{"name": "add", "arguments": {"a', "length", ["incomplete"]),
         ('<tool_call>{"name": "add", "arguments": {}}', "length", ["completed"]),
@@ -114,7 +115,7 @@ async def test_the_item_that_was_cut_is_incomplete_and_the_stream_says_the_same(
     whole, events = await responses_to(thinker, piecewise(text, thinker), finish_reason, **TOOLS)
     last = events[-1]
     assert [item["status"] for item in whole["output"]] == statuses
-    assert whole["status"] == ("incomplete" if finish_reason == "length" else "completed")
+    assert whole["status"] == ("completed" if finish_reason == "stop" else "incomplete")
     assert whole["incomplete_details"] == ({"reason": "max_output_tokens"} if finish_reason == "length" else None)
     assert last.type == f"response.{whole['status']}"
     streamed = last.model_dump(mode="json")["response"]
