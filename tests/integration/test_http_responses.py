@@ -18,6 +18,9 @@ BUDGETS: list[dict[str, Any]] = [
     {"thinking_token_budget": 12},
 ]
 
+#: Under which a reply can be cut while it thinks.
+UNLIMITED = {"max_thinking_tokens": "unlimited"}
+
 
 def ask(question: str, **more: Any) -> dict[str, Any]:
     return {"model": MODEL, "input": question, "temperature": 0, **more}
@@ -130,11 +133,12 @@ def test_responses_are_not_kept(client: OpenAI, questions: list[str]) -> None:
 
 def test_a_response_that_was_cut_goes_on_from_its_output(client: OpenAI, questions: list[str]) -> None:
     """With the SDK's own objects, cut while thinking and in the answer, until it is complete."""
-    expected = client.responses.create(**ask(questions[0]))
+    expected = client.responses.create(**ask(questions[0], extra_body=UNLIMITED))
     conversation: list[Any] = [{"role": "user", "content": questions[0]}]
     said, thinking = ("", ""), 0
     for _ in range(20):
-        response = client.responses.create(**ask(questions[0]) | {"input": conversation}, max_output_tokens=7)
+        request = ask(questions[0], max_output_tokens=7, extra_body=UNLIMITED) | {"input": conversation}
+        response = client.responses.create(**request)
         said = (said[0] + parts(response)[0], said[1] + parts(response)[1])
         thinking += reasoning_tokens(response)
         if response.status == "completed":
@@ -148,7 +152,7 @@ def test_a_response_that_was_cut_goes_on_from_its_output(client: OpenAI, questio
 def test_the_sdks_stream_helper_keeps_the_report_and_the_usage(
     client: OpenAI, questions: list[str], limit: int | None
 ) -> None:
-    fields = ask(questions[0]) if limit is None else ask(questions[0], max_output_tokens=limit)
+    fields = ask(questions[0], extra_body=UNLIMITED) | ({} if limit is None else {"max_output_tokens": limit})
     whole = client.responses.create(**fields)
     with client.responses.stream(**fields) as stream:
         events = list(stream)
@@ -166,6 +170,6 @@ def test_the_sdks_stream_helper_keeps_the_report_and_the_usage(
 async def test_the_sdks_asynchronous_helper_takes_a_cut_response(
     async_client: AsyncOpenAI, questions: list[str]
 ) -> None:
-    async with async_client.responses.stream(**ask(questions[0], max_output_tokens=20)) as stream:
+    async with async_client.responses.stream(**ask(questions[0], max_output_tokens=20, extra_body=UNLIMITED)) as stream:
         kinds = [event.type async for event in stream]
     assert kinds[-1] == "response.incomplete"

@@ -48,7 +48,10 @@ class ResponsesRequest(BudgetFields, SpecialTokensChoice, vllm_compat.ResponsesR
         return self
 
     def build_tok_params(self, model_config: Any) -> Any:
-        """vLLM's, which cuts nothing: it would cut the end of the prompt, with the turn that the reply belongs to."""
+        """vLLM's, which cuts nothing: it would cut the end of the prompt, with the turn that the reply belongs to.
+
+        See also https://github.com/vllm-project/vllm/issues/38132
+        """
         uncut = self.model_copy(update={"truncation": "disabled"})
         return super(ResponsesRequest, uncut).build_tok_params(model_config)
 

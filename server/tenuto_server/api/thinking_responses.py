@@ -39,6 +39,11 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
     async def _render_resolved_response_inputs(self, request: Any, prev_response: None, **options: Any) -> Any:
         if self.use_harmony:  # vLLM converts the items in another way, for gpt-oss only
             return await super()._render_resolved_response_inputs(request, prev_response, **options)
+        if request.previous_input_messages:
+            raise VLLMValidationError(
+                "previous_input_messages: are for gpt-oss only: send the conversation in input",
+                parameter="previous_input_messages",
+            )
         conversation = read_input(request.input)
         if conversation.prefill is not None and conversation.prefill.answer and request.extract_structured_outputs():
             raise VLLMValidationError(
@@ -129,7 +134,10 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
     async def _process_simple_streaming_events(
         self, request: Any, params: Any, outputs: Any, context: Any, *rest: Any
     ) -> Events:
-        """The events of all items. That of the last one says whether the reply was cut in it."""
+        """The events of all items. That of the last one says whether the reply was cut in it.
+
+        In vLLM 0.32 every item is complete: https://github.com/vllm-project/vllm/issues/57998
+        """
         logprobs = self._logprobs(request, context.response_parser)
         last_item = None  # so far
         stream = super()._process_simple_streaming_events(request, params, outputs, context, *rest)

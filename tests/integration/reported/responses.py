@@ -180,7 +180,12 @@ CASES: list[Case] = [
     exact("store is accepted and the response says what is true", is_not_stored, store=True, max_output_tokens=9),
     exact("encrypted reasoning is accepted", include=["reasoning.encrypted_content"], max_output_tokens=9),
     # A reply that was cut
-    exact("a reply that was cut while thinking says so", cut("incomplete"), max_output_tokens=20),
+    exact(
+        "a reply that was cut while thinking says so",
+        cut("incomplete"),
+        max_output_tokens=20,
+        max_thinking_tokens="unlimited",
+    ),
     exact(
         "a reply that was cut in its answer says so",
         cut("completed", "incomplete"),
