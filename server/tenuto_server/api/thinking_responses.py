@@ -141,7 +141,7 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
         logprobs = self._logprobs(request, context.response_parser)
         last_item = None  # so far
         stream = super()._process_simple_streaming_events(request, params, outputs, context, *rest)
-        async with aclosing(stream) as events:
+        async with aclosing(outputs), aclosing(stream) as events:
             async for event in events:
                 if last_item is not None:
                     yield last_item

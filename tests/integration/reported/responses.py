@@ -190,7 +190,7 @@ CASES: list[Case] = [
         "a reply that was cut in its answer says so",
         cut("completed", "incomplete"),
         max_output_tokens=15,
-        max_thinking_tokens=8,
+        max_thinking_tokens=4,
     ),
     exact("a reply without a limit is complete", max_thinking_tokens=12),
     # Logprobs
