@@ -18,10 +18,11 @@ _ANTHROPIC_KINDS = {
 
 
 def refuse_body(path: str, status: int, message: str, kind: str, param: str | None = None) -> dict[str, object]:
-    """The body of an error: OpenAI's shape, and Anthropic's below `/v1/messages`."""
+    """The body of an error: OpenAI's shape, and Anthropic's below `/v1/messages`, with a `param` only if given."""
     if find_endpoint(path).is_anthropic:
         anthropic_kind = _ANTHROPIC_KINDS.get(status, "api_error" if status >= 500 else "invalid_request_error")
-        return {"type": "error", "error": {"type": anthropic_kind, "message": message}}
+        field = {} if param is None else {"param": param}
+        return {"type": "error", "error": {"type": anthropic_kind, "message": message, **field}}
     return {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 

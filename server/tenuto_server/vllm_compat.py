@@ -51,9 +51,8 @@ from vllm.entrypoints.serve.engine.protocol import (
     OpenAIBaseModel,
 )
 
-# An exception becomes an `ErrorResponse`; FastAPI's validation errors have a handler of their own.
+# An exception becomes an `ErrorResponse`.
 from vllm.entrypoints.serve.exception_handling.error_response import create_error_response
-from vllm.entrypoints.serve.exception_handling.handlers.validation import validation_exception_handler
 from vllm.entrypoints.serve.instrumentator.metrics import attach_router as attach_metrics
 from vllm.entrypoints.serve.tokenize.protocol import (
     DetokenizeRequest,
@@ -149,7 +148,6 @@ __all__ = [
     "setup_server",
     "validate_json_request",
     "validate_parsed_serve_args",
-    "validation_exception_handler",
     "with_cancellation",
     "with_model_stops",
     "with_sse_keep_alive",

@@ -12,6 +12,7 @@ from tenuto_decoding.budget import MAX_TOKENS
 from .. import vllm_compat
 from ..context import report_stream_error
 from ..errors import GenerationFailed
+from .checked_body import CheckedBody
 from .protocol import BudgetFields, ChatCompletionRequest, CheckedNames
 from .thinking_reports import CountedReplies, to_json_text
 
@@ -35,13 +36,13 @@ class ThinkingSetting(BaseModel):
     )
 
 
-class MessagesRequest(BudgetFields, vllm_compat.AnthropicMessagesRequest):
+class MessagesRequest(BudgetFields, CheckedBody, vllm_compat.AnthropicMessagesRequest):
     """Body of `POST /v1/messages`."""
 
     thinking: ThinkingSetting | None = None
 
 
-class CountTokensRequest(CheckedNames, vllm_compat.AnthropicCountTokensRequest):
+class CountTokensRequest(CheckedNames, CheckedBody, vllm_compat.AnthropicCountTokensRequest):
     """Body of `POST /v1/messages/count_tokens`."""
 
     thinking: ThinkingSetting | None = None

@@ -1,7 +1,7 @@
 """Turns every exception into an error response in the shape of the API that was called: OpenAI's or Anthropic's."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,15 +14,15 @@ from vllm.exceptions import VLLMError
 from tenuto_decoding.errors import InvalidBudget, ThinkingError
 
 from ..error_response import refuse_body
-from ..errors import SteeringError
+from ..errors import Refusal, SteeringError
 from ..paths import path_of
 from ..vllm_compat import (
     AnthropicErrorResponse,
     ErrorInfo,
     ErrorResponse,
     create_error_response,
-    validation_exception_handler,
 )
+from .checked_body import describe
 
 logger = logging.getLogger("vllm.tenuto")
 
@@ -43,6 +43,7 @@ _HANDLED = (
     HTTPException,
     RequestValidationError,
     ThinkingError,
+    Refusal,
     VLLMError,
     ValueError,
     TypeError,
@@ -68,18 +69,18 @@ def error_response(error: ErrorResponse, request: Request, headers: Mapping[str,
 async def _on_exception(request: Request, error: Exception) -> JSONResponse:
     if request.app.state.args.log_error_stack:
         logger.error("A request failed", exc_info=error)
-    headers = error.headers if isinstance(error, HTTPException) else None
-    return error_response(await _describe(request, error), request, headers)
+    headers = error.headers if isinstance(error, HTTPException | Refusal) else None
+    return error_response(_describe(error), request, headers)
 
 
-async def _describe(request: Request, error: Exception) -> ErrorResponse:
+def _describe(error: Exception) -> ErrorResponse:
     if isinstance(error, RequestValidationError):
         ours = _thinking_error_in(error)
         if ours is None:
-            # vLLM's message, which is to be had as a response only.
-            response = await validation_exception_handler(request, error)
-            return ErrorResponse.model_validate_json(response.body)
+            return _of_problems(error.errors())
         error = ours
+    if isinstance(error, Refusal):
+        return _error(HTTPStatus(error.status), str(error), error.kind, error.param)
     if isinstance(error, HTTPException):  # an unknown path (404), a wrong method (405)
         return _of_status(error.status_code, str(error.detail))
     if isinstance(error, SteeringError):
@@ -97,6 +98,12 @@ def _thinking_error_in(error: RequestValidationError) -> ThinkingError | None:
         if isinstance(cause, ThinkingError):
             return cause
     return None
+
+
+def _of_problems(problems: Sequence[Any]) -> ErrorResponse:
+    """The error for a body that is not an object, or not JSON; `CheckedBody` refuses others."""
+    field, reason = describe(list(problems))
+    return _error(HTTPStatus.BAD_REQUEST, f"{field}: {reason}", "BadRequestError", param=field)
 
 
 def _of_status(code: int, message: str) -> ErrorResponse:

@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Self
 
-from pydantic import model_validator
-from vllm.exceptions import VLLMValidationError
+from pydantic import ModelWrapValidatorHandler, model_validator
 
 from .. import vllm_compat
 from ..context import report_stream_error
+from ..errors import InvalidRequest
+from .checked_body import CheckedBody
 from .protocol import BudgetFields, SpecialTokensChoice
+from .response_history import complete_item
 from .thinking_reports import CountedReplies, to_json_text
 
 logger = logging.getLogger("vllm.tenuto")
@@ -24,26 +26,33 @@ _LOGPROBS = "message.output_text.logprobs"
 _INCLUDED = frozenset({_LOGPROBS, "reasoning.encrypted_content"})
 
 
-class ResponsesRequest(BudgetFields, SpecialTokensChoice, vllm_compat.ResponsesRequest):
+class ResponsesRequest(BudgetFields, SpecialTokensChoice, CheckedBody, vllm_compat.ResponsesRequest):
     """Body of `POST /v1/responses`."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def complete_history(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Complete the forms of history that clients send, before they are checked."""
+        if isinstance(data, dict) and isinstance(data.get("input"), list):
+            data = {**data, "input": [complete_item(item) for item in data["input"]]}
+        return handler(data)
 
     @model_validator(mode="after")
     def check_supported(self) -> Self:
         """Refuse what vLLM would ignore, and what refers to something stored."""
         for field in ("previous_response_id", "conversation"):
             if getattr(self, field, None) is not None:
-                raise VLLMValidationError(
-                    f"{field}: this server stores nothing, so it cannot be continued: send the items of the whole "
-                    "conversation in input",
-                    parameter=field,
+                raise InvalidRequest(
+                    field,
+                    "this server stores nothing, so it cannot be continued: send the items of the whole conversation "
+                    "in input",
                 )
         for name in self.include or ():
             if name not in _INCLUDED:
-                raise VLLMValidationError(f"include: {name!r} is not supported: leave it out", parameter="include")
+                raise InvalidRequest("include", f"{name!r} is not supported: leave it out")
         if self.top_logprobs and not self.is_include_output_logprobs():
-            raise VLLMValidationError(
-                f'top_logprobs: needs "include": ["{_LOGPROBS}"], without which no logprobs are returned',
-                parameter="top_logprobs",
+            raise InvalidRequest(
+                "top_logprobs", f'needs "include": ["{_LOGPROBS}"], without which no logprobs are returned'
             )
         return self
 

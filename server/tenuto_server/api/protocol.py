@@ -11,6 +11,7 @@ from tenuto_decoding.errors import InvalidBudget
 
 from .. import vllm_compat
 from ..budgets.request_fields import BUDGET_REQUEST, BudgetRequest
+from .checked_body import CheckedBody
 
 
 class BudgetFields(vllm_compat.OpenAIBaseModel):
@@ -112,12 +113,12 @@ class BudgetFields(vllm_compat.OpenAIBaseModel):
 class CheckedNames(vllm_compat.OpenAIBaseModel):
     """Mixed into a request type that generates nothing: a wrong budget is refused as it would be for the reply."""
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def check_budget(cls, data: Any) -> Any:
+    def check_budget(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, dict):
             BudgetRequest.from_body(data)
-        return data
+        return handler(data)
 
 
 class SpecialTokensChoice(vllm_compat.OpenAIBaseModel):
@@ -139,15 +140,15 @@ class SpecialTokensChoice(vllm_compat.OpenAIBaseModel):
         return self
 
 
-class ChatCompletionRequest(BudgetFields, SpecialTokensChoice, vllm_compat.ChatCompletionRequest):
+class ChatCompletionRequest(BudgetFields, SpecialTokensChoice, CheckedBody, vllm_compat.ChatCompletionRequest):
     """Body of `POST /v1/chat/completions`."""
 
 
-class CompletionRequest(BudgetFields, vllm_compat.CompletionRequest):
+class CompletionRequest(BudgetFields, CheckedBody, vllm_compat.CompletionRequest):
     """Body of `POST /v1/completions`."""
 
 
-class BatchChatCompletionRequest(BudgetFields, vllm_compat.BatchChatCompletionRequest):
+class BatchChatCompletionRequest(BudgetFields, CheckedBody, vllm_compat.BatchChatCompletionRequest):
     """Body of `POST /v1/chat/completions/batch`: several conversations, each with a budget of its own."""
 
     @model_validator(mode="after")
@@ -166,9 +167,13 @@ class BatchChatCompletionRequest(BudgetFields, vllm_compat.BatchChatCompletionRe
         return request.with_budget_of(self)
 
 
-class TokenizeChatRequest(CheckedNames, vllm_compat.TokenizeChatRequest):
+class TokenizeChatRequest(CheckedNames, CheckedBody, vllm_compat.TokenizeChatRequest):
     """Body of `POST /tokenize` with messages."""
 
 
-class TokenizeCompletionRequest(CheckedNames, vllm_compat.TokenizeCompletionRequest):
+class TokenizeCompletionRequest(CheckedNames, CheckedBody, vllm_compat.TokenizeCompletionRequest):
     """Body of `POST /tokenize` with a text."""
+
+
+class DetokenizeRequest(CheckedBody, vllm_compat.DetokenizeRequest):
+    """Body of `POST /detokenize`."""

@@ -1,5 +1,179 @@
 """Requests that are read wrongly or refused wrongly: histories, nulls, wrong types, endless lists."""
 
+from typing import Any
+
 from tenuto_testing.reported_case import Case
 
-CASES: list[Case] = []
+CHAT, COMPLETIONS, RESPONSES, MESSAGES = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/messages",
+)
+BILL = {"role": "user", "content": "Add up this bill: soup 9, fish 4, juice 4, beans 9, plums 9"}
+SHORT: dict[str, Any] = {"temperature": 0, "max_thinking_tokens": 4}
+OUTPUT_TEXT = {"role": "assistant", "content": [{"type": "output_text", "text": "Final Answer: 35"}]}
+GO_ON = {"role": "user", "content": "and once more"}
+
+
+def _responses(name: str, items: list[Any] | str, **fields: Any) -> Case:
+    body = {"input": items, "max_output_tokens": 24, **SHORT, **fields}
+    return Case(name=f"responses: {name}", path=RESPONSES, body=body, agrees=False)
+
+
+def _refused(name: str, path: str, param: str, message: str, **body: Any) -> Case:
+    prompt = {"prompt": "x"} if path == COMPLETIONS else {"messages": [BILL]}
+    whole = body if path == RESPONSES else {**prompt, "max_tokens": 9, **body}
+    return Case(name=f"{path}: {name}", path=path, body=whole, status=400, param=param, message=message)
+
+
+_HUGE = [
+    _refused("1,200 empty items", RESPONSES, "input.0", "has no type and no role", input=[{}] * 1200),
+    _refused("20,000 empty messages", CHAT, "messages.0", "has no role", messages=[{}] * 20_000),
+    _refused("20,000 empty messages", MESSAGES, "messages.0.role", "is required", messages=[{}] * 20_000),
+    _refused("50,000 empty stops", CHAT, "stop.0", "should be a valid string", stop=[{}] * 50_000),
+    _refused("50,000 tokens, the last one wrong", COMPLETIONS, "prompt.50000", "should be", prompt=[*[1] * 50_000, {}]),
+    _refused(
+        "50,000 wrong biases",
+        CHAT,
+        "logit_bias.0",
+        "should be a valid number",
+        logit_bias={str(number): {} for number in range(50_000)},
+    ),
+    _refused("1,200 turns in the easy form", RESPONSES, "input", "context length", input=[OUTPUT_TEXT, BILL] * 600),
+]
+
+_WRONG = [
+    _refused("messages of a wrong type", CHAT, "messages", "should be a valid list; it is 7", messages=7),
+    _refused("messages of a wrong type", MESSAGES, "messages", "should be a valid list; it is 7", messages=7),
+    _refused("input of a wrong type", RESPONSES, "input", "should be a string or a list; it is 7", input=7),
+    _refused("a prompt of a wrong type", COMPLETIONS, "prompt", "it is {}", prompt={}),
+    *(
+        _refused(
+            f"a tool without a function: {tool}",
+            CHAT,
+            "tools.0.function",
+            "is required",
+            tools=[tool],
+            tool_choice={"type": "function", "function": {"name": "x"}},
+        )
+        for tool in (
+            {},
+            {"type": "function", "name": "x", "parameters": {}},
+        )
+    ),
+    _refused(
+        "a tool of MCP",
+        CHAT,
+        "tools.0.type",
+        "should be 'function'; it is 'mcp'",
+        tools=[{"type": "mcp", "server_label": "x", "server_url": "https://x"}],
+        tool_choice={"type": "function", "function": {"name": "x"}},
+    ),
+]
+
+_NULLS = [
+    *(
+        _responses(f"{field} is null", "hi", **{field: None})
+        for field in ("background", "truncation", "tools", "tool_choice", "store", "metadata", "include", "text")
+    ),
+    _responses("nested nulls", "hi", reasoning={"effort": None, "summary": None}, text={"format": None}),
+    *(
+        Case(name=f"{path}: everything unset is null", path=path, body={**body, **SHORT, **dict.fromkeys(fields)})
+        for path, body, fields in (
+            (
+                CHAT,
+                {"messages": [BILL], "max_tokens": 24},
+                (
+                    "n",
+                    "stop",
+                    "stream_options",
+                    "tools",
+                    "tool_choice",
+                    "response_format",
+                    "top_logprobs",
+                    "min_tokens",
+                ),
+            ),
+            (
+                COMPLETIONS,
+                {"prompt": "x", "max_tokens": 24},
+                ("n", "stop", "echo", "logprobs", "suffix", "seed", "best_of", "logit_bias", "min_tokens", "user"),
+            ),
+            (
+                MESSAGES,
+                {"messages": [BILL], "max_tokens": 24},
+                ("system", "tools", "tool_choice", "stop_sequences", "top_k", "top_p", "metadata", "thinking"),
+            ),
+        )
+    ),
+    Case(
+        name="chat: no choice of a tool beside structured output",
+        path=CHAT,
+        body={
+            "messages": [BILL],
+            **SHORT,
+            "max_tokens": 32,
+            "tool_choice": None,
+            "structured_outputs": {"choice": ["a", "b"], "json": None, "regex": None},
+        },
+    ),
+]
+
+_HISTORY = [
+    _responses("an assistant's message in the easy form", [BILL, OUTPUT_TEXT, GO_ON]),
+    _responses("an empty turn", [{"type": "message", "role": "assistant", "content": []}, GO_ON]),
+    _responses(
+        "items as an SDK dumps them",
+        [
+            BILL,
+            {"type": "reasoning", "id": None, "summary": [], "content": None, "encrypted_content": None},
+            {**OUTPUT_TEXT, "id": None, "type": "message", "status": None, "phase": None},
+            GO_ON,
+        ],
+    ),
+    Case(
+        name="chat: a message as the SDK dumps it, cut while thinking",
+        path=CHAT,
+        body={
+            **SHORT,
+            "max_tokens": 24,
+            "messages": [
+                BILL,
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": None,
+                    "refusal": None,
+                    "annotations": None,
+                    "audio": None,
+                    "function_call": None,
+                    "reasoning": "soup 9",
+                    "reasoning_content": "soup 9",
+                },
+                GO_ON,
+            ],
+        },
+    ),
+    Case(
+        name="messages: blocks as the SDK dumps them",
+        path=MESSAGES,
+        body={
+            **SHORT,
+            "max_tokens": 24,
+            "messages": [
+                BILL,
+                {
+                    "role": "assistant",
+                    "content": [
+                        {"type": "thinking", "thinking": "soup 9", "signature": None},
+                        {"type": "text", "text": "35", "citations": None},
+                    ],
+                },
+                GO_ON,
+            ],
+        },
+    ),
+]
+
+CASES: list[Case] = [*_HUGE, *_WRONG, *_NULLS, *_HISTORY]

@@ -59,15 +59,16 @@ def test_other_fields_of_the_chat_request_are_vllms() -> None:
 
 
 def test_the_chat_template_learns_that_thinking_is_disabled() -> None:
-    request = MessagesRequest(**BODY, thinking={"type": "disabled"})
+    request = MessagesRequest.model_validate({**BODY, "thinking": {"type": "disabled"}})
     assert ThinkingMessages.to_chat_completion_request(request).reasoning_effort == "none"
 
 
 def test_tokens_are_counted_with_any_valid_budget() -> None:
     body = {name: value for name, value in BODY.items() if name != "max_tokens"}
-    assert CountTokensRequest(**body, thinking={"type": "enabled", "budget_tokens": 5}).thinking is not None
+    right, wrong = {"type": "enabled", "budget_tokens": 5}, {"type": "sometimes"}
+    assert CountTokensRequest.model_validate({**body, "thinking": right}).thinking is not None
     with pytest.raises(ValidationError):
-        CountTokensRequest(**body, thinking={"type": "sometimes"})
+        CountTokensRequest.model_validate({**body, "thinking": wrong})
 
 
 async def test_a_chat_that_fails_ends_the_message_with_an_error_event() -> None:

@@ -78,7 +78,8 @@ def test_errors_have_the_shape_of_the_api(
     kinds = {401: "authentication_error", 404: "not_found_error"}
     expected = kinds.get(status, "api_error" if status >= 500 else "invalid_request_error")
     assert anthropic.status_code == status
-    assert anthropic.json() == {"type": "error", "error": {"type": expected, "message": error["message"]}}
+    named = {} if param is None else {"param": param}
+    assert anthropic.json() == {"type": "error", "error": {"type": expected, "message": error["message"], **named}}
 
 
 @pytest.mark.parametrize("path", ["/v1/body", "/v1/messages/body"])
@@ -89,7 +90,7 @@ def test_bodies_that_do_not_validate_are_400_with_the_field(client: TestClient, 
     assert "number" in error["message"]
     assert len(json.dumps(error)) < 1000
     if path == "/v1/body":
-        assert (error["type"], error["param"], error["code"]) == ("Bad Request", "body.number", 400)
+        assert (error["type"], error["param"], error["code"]) == ("BadRequestError", "number", 400)
 
 
 def test_unknown_paths_and_wrong_methods_are_errors_of_the_same_shape(client: TestClient) -> None:

@@ -3,12 +3,13 @@
 from typing import Any, Literal, Self
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 from tenuto_decoding.budget import MAX_TOKENS, ThinkingBudget, check_names
 from tenuto_decoding.errors import InvalidBudget
 
 from ...vllm_compat import validate_json_request
+from ..checked_body import CheckedBody
 from ..error_handlers import ERRORS
 
 router = APIRouter(tags=["steering"])
@@ -16,7 +17,7 @@ router = APIRouter(tags=["steering"])
 _FLOOR = "min_thinking_tokens"
 
 
-class SteeringRequest(BaseModel):
+class SteeringRequest(CheckedBody):
     """Body of `POST /v1/requests/{id}/thinking`."""
 
     model_config = ConfigDict(extra="forbid")
@@ -29,14 +30,14 @@ class SteeringRequest(BaseModel):
         default=None, ge=0, le=MAX_TOKENS, description="The new floor, for `think_until`; 0 lifts it."
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def check_floor(cls, data: Any) -> Any:
+    def check_floor(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, dict):
             check_names(name for name in data if name not in cls.model_fields)
             if data.get(_FLOOR) is not None:
                 ThinkingBudget(min_thinking_tokens=data[_FLOOR])
-        return data
+        return handler(data)
 
     @model_validator(mode="after")
     def check_action(self) -> Self:

@@ -1,10 +1,12 @@
 """`POST /tokenize` and `/detokenize`, also below `/v1`: vLLM's own, unchanged."""
 
+from typing import Annotated, Any
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import Discriminator, Tag
 
 from ...vllm_compat import (
-    DetokenizeRequest,
     DetokenizeResponse,
     ErrorResponse,
     TokenizeResponse,
@@ -12,15 +14,26 @@ from ...vllm_compat import (
     with_cancellation,
 )
 from ..error_handlers import ERRORS, error_response
-from ..protocol import TokenizeChatRequest, TokenizeCompletionRequest
+from ..protocol import DetokenizeRequest, TokenizeChatRequest, TokenizeCompletionRequest
 
 router = APIRouter(tags=["tokenization"], dependencies=[Depends(validate_json_request)], responses=ERRORS)
+
+
+def _kind(body: Any) -> str:
+    return "chat" if isinstance(body, dict) and "messages" in body else "text"
+
+
+#: A body is one or the other by its field, so that an error is about what was meant.
+TokenizeRequest = Annotated[
+    Annotated[TokenizeCompletionRequest, Tag("text")] | Annotated[TokenizeChatRequest, Tag("chat")],
+    Discriminator(_kind),
+]
 
 
 @router.post("/tokenize", responses={200: {"model": TokenizeResponse}})
 @router.post("/v1/tokenize", responses={200: {"model": TokenizeResponse}})
 @with_cancellation
-async def tokenize(request: TokenizeCompletionRequest | TokenizeChatRequest, raw_request: Request) -> Response:
+async def tokenize(request: TokenizeRequest, raw_request: Request) -> Response:
     """The tokens of a text, or of messages to which the chat template is applied."""
     result = await raw_request.app.state.serving_tokenization.create_tokenize(request, raw_request)
     return _respond(result, raw_request)
