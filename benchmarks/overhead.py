@@ -162,7 +162,8 @@ def _models(run: Run) -> list[Model]:
 def _servers(model: Model, run: Run) -> Iterator[dict[str, RunningServer]]:
     """All servers, by PLAIN, TENUTO, OTHER and CONTROL; only one is under load at a time."""
     flags = (*FLAGS, "--max-num-seqs", str(max(model.loads)))
-    unbounded = ("--max-queued-requests", "-1")  # as plain vLLM does, let any number of requests wait
+    # As plain vLLM does: let any number of requests wait, and leave thinking alone where a request says nothing of it.
+    unbounded = ("--max-queued-requests", "-1", "--default-max-thinking-tokens", "unlimited")
     plain = plain_vllm(model.folder, *flags, *model.plain_flags)
     commands = {PLAIN: plain, TENUTO: tenuto(model.folder, *flags, *unbounded)}
     if run.against:

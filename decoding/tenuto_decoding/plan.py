@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from .budget import Scope, ThinkingBudget
+from .budget import MAX_TOKENS, Scope, ThinkingBudget
 from .errors import InvalidBudget, UnknownMarkers
 from .markers import ThinkingMarkers, Tokenizer
 from .vocabulary import Vocabulary
@@ -134,6 +134,7 @@ def compile_plan(
     *,
     stop_ids: Iterable[int] = (),
     grammar: bool = False,
+    only_closes: bool = False,
 ) -> ThinkingPlan:
     """The plan of a budget; without a budget, one that only counts. Equal arguments give the same plan from a cache.
 
@@ -142,12 +143,14 @@ def compile_plan(
         grammar: the answer has to follow a grammar, which begins where the thinking ends. So a budget opens the
             thinking (otherwise its end could not be known), only the end marker ends it, and no text is forced after
             that.
+        only_closes: the budget opens no thinking that the model would not open, and writes no header of an answer in
+            its place: a reply that ends its thinking within the cap is the one without a budget.
 
     Raises:
         InvalidBudget: for a wait or cap text that holds control tokens or a marker.
         UnknownMarkers: for a marker that the tokenizer cannot encode.
     """
-    return _compile(budget, markers, Vocabulary.of(tokenizer), frozenset(stop_ids), grammar)
+    return _compile(budget, markers, Vocabulary.of(tokenizer), frozenset(stop_ids), grammar, only_closes)
 
 
 @lru_cache(maxsize=1024)
@@ -157,7 +160,14 @@ def _compile(
     vocabulary: Vocabulary,
     stop_ids: frozenset[int],
     grammar: bool,
+    only_closes: bool,
 ) -> ThinkingPlan:
+    if budget is not None and budget.max_thinking_tokens not in (None, MAX_TOKENS):
+        # A cap that the server sets is another for each prompt's length: texts are encoded once for all caps.
+        longest = _compile(
+            replace(budget, max_thinking_tokens=MAX_TOKENS), markers, vocabulary, stop_ids, grammar, only_closes
+        )
+        return _with_cap(longest, budget.max_thinking_tokens)
     start = _marker(markers.start, vocabulary, shared=markers.shared_start)
     end = _marker(markers.end, vocabulary)
     also_ends = tuple(i for i in vocabulary.single(markers.also_ends) if i not in end.ids)
@@ -179,18 +189,17 @@ def _compile(
     # A request's own stop ids do not make its texts invalid here: the server checks that conflict on its own.
     texts = replace(counting, stops=tuple(token for token in stops if token not in stop_ids))
     cap_ids = _plain("cap_text", cap_text, texts, vocabulary)
-    cap = budget.max_thinking_tokens
     return ThinkingPlan(
         start=start,
         end=end,
         also_ends=also_ends,
         stops=stops,
         waits=tuple(_plain("wait_text", text, texts, vocabulary) for text in wait_texts),
-        cap_text=cap_ids if budget.closes and (cap is None or len(cap_ids) <= cap) else (),
+        cap_text=cap_ids if budget.closes else (),
         newline=vocabulary.encode("\n") if markers.newline_before_end else (),
         answer_prefix=prefix,
-        force_start=markers.force_start or (grammar and not markers.shared_start),
-        max_thinking_tokens=cap,
+        force_start=not only_closes and (markers.force_start or (grammar and not markers.shared_start)),
+        max_thinking_tokens=budget.max_thinking_tokens,
         min_thinking_tokens=budget.min_thinking_tokens,
         num_waits=budget.num_waits,
         landing_tokens=budget.landing_tokens,
@@ -200,6 +209,11 @@ def _compile(
         landings=vocabulary.landings if budget.landing_tokens else frozenset(),
         boundaries=vocabulary.special,
     )
+
+
+def _with_cap(plan: ThinkingPlan, cap: int | None) -> ThinkingPlan:
+    cap_text = plan.cap_text if cap is None or len(plan.cap_text) <= cap else ()
+    return replace(plan, max_thinking_tokens=cap, cap_text=cap_text)
 
 
 def _marker(text: str, vocabulary: Vocabulary, *, shared: bool = False) -> Marker:

@@ -14,6 +14,8 @@ from .vllm_compat import tokenizer_of
 
 #: Key of `SamplingParams.extra_args` under which a server names the request, so that it can request its report.
 REQUEST_KEY = "thinking_request"
+#: Key of `SamplingParams.extra_args` under which a server says that a budget opens no thinking: see `compile_plan`.
+ONLY_CLOSES_KEY = "thinking_only_closes"
 #: Key of `VllmConfig.additional_config` for the markers.
 CONFIG_KEY = "thinking"
 #: Name of the reasoning parser for which thinking ends where it does for the automaton: `tenuto_server.reasoning`.
@@ -50,15 +52,31 @@ def markers_of(config: VllmConfig) -> ThinkingMarkers:
 
 
 def plan_for(
-    params: SamplingParams, budget: ThinkingBudget | None, markers: ThinkingMarkers, tokenizer: Tokenizer
+    params: SamplingParams,
+    budget: ThinkingBudget | None,
+    markers: ThinkingMarkers,
+    tokenizer: Tokenizer,
+    *,
+    only_closes: bool | None = None,
 ) -> ThinkingPlan:
     """The plan of a budget, given the other parameters of its request after vLLM has added the model's stop ids.
+
+    Args:
+        only_closes: as `compile_plan`; None for what the parameters say.
 
     Raises:
         InvalidBudget, UnknownMarkers: as `compile_plan`.
     """
-    grammar = params.structured_outputs is not None
-    return compile_plan(budget, markers, tokenizer, stop_ids=params.all_stop_token_ids, grammar=grammar)
+    if only_closes is None:
+        only_closes = bool((params.extra_args or {}).get(ONLY_CLOSES_KEY))
+    return compile_plan(
+        budget,
+        markers,
+        tokenizer,
+        stop_ids=params.all_stop_token_ids,
+        grammar=params.structured_outputs is not None,
+        only_closes=only_closes,
+    )
 
 
 def masks_thinking(config: VllmConfig) -> bool:

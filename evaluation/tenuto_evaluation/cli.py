@@ -146,4 +146,6 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
 def start_server(output: Path) -> AbstractContextManager[str]:
     from tenuto_evaluation.launch import TENUTO_SERVE, serving
 
-    return serving(TENUTO_SERVE, output / "server.log", sys.stderr)
+    # The runs set their caps themselves: those without one measure thinking that nothing bounds.
+    command = (*TENUTO_SERVE, "--default-max-thinking-tokens", "unlimited")
+    return serving(command, output / "server.log", sys.stderr)

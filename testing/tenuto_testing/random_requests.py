@@ -227,6 +227,7 @@ class RandomRequests:
             if True in applied or None in applied:
                 continue
             cap, requested = report["max_thinking_tokens"], body.get("max_thinking_tokens")
-            assert isinstance(requested, str) or cap == requested, shown
+            by_default = requested is None and report["set_by"].get("max_thinking_tokens") == "default"
+            assert by_default or isinstance(requested, str) or cap == requested, shown
             assert report["min_thinking_tokens"] == body.get("min_thinking_tokens", 0), shown
             assert report["ended_by"] != "model" or report["waits"] >= body.get("num_waits", 0), shown

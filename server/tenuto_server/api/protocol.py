@@ -1,6 +1,6 @@
 """Request bodies: vLLM's, with the fields of a thinking budget."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from vllm.exceptions import VLLMValidationError
@@ -10,7 +10,7 @@ from tenuto_decoding.budget import MAX_TOKENS, MAX_WAITS
 from tenuto_decoding.errors import InvalidBudget
 
 from .. import vllm_compat
-from ..budgets.request_fields import BUDGET_REQUEST, BudgetRequest
+from ..budgets.request_fields import BUDGET_REQUEST, BudgetRequest, PromptSource
 from .checked_body import CheckedBody
 
 
@@ -78,6 +78,7 @@ class BudgetFields(vllm_compat.OpenAIBaseModel):
         "precedence.",
     )
 
+    _prompt_source: ClassVar[PromptSource] = PromptSource.TEMPLATE
     _budget_request: BudgetRequest = PrivateAttr()  # set below, for every request that is made of a body
 
     @model_validator(mode="wrap")
@@ -86,7 +87,7 @@ class BudgetFields(vllm_compat.OpenAIBaseModel):
         """Read what the body asks for, under any name. vLLM does not see its own name for the cap."""
         if not isinstance(data, dict):
             return handler(data)
-        budget_request = BudgetRequest.from_body(data)
+        budget_request = BudgetRequest.from_body(data, cls._prompt_source)
         request = handler({name: value for name, value in data.items() if name != "thinking_token_budget"})
         request._budget_request = budget_request
         uses_beam_search = "use_beam_search" in cls.model_fields and request.use_beam_search
@@ -146,6 +147,8 @@ class ChatCompletionRequest(BudgetFields, SpecialTokensChoice, CheckedBody, vllm
 
 class CompletionRequest(BudgetFields, CheckedBody, vllm_compat.CompletionRequest):
     """Body of `POST /v1/completions`."""
+
+    _prompt_source: ClassVar[PromptSource] = PromptSource.CLIENT
 
 
 class BatchChatCompletionRequest(BudgetFields, CheckedBody, vllm_compat.BatchChatCompletionRequest):

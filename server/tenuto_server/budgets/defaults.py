@@ -14,6 +14,10 @@ from .request_fields import AUTO, CAP, EFFORTS, UNLIMITED
 
 Fields = Mapping[str, Any]
 
+#: What every server caps thinking with where neither the request nor the operator says anything: room for an answer. It
+#: yields to whatever it cannot be kept together with, and opens no thinking.
+BUILT_IN: Fields = {CAP: AUTO}
+
 #: What the efforts of OpenAI's API mean where the server's table says nothing else.
 EFFORT_CAPS: Mapping[str, Fields] = {
     "none": {CAP: 0},
@@ -28,17 +32,19 @@ EFFORT_CAPS: Mapping[str, Fields] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
-    """Budgets that the operator configures.
+    """Budgets that the operator configures, and the built-in one for where there is none.
 
     Attributes:
         budget: budget fields for requests that do not give them.
         efforts: budget fields by `reasoning_effort`.
         models: fields and efforts of single models, by served name; they take precedence over the server's.
+        built_in: fields that neither requests nor the operator give: `BUILT_IN`.
     """
 
     budget: Fields = field(default_factory=dict)
     efforts: Mapping[str, Fields] = field(default_factory=lambda: EFFORT_CAPS)
     models: Mapping[str, "Defaults"] = field(default_factory=dict)
+    built_in: Fields = field(default_factory=dict)
 
     @classmethod
     def from_options(cls, budget: Fields, efforts: Fields, file: Path | None) -> Self:
@@ -55,7 +61,12 @@ class Defaults:
         for name, entries in _table(f"{file}: models", content.get("models", {})).items():
             part = _section(f"{file}: models.{name}.", _table(f"{file}: models.{name}", entries))
             models[name] = cls(budget=part[0], efforts=part[1])
-        return cls(budget={**server[0], **budget}, efforts={**EFFORT_CAPS, **server[1], **given}, models=models)
+        return cls(
+            budget={**server[0], **budget},
+            efforts={**EFFORT_CAPS, **server[1], **given},
+            models=models,
+            built_in=BUILT_IN,
+        )
 
     def budget_of(self, model: str | None) -> Fields:
         """The budget fields for requests to a model that do not give them."""
@@ -71,7 +82,7 @@ class Defaults:
 
     @property
     def bounds_thinking(self) -> bool:
-        """Whether some request that asks for nothing gets a budget."""
+        """Whether the operator bounds the thinking of some request that asks for nothing."""
         return is_bounded(self.budget) or any(is_bounded(own.budget) for own in self.models.values())
 
     def budgets(self) -> Iterator[ThinkingBudget]:

@@ -5,6 +5,7 @@ Every name for the cap means exactly `max_thinking_tokens`; `docs/budgets.md` li
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Self
 
 from tenuto_decoding.budget import FIELDS, MAX_TOKENS, ThinkingBudget, check_names, resembled_field
@@ -57,6 +58,14 @@ _RELEVANT = frozenset(
 )
 
 
+class PromptSource(Enum):
+    """Where a request's prompt comes from, which decides whether defaults apply to it."""
+
+    TEMPLATE = auto()  # messages: it is a chat
+    CLIENT = auto()  # text or ids: a chat if its tokens show one
+    ENGINE = auto()  # a step of a beam search: no default applies
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetRequest:
     """What one request asks for. Made once, when the body is parsed, and passed on unchanged.
@@ -67,6 +76,7 @@ class BudgetRequest:
         effort: `reasoning_effort`.
         reserve: tokens to be left for the answer.
         model: the requested model's name.
+        source: of the prompt.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +84,7 @@ class BudgetRequest:
     effort: str | None = None
     reserve: int | None = None
     model: str | None = None
+    source: PromptSource = PromptSource.TEMPLATE
 
     @property
     def given_names(self) -> list[str]:
@@ -84,10 +95,10 @@ class BudgetRequest:
     @classmethod
     def from_extra_args(cls, entries: Mapping[str, Any] | None) -> Self:
         """The request that was put under `BUDGET_REQUEST`; an empty one for vLLM's own requests, such as a search's."""
-        return (entries or {}).get(BUDGET_REQUEST) or cls()
+        return (entries or {}).get(BUDGET_REQUEST) or cls(source=PromptSource.ENGINE)
 
     @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> Self:
+    def from_body(cls, body: Mapping[str, Any], source: PromptSource = PromptSource.TEMPLATE) -> Self:
         """Read the body of a request, as it came.
 
         Raises:
@@ -97,7 +108,7 @@ class BudgetRequest:
         model = body.get("model")
         model = model if isinstance(model, str) else None  # other types are left to the request's own type
         if _RELEVANT.isdisjoint(body):
-            return cls(model=model)
+            return cls(model=model, source=source)
         _check_objects(body)
         body = _with_xargs(body)
         fields = {name: body[name] for name in FIELDS if body.get(name) is not None}
@@ -112,7 +123,7 @@ class BudgetRequest:
         reserve = body.get(RESERVE)
         if reserve is not None:
             _check_count(RESERVE, reserve)
-        return cls(fields, name, _effort(body), reserve, model)
+        return cls(fields, name, _effort(body), reserve, model, source)
 
 
 def _check_names(body: Mapping[str, Any]) -> None:

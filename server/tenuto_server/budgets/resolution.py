@@ -14,9 +14,10 @@ from tenuto_decoding.plan import ThinkingPlan, compile_plan
 from tenuto_decoding.prompt import Phase, initial_phase
 from tenuto_decoding.vllm_requests import plan_for
 
+from .chat_prompts import is_chat
 from .conflicts import check_sampling
-from .defaults import Defaults, is_bounded
-from .request_fields import AUTO, CAP, EFFORT, FLOOR, LANDING, RESERVE, UNLIMITED, WAITS, BudgetRequest
+from .defaults import Defaults, Fields, is_bounded
+from .request_fields import AUTO, CAP, EFFORT, FLOOR, LANDING, RESERVE, UNLIMITED, WAITS, BudgetRequest, PromptSource
 from .structured_output import GrammarStart, budget_with_grammar, check_grammar_start, opens_thinking
 
 DEFAULT_ANSWER_RESERVE = 1024
@@ -68,6 +69,9 @@ class ResolvedBudget:
         last_token: of the prompt; None where it is empty.
         set_by: for each field that was set, by what: `request`, another server's name for the cap, `reasoning_effort`,
             `answer_reserve_tokens` or `default`.
+        only_closes: the budget is the built-in default alone, which opens no thinking.
+        asks_workers: whether a report needs what only the engine's workers know. Not for the built-in default: it would
+            cost every reply a call, only to distinguish the model's end of sequence from its end of thinking.
         grammar_begins: whether a grammar begins with the first token; None without one, or where vLLM decides.
         floor_limit: checks a floor that the reply is given while it runs; None where nothing has to fit.
     """
@@ -77,6 +81,8 @@ class ResolvedBudget:
     phase: Phase = Phase.BEFORE
     last_token: int | None = None
     set_by: Mapping[str, str] = field(default_factory=dict)
+    only_closes: bool = False
+    asks_workers: bool = True
     grammar_begins: bool | None = None
     floor_limit: "AnswerRoom | None" = field(default=None, compare=False)
 
@@ -112,7 +118,8 @@ class ThinkingPolicy:
 
         Explicit fields come before the fields that `reasoning_effort` means, and those before the defaults. Explicit
         fields are enforced or refused; the others yield to them, to `max_tokens`, and to a prompt that has closed the
-        thinking.
+        thinking. Defaults are for chats, and for prompts that have opened the thinking. The built-in default yields to
+        everything that it cannot be kept with, too.
 
         Raises:
             InvalidBudget: for a field that is wrong in itself or cannot be enforced in this request.
@@ -125,21 +132,49 @@ class ThinkingPolicy:
                     "start the server with --thinking-family, or --thinking-start-marker and --thinking-end-marker"
                 )
             return None
+        phase = initial_phase(compile_plan(None, self.markers, tokenizer), generation.prompt)
+        if not _takes_defaults(request, generation.prompt, phase, tokenizer):
+            return self._resolve(self.markers, request, generation, tokenizer, phase, {}, {})
+        default = self.defaults.budget_of(request.model)
+        try:
+            return self._resolve(self.markers, request, generation, tokenizer, phase, default, self.defaults.built_in)
+        except InvalidBudget:
+            if not self.defaults.built_in:
+                raise
+        return self._resolve(self.markers, request, generation, tokenizer, phase, default, {})
+
+    def _resolve(
+        self,
+        markers: ThinkingMarkers,
+        request: BudgetRequest,
+        generation: Generation,
+        tokenizer: Tokenizer,
+        phase: Phase,
+        default: Fields,
+        built_in: Fields,
+    ) -> ResolvedBudget:
         prompt, params = generation.prompt, generation.params
-        counting = compile_plan(None, self.markers, tokenizer)
-        phase = initial_phase(counting, prompt)
-        room = AnswerRoom(generation, _marker_tokens(self.markers, tokenizer, phase), request.reserve)
-        budget, set_by = self._budget(request, phase, room)
+        room = AnswerRoom(generation, _marker_tokens(markers, tokenizer, phase), request.reserve)
+        layers = self._layers(request, phase, room, default)
+        is_asked_for = bool(request.fields) or is_bounded(layers.fields)
+        layers.add(self._fitted(built_in, phase, room), "default")
+        budget: ThinkingBudget | None = None
+        set_by: Mapping[str, str] = {}
+        if is_asked_for or is_bounded(layers.fields):
+            budget, set_by = layers.budget(request.cap_name)
+        only_closes = budget is not None and not is_asked_for
         begins: bool | None = None
         if generation.has_grammar:
             check_grammar_start(budget, generation.grammar_start)
             if generation.grammar_start is GrammarStart.OUR_MARKERS:
-                opens = budget is None and opens_thinking(self.markers, tokenizer, counting, prompt)
-                budget, begins = budget_with_grammar(budget, phase, opens_thinking=opens)
-        plan = plan_for(params, budget, self.markers, tokenizer)
+                opens = not is_asked_for and opens_thinking(markers, tokenizer, prompt)
+                budget, begins = budget_with_grammar(budget, phase, opens_thinking=opens, only_closes=only_closes)
+                set_by, only_closes = set_by if budget is not None else {}, False
+        plan = plan_for(params, budget, markers, tokenizer, only_closes=only_closes)
         check_sampling(params, generation.stop_token_ids, plan, phase, tokenizer, self.max_end_ids)
         last = prompt[-1] if prompt else None
-        return ResolvedBudget(plan, budget, phase, last, set_by, begins, room)
+        asks = not only_closes or bool(generation.stop_token_ids)
+        return ResolvedBudget(plan, budget, phase, last, set_by, only_closes, asks, begins, room)
 
     def room_for_reply(self, request: BudgetRequest, context: int, tokenizer: Tokenizer) -> int:
         """How many tokens of the context a reply needs that has no limit of its own.
@@ -153,21 +188,15 @@ class ThinkingPolicy:
         thinking = max((bound for bound in bounds if isinstance(bound, int)), default=0)
         return thinking + _marker_tokens(self.markers, tokenizer, Phase.BEFORE) + reserve
 
-    def _budget(
-        self, request: BudgetRequest, phase: Phase, room: "AnswerRoom"
-    ) -> tuple[ThinkingBudget | None, Mapping[str, str]]:
-        """The budget without regard to a grammar, and what set each of its fields."""
-        effort = self.defaults.effort_of(request.model, request.effort)
-        default = self.defaults.budget_of(request.model)
-        if not (request.given_names or effort or default):
-            return None, {}
+    def _layers(self, request: BudgetRequest, phase: Phase, room: "AnswerRoom", default: Fields) -> "_LayeredFields":
+        """What is asked for, by anybody, without regard to a grammar."""
         layers = _LayeredFields()
         layers.add(self._explicit(request, phase, room), "request")
-        layers.add(self._fitted(effort, phase, room), EFFORT)
+        layers.add(self._fitted(self.defaults.effort_of(request.model, request.effort), phase, room), EFFORT)
         layers.add(self._fitted(default, phase, room), "default")
         if request.reserve is not None:
             layers.cap_at_most(room.largest_cap(self.answer_reserve), RESERVE)
-        return layers.budget(request.cap_name) if request.fields or is_bounded(layers.fields) else (None, {})
+        return layers
 
     def _explicit(self, request: BudgetRequest, phase: Phase, room: "AnswerRoom") -> Mapping[str, Any]:
         """The request's own fields, with a number in place of "auto". Refused where they cannot be enforced."""
@@ -227,7 +256,7 @@ class AnswerRoom:
         """The largest cap that leaves the answer its reserve."""
         tokens, reserve = self.generation.max_tokens, self.reserve
         if reserve is None:
-            reserve = min(default_reserve, tokens // 4)
+            reserve = min(default_reserve, max(tokens // 4, 1))
         return max(0, tokens - self.marker_tokens - reserve)
 
     def check_bound(self, name: str, bound: int) -> None:
@@ -286,6 +315,13 @@ class _LayeredFields:
         if origins.get(CAP) == "request" and cap_name != CAP:
             origins[CAP] = cap_name
         return ThinkingBudget(**fields), origins
+
+
+def _takes_defaults(request: BudgetRequest, prompt: Sequence[int], phase: Phase, tokenizer: Tokenizer) -> bool:
+    """Whether defaults apply: to a chat, and to a prompt that has opened the thinking."""
+    if request.source is not PromptSource.CLIENT:
+        return request.source is PromptSource.TEMPLATE
+    return phase is not Phase.BEFORE or is_chat(tokenizer, prompt)
 
 
 def _marker_tokens(markers: ThinkingMarkers, tokenizer: Tokenizer, phase: Phase) -> int:

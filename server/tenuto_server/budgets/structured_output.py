@@ -15,8 +15,9 @@ from enum import Enum, auto
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
-from tenuto_decoding.plan import ThinkingPlan
 from tenuto_decoding.prompt import Phase
+
+from .chat_prompts import is_chat, template_of
 
 
 class GrammarStart(Enum):
@@ -38,7 +39,7 @@ def check_grammar_start(budget: ThinkingBudget | None, start: GrammarStart) -> N
 
 
 def budget_with_grammar(
-    budget: ThinkingBudget | None, phase: Phase, *, opens_thinking: bool
+    budget: ThinkingBudget | None, phase: Phase, *, opens_thinking: bool, only_closes: bool = False
 ) -> tuple[ThinkingBudget | None, bool]:
     """The budget that a request with a grammar runs under, and whether the grammar begins with the first token.
 
@@ -46,21 +47,19 @@ def budget_with_grammar(
         budget: what the request has without regard to the grammar.
         phase: in which the reply begins.
         opens_thinking: whether the model opens its thinking on its own, in a reply that begins before it.
+        only_closes: the budget is the built-in default: it changes nothing about where the grammar begins.
     """
+    own = None if only_closes else budget
     if phase is Phase.ANSWER:
-        return budget, True
-    if budget is None and phase is Phase.BEFORE and not opens_thinking:
+        return own, True
+    if own is None and phase is Phase.BEFORE and not opens_thinking:
         return None, True
     return budget or ThinkingBudget(), False
 
 
-def opens_thinking(
-    markers: ThinkingMarkers, tokenizer: Tokenizer, counting: ThinkingPlan, prompt: Sequence[int]
-) -> bool:
+def opens_thinking(markers: ThinkingMarkers, tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
     """Whether the model opens its thinking on its own: its chat template names the marker, and the prompt is a chat.
 
-    Many models without thinking have the markers in their vocabulary, and ChatML's are not specific to thinking. A text
-    to be continued has no control tokens except at its beginning.
+    Many models without thinking have the markers in their vocabulary, and ChatML's are not specific to thinking.
     """
-    in_template = markers.start in str(getattr(tokenizer, "chat_template", None) or "")
-    return in_template and not counting.boundaries.isdisjoint(prompt[1:])
+    return markers.start in template_of(tokenizer) and is_chat(tokenizer, prompt)

@@ -70,7 +70,7 @@ class CountedChoice:
     @property
     def needs_redirects(self) -> bool:
         """Whether the tokens leave open what happened: a "Wait" may be the model's own, an end marker a stop's."""
-        return self._automaton.has_guessed
+        return self._automaton.has_guessed and self._resolved.asks_workers
 
     def settle(self, redirects: Iterable[int], steers: Iterable[Steer] = ()) -> None:
         """Count again, knowing at which positions a redirect fired and the choice was or will be steered."""

@@ -13,7 +13,7 @@ from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
 from tenuto_decoding.automaton import ThinkingAutomaton
-from tenuto_decoding.vllm_requests import REQUEST_KEY, masks_thinking
+from tenuto_decoding.vllm_requests import ONLY_CLOSES_KEY, REQUEST_KEY, masks_thinking
 
 from ..budgets.request_fields import BUDGET_NAMES, BUDGET_REQUEST, BudgetRequest
 from ..budgets.resolution import Generation, ResolvedBudget, ThinkingPolicy
@@ -91,7 +91,7 @@ class ThinkingEngine(AsyncLLM):
             ids, params, given.stop_token_ids or (), self.model_config.max_model_len, self._grammar_start
         )
         resolved = self._policy.resolve(request, generation, self.get_tokenizer())
-        if generation.has_grammar and resolved is not None and resolved.budget is not None:
+        if generation.has_grammar and resolved is not None and resolved.budget is not None and not resolved.only_closes:
             assert self._policy.markers is not None
             # Only the budget opens the thinking then: see `budgets.structured_output`.
             params.bad_words = [*(params.bad_words or ()), self._policy.markers.start]
@@ -178,5 +178,6 @@ def for_workers(params: SamplingParams, resolved: ResolvedBudget, key: str) -> S
         return params
     params = copy(params)
     budget = resolved.budget.to_dict() if resolved.budget is not None else {}
-    params.extra_args = {**(params.extra_args or {}), **budget, REQUEST_KEY: key}
+    closing = {ONLY_CLOSES_KEY: True} if resolved.only_closes else {}
+    params.extra_args = {**(params.extra_args or {}), **budget, **closing, REQUEST_KEY: key}
     return params

@@ -32,7 +32,7 @@ _REFUSED = {
 _HARMLESS = {"best_of": 1, "background": False}
 
 #: Keys of `vllm_xargs` that vLLM and this server use themselves.
-_REFUSED_XARGS = frozenset({"kv_transfer_params", "ec_transfer_params", "thinking_request"})
+_REFUSED_XARGS = frozenset({"kv_transfer_params", "ec_transfer_params", "thinking_request", "thinking_only_closes"})
 
 #: Names that `apply_chat_template` or Jinja use themselves; a template's own variables have other names.
 _OF_TRANSFORMERS = (

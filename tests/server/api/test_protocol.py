@@ -34,7 +34,7 @@ def test_given_fields_reach_the_engine_alongside_other_arguments(
 ) -> None:
     given = {"max_thinking_tokens": 9, "wait_text": ["a", "b"], "scope": "block"}
     params = kind(**body, **given, vllm_xargs={"else": 1}).to_sampling_params(10, {})
-    assert params.extra_args == {BUDGET_REQUEST: BudgetRequest(given), "else": 1}
+    assert params.extra_args == {BUDGET_REQUEST: BudgetRequest(given, source=kind._prompt_source), "else": 1}
 
 
 @pytest.mark.parametrize(("kind", "body"), list(BODIES.items())[:2])

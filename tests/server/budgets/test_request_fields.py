@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tenuto_decoding.errors import InvalidBudget
-from tenuto_server.budgets.request_fields import BUDGET_REQUEST, CAP, CAP_PATHS, BudgetRequest
+from tenuto_server.budgets.request_fields import BUDGET_REQUEST, CAP, CAP_PATHS, BudgetRequest, PromptSource
 
 
 def body_with(path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -152,4 +152,5 @@ def test_an_effort_may_be_nested_as_in_the_responses_api() -> None:
 def test_the_parsed_request_travels_under_its_key_and_vllms_own_requests_have_none() -> None:
     request = BudgetRequest({CAP: "auto", "wait_text": ["a", "b"]}, "nvext.max_thinking_tokens", "low", 7, "small")
     assert BudgetRequest.from_extra_args({"of": "others", BUDGET_REQUEST: request}) is request
-    assert BudgetRequest.from_extra_args({"of": "others"}) == BudgetRequest.from_extra_args(None) == BudgetRequest()
+    of_the_engine = BudgetRequest(source=PromptSource.ENGINE)
+    assert BudgetRequest.from_extra_args({"of": "others"}) == BudgetRequest.from_extra_args(None) == of_the_engine

@@ -39,14 +39,13 @@ def test_a_grammar_begins_where_thinking_ends_or_at_once(
 ) -> None:
     markers, ids = FAMILIES["think"], thinker.encode(prompt)
     counting = compile_plan(None, markers, thinker)
-    opens = in_template and opens_thinking(markers, thinker, counting, ids)
+    opens = in_template and opens_thinking(markers, thinker, ids)
     assert budget_with_grammar(budget, initial_phase(counting, ids), opens_thinking=opens) == expected
 
 
 def test_a_model_opens_thinking_on_its_own_if_its_template_names_the_marker(thinker: Any, chatml: Any) -> None:
     for family, tokenizer, expected in (("think", thinker, True), ("s1", chatml, False)):
-        counting = compile_plan(None, FAMILIES[family], tokenizer)
-        assert opens_thinking(FAMILIES[family], tokenizer, counting, tokenizer.encode(CHAT)) is expected
+        assert opens_thinking(FAMILIES[family], tokenizer, tokenizer.encode(CHAT)) is expected
 
 
 def test_a_budget_with_a_grammar_that_covers_the_thinking_is_refused() -> None:
