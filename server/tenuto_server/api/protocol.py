@@ -87,7 +87,7 @@ class BudgetFields(vllm_compat.OpenAIBaseModel):
         """Read what the body asks for, under any name. vLLM does not see its own name for the cap."""
         if not isinstance(data, dict):
             return handler(data)
-        budget_request = BudgetRequest.from_body(data, cls._prompt_source)
+        budget_request = BudgetRequest.from_body(data, cls._prompt_source, cls.model_fields)
         request = handler({name: value for name, value in data.items() if name != "thinking_token_budget"})
         request._budget_request = budget_request
         uses_beam_search = "use_beam_search" in cls.model_fields and request.use_beam_search
@@ -118,7 +118,7 @@ class CheckedNames(vllm_compat.OpenAIBaseModel):
     @classmethod
     def check_budget(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, dict):
-            BudgetRequest.from_body(data)
+            BudgetRequest.from_body(data, known=("include_reasoning", *cls.model_fields))
         return handler(data)
 
 

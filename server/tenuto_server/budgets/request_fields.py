@@ -1,15 +1,27 @@
 """What a request asks for, under any of its names: our fields, other servers' names for the cap, and an effort.
 
-Every name for the cap means exactly `max_thinking_tokens`; `docs/budgets.md` lists them.
+`other_names` has the names of other servers. Every name for the cap means exactly `max_thinking_tokens`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Self
 
 from tenuto_decoding.budget import FIELDS, MAX_TOKENS, ThinkingBudget, check_names, resembled_field
 from tenuto_decoding.errors import InvalidBudget
+
+from .other_names import (
+    CAP_PATHS,
+    RELEVANT,
+    TEMPLATE,
+    check_objects,
+    check_top_level,
+    efforts,
+    other_caps,
+    template_switch,
+    template_variables,
+)
 
 #: Values of `max_thinking_tokens` other than a number: what leaves room for the answer; no cap, despite any default.
 AUTO, UNLIMITED = "auto", "unlimited"
@@ -20,25 +32,10 @@ RESERVE, EFFORT = "answer_reserve_tokens", "reasoning_effort"
 #: The values of `reasoning_effort` in OpenAI's API, from the least to the most.
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
-#: Where other servers' clients put the cap: those of vLLM and TensorRT-LLM; of Anthropic and gateways; of NIM and
-#: Dynamo; of DashScope and FastDeploy; of llama.cpp; of templates; of OpenRouter.
-CAP_PATHS: tuple[tuple[str, ...], ...] = (
-    ("thinking_token_budget",),
-    ("thinking", "budget_tokens"),
-    ("nvext", CAP),
-    ("thinking_budget",),
-    ("thinking_budget_tokens",),
-    ("chat_template_kwargs", "thinking_budget"),
-    ("reasoning", "max_tokens"),
-)
-_TOP_LEVEL = frozenset(path[0] for path in CAP_PATHS if len(path) == 1)
-#: Where a boolean turns thinking on or off: for DashScope and for OpenRouter.
-_SWITCHES: tuple[tuple[str, ...], ...] = (("enable_thinking",), ("reasoning", "enabled"))
-_NESTED = ("thinking", "nvext", "chat_template_kwargs", "reasoning", "custom_params")
-#: Where an effort is nested: in the Responses API and for OpenRouter; in Anthropic's Messages.
-_EFFORT_OBJECTS = ("reasoning", "output_config")
+#: Objects in which a misspelt name of ours is refused with the right one.
+_NESTED = ("thinking", "nvext", TEMPLATE, "reasoning", "custom_params", "logits_processors_args", "sampling_params")
 #: Fields that must be objects. Wrong types of other fields are left to the request's own type.
-_OBJECTS = ("nvext", "reasoning", "chat_template_kwargs", "output_config")
+_OBJECTS = ("nvext", "reasoning", TEMPLATE, "output_config")
 #: Where vLLM takes further arguments of a request, ours too.
 _XARGS = "vllm_xargs"
 #: Fields that one object of a request may have. Each unknown name is compared with ours.
@@ -53,9 +50,7 @@ BUDGET_REQUEST = "tenuto_budget_request"
 BUDGET_NAMES = frozenset({*FIELDS, RESERVE, EFFORT})
 
 #: Every name in a body that may be part of a budget, or whose value has to be checked for one.
-_RELEVANT = frozenset(
-    {*BUDGET_NAMES, *(path[0] for path in (*CAP_PATHS, *_SWITCHES))}.union(_NESTED, _EFFORT_OBJECTS, _OBJECTS, [_XARGS])
-)
+_RELEVANT = frozenset({*BUDGET_NAMES, *RELEVANT, _XARGS})
 
 
 class PromptSource(Enum):
@@ -77,6 +72,8 @@ class BudgetRequest:
         reserve: tokens to be left for the answer.
         model: the requested model's name.
         source: of the prompt.
+        switched_off: the variable of the chat template that turns thinking off, if the request sets one.
+        variables: of the chat template, that speak of thinking and that this server does not know.
     """
 
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -85,6 +82,8 @@ class BudgetRequest:
     reserve: int | None = None
     model: str | None = None
     source: PromptSource = PromptSource.TEMPLATE
+    switched_off: str | None = None
+    variables: tuple[str, ...] = ()
 
     @property
     def given_names(self) -> list[str]:
@@ -98,18 +97,26 @@ class BudgetRequest:
         return (entries or {}).get(BUDGET_REQUEST) or cls(source=PromptSource.ENGINE)
 
     @classmethod
-    def from_body(cls, body: Mapping[str, Any], source: PromptSource = PromptSource.TEMPLATE) -> Self:
+    def from_body(
+        cls, body: Mapping[str, Any], source: PromptSource = PromptSource.TEMPLATE, known: Container[str] = ()
+    ) -> Self:
         """Read the body of a request, as it came.
 
+        Args:
+            known: the fields of the request's own type.
+
         Raises:
-            InvalidBudget: for wrong values, for two caps that differ, and for names that look misspelt.
+            InvalidBudget: for wrong values, for two caps that differ, for names that look misspelt, and for names that
+                speak of thinking and are not understood.
         """
         _check_names(body)
+        check_top_level(body, known)
         model = body.get("model")
         model = model if isinstance(model, str) else None  # other types are left to the request's own type
         if _RELEVANT.isdisjoint(body):
             return cls(model=model, source=source)
         _check_objects(body)
+        check_objects(body, known)
         body = _with_xargs(body)
         fields = {name: body[name] for name in FIELDS if body.get(name) is not None}
         name, cap = CAP, fields.get(CAP)
@@ -123,7 +130,7 @@ class BudgetRequest:
         reserve = body.get(RESERVE)
         if reserve is not None:
             _check_count(RESERVE, reserve)
-        return cls(fields, name, _effort(body), reserve, model, source)
+        return cls(fields, name, _effort(body), reserve, model, source, template_switch(body), template_variables(body))
 
 
 def _check_names(body: Mapping[str, Any]) -> None:
@@ -140,7 +147,7 @@ def _check_names(body: Mapping[str, Any]) -> None:
 
 def _meant(name: str) -> str | None:
     """The field that an unknown name in a body was probably meant for, or None."""
-    if name in _TOP_LEVEL:
+    if (name,) in CAP_PATHS:
         return None
     other = _OTHER_SLIPS.get(name.lower().replace("_", "").replace("-", ""))
     return resembled_field(name) if other in (None, name) else other
@@ -161,9 +168,9 @@ def _check_objects(body: Mapping[str, Any]) -> None:
             raise InvalidBudget(outer, f"{_show(body[outer])} is not an object")
     for outer in _NESTED:
         inner = body.get(outer)
-        for name in inner if isinstance(inner, Mapping) else ():
+        for name, value in inner.items() if isinstance(inner, Mapping) else ():
             meant = name if name in FIELDS and name != "scope" else resembled_field(str(name))
-            if meant is not None and (outer, name) not in CAP_PATHS:
+            if meant is not None and value is not None and (outer, name) not in CAP_PATHS:
                 raise InvalidBudget(f"{outer}.{name}", f"is not a field; did you mean {meant}, outside of {outer}?")
 
 
@@ -192,27 +199,10 @@ _OTHER_SLIPS = {
 
 def _other_caps(body: Mapping[str, Any]) -> Iterator[tuple[str, int | str]]:
     """Every cap under a name that is not ours: the name, dotted where it is nested, and the cap that it means."""
-    kind = _thinking_type(body)
-    if kind == "disabled":
+    if _thinking_type(body) == "disabled":
         yield "thinking.type", 0
-    for path in _SWITCHES:
-        value = _at(body, path)
-        if value is not None and not isinstance(value, bool):
-            raise InvalidBudget(".".join(path), f"{_show(value)} is neither true nor false")
-        if value is False:
-            yield ".".join(path), 0
-    for path in CAP_PATHS:
-        value = _at(body, path)
-        if value is not None:
-            yield ".".join(path), _cap(".".join(path), value)
-
-
-def _at(body: Mapping[str, Any], path: tuple[str, ...]) -> object:
-    """The value at a path of one or two names; None where there is none."""
-    value = body.get(path[0])
-    if len(path) == 2:
-        value = value.get(path[1]) if isinstance(value, Mapping) else None
-    return value
+    for path, value in other_caps(body):
+        yield ".".join(path), _cap(".".join(path), value)
 
 
 def _thinking_type(body: Mapping[str, Any]) -> str | None:
@@ -254,18 +244,15 @@ def _check_count(name: str, value: Any) -> None:
 
 
 def _effort(body: Mapping[str, Any]) -> str | None:
-    """`reasoning_effort`, or the `effort` of the APIs that nest it."""
-    given = {EFFORT: body.get(EFFORT)}
-    for outer in _EFFORT_OBJECTS:
-        inner = body.get(outer)
-        given[f"{outer}.effort"] = inner.get("effort") if isinstance(inner, Mapping) else None
+    """`reasoning_effort`, under whichever name it was given."""
     name, effort = EFFORT, None
-    for other, value in given.items():
-        if value is not None and value not in EFFORTS:
+    for path, value in efforts(body):
+        other = ".".join(path)
+        if value not in EFFORTS:
             raise InvalidBudget(other, f"{_show(value)} is not one of {', '.join(EFFORTS)}")
-        if effort is not None and value not in (None, effort):
+        if effort not in (None, value):
             raise InvalidBudget(other, f"{_show(value)} differs from {name}, which is {_show(effort)}")
-        name, effort = (name, effort) if value is None else (other, value)
+        name, effort = other, str(value)
     return effort
 
 

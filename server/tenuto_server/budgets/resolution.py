@@ -1,7 +1,8 @@
 """What a request gets of what it asks for: defaults, precedence, and what is refused because it cannot be enforced."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vllm.sampling_params import SamplingParams
@@ -14,9 +15,10 @@ from tenuto_decoding.plan import ThinkingPlan, compile_plan
 from tenuto_decoding.prompt import Phase, initial_phase
 from tenuto_decoding.vllm_requests import plan_for
 
-from .chat_prompts import is_chat
+from .chat_prompts import is_chat, template_of
 from .conflicts import check_sampling
 from .defaults import Defaults, Fields, is_bounded
+from .other_names import TEMPLATE
 from .request_fields import AUTO, CAP, EFFORT, FLOOR, LANDING, RESERVE, UNLIMITED, WAITS, BudgetRequest, PromptSource
 from .structured_output import GrammarStart, budget_with_grammar, check_grammar_start, opens_thinking
 
@@ -106,12 +108,14 @@ class ThinkingPolicy:
         answer_reserve: tokens that are left for the answer by caps which the request has not given as a number, but at
             most a quarter of the reply.
         max_end_ids: how many ids that end a reply or its thinking the logits processor can handle; None for any number.
+        template: the chat template, where it is not the tokenizer's own.
     """
 
     markers: ThinkingMarkers | None
     defaults: Defaults = field(default_factory=Defaults)
     answer_reserve: int = DEFAULT_ANSWER_RESERVE
     max_end_ids: int | None = None
+    template: str | None = None
 
     def resolve(self, request: BudgetRequest, generation: Generation, tokenizer: Tokenizer) -> ResolvedBudget | None:
         """The budget in force for a request, compiled; None where the model's markers are not known.
@@ -125,6 +129,7 @@ class ThinkingPolicy:
             InvalidBudget: for a field that is wrong in itself or cannot be enforced in this request.
             UnknownMarkers: for a budget on a model whose markers are not known.
         """
+        self._check_variables(request, tokenizer)
         if self.markers is None:
             if request.fields or request.reserve is not None:
                 raise UnknownMarkers(
@@ -133,6 +138,10 @@ class ThinkingPolicy:
                 )
             return None
         phase = initial_phase(compile_plan(None, self.markers, tokenizer), generation.prompt)
+        if (
+            request.switched_off is not None and phase is not Phase.ANSWER
+        ):  # the chat template did not know the variable
+            request = replace(request, fields={**request.fields, CAP: 0}, cap_name=request.switched_off)
         if not _takes_defaults(request, generation.prompt, phase, tokenizer):
             return self._resolve(self.markers, request, generation, tokenizer, phase, {}, {})
         default = self.defaults.budget_of(request.model)
@@ -142,6 +151,20 @@ class ThinkingPolicy:
             if not self.defaults.built_in:
                 raise
         return self._resolve(self.markers, request, generation, tokenizer, phase, default, {})
+
+    def _check_variables(self, request: BudgetRequest, tokenizer: Tokenizer) -> None:
+        """Refuse variables about thinking that the chat template does not know. Raises InvalidBudget."""
+        if not request.variables:
+            return
+        is_rendered = request.source is PromptSource.TEMPLATE
+        template = self.template or template_of(tokenizer)
+        for name in request.variables if template or not is_rendered else ():
+            if not is_rendered or not re.search(rf"\b{re.escape(name)}\b", template):
+                raise InvalidBudget(
+                    f"{TEMPLATE}.{name}",
+                    "is no variable of the chat template, so it would have no effect; "
+                    "send max_thinking_tokens, or reasoning_effort, outside of it",
+                )
 
     def _resolve(
         self,

@@ -67,7 +67,11 @@ class ServeConfig(OperatingOptions):
     )
     thinking_end_marker: str | None = flag(None, str, "TEXT", "Text that closes thinking.")
     default_max_thinking_tokens: int | str | None = flag(
-        None, _cap, "N", 'Cap on thinking for requests that set none: a number, "auto" or "unlimited". Default: no cap.'
+        None,
+        _cap,
+        "N",
+        'Cap on thinking for requests that set none: a number, "auto" (what leaves room for an answer) or "unlimited". '
+        "Without this option: auto, which yields to whatever it cannot be kept with.",
     )
     default_min_thinking_tokens: int | None = flag(
         None, int, "N", "Floor for requests that set none: below it, an attempt to stop thinking becomes a wait."

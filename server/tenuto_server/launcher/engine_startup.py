@@ -3,6 +3,7 @@
 import logging
 from argparse import Namespace
 from importlib import import_module
+from pathlib import Path
 
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -44,7 +45,8 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
     markers = _prepare(vllm_config, config, defaults)
     # The GPU's logits processor has room for a fixed number of ids that end a reply or its thinking.
     max_end_ids = MAX_SOURCES if vllm_config.use_v2_model_runner else None
-    policy = ThinkingPolicy(markers, defaults, config.answer_reserve_tokens, max_end_ids)
+    template = _given_template(args.chat_template)
+    policy = ThinkingPolicy(markers, defaults, config.answer_reserve_tokens, max_end_ids, template)
     if policy.markers is not None:
         logger.info("Thinking: family %s, %r to %r", policy.markers.family, policy.markers.start, policy.markers.end)
         _choose_reasoning_parser(vllm_config, args, policy.markers)
@@ -57,6 +59,14 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
         log_stats=not engine_args.disable_log_stats,
         aggregate_engine_logging=engine_args.aggregate_engine_logging,
     )
+
+
+def _given_template(option: str | None) -> str | None:
+    """The text of `--chat-template`, which is a file or, in one line, the template itself; other files vLLM refuses."""
+    if option is None or any(mark in option for mark in "{}\n"):
+        return option
+    path = Path(option)
+    return path.read_text() if path.is_file() else None
 
 
 def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -> ThinkingMarkers | None:

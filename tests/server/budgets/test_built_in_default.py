@@ -145,7 +145,7 @@ def test_an_operators_cap_takes_its_place(chatml: Any) -> None:
 )
 @pytest.mark.parametrize("opened", ["", "<|im_start|>think"])
 def test_it_yields_to_what_a_budget_cannot_be_kept_with(chatml: Any, params: dict[str, Any], opened: str) -> None:
-    ids = {
+    ids: dict[str, Any] = {
         name: [chatml.encode(token)[0] if isinstance(token, str) else token for token in value]
         if isinstance(value, list)
         else value

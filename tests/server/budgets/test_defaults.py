@@ -7,7 +7,8 @@ import pytest
 
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_server.budgets.defaults import EFFORT_CAPS, Defaults
-from tenuto_server.budgets.request_fields import CAP, CAP_PATHS, EFFORTS
+from tenuto_server.budgets.other_names import CAP_PATHS
+from tenuto_server.budgets.request_fields import CAP, EFFORTS
 from tenuto_server.errors import StartupError
 
 PAGE = (Path(__file__).parents[3] / "docs/budgets.md").read_text()

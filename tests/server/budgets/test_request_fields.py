@@ -5,13 +5,16 @@ from typing import Any
 import pytest
 
 from tenuto_decoding.errors import InvalidBudget
-from tenuto_server.budgets.request_fields import BUDGET_REQUEST, CAP, CAP_PATHS, BudgetRequest, PromptSource
+from tenuto_server.budgets.other_names import CAP_PATHS
+from tenuto_server.budgets.request_fields import BUDGET_REQUEST, CAP, BudgetRequest, PromptSource
 
 
 def body_with(path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    if len(path) == 1:
-        return {path[0]: value}
-    return {path[0]: {"type": "enabled", path[1]: value} if path[0] == "thinking" else {path[1]: value}}
+    name, *rest = path
+    if not rest:
+        return {name: value}
+    kind = {"type": "enabled"} if name == "thinking" else {}
+    return {name: {**kind, **body_with(tuple(rest), value)}}
 
 
 def dotted(path: tuple[str, ...]) -> str:
@@ -86,7 +89,7 @@ def test_the_form_that_gateways_send(thinking: Any, fields: dict[str, Any]) -> N
         ({"nvext": {"max_thinking_token": 5}}, "nvext.max_thinking_token"),
         ({"nvext": {"min_thinking_tokens": 5}}, "nvext.min_thinking_tokens"),
         ({"chat_template_kwargs": {"max_thinking_tokens": 5}}, "chat_template_kwargs.max_thinking_tokens"),
-        ({"custom_params": {"thinking_budget": 5}}, "custom_params.thinking_budget"),
+        ({"custom_params": {"thinkingBudget": 5}}, "custom_params.thinkingBudget"),
         ({"reasoning": {"max_thinking_tokens": 5}}, "reasoning.max_thinking_tokens"),
         ({"extra_body": {"max_thinking_tokens": 5}}, "extra_body"),
         ({"thinkingTokenBudget": 5}, "thinkingTokenBudget"),
