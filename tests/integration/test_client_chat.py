@@ -44,7 +44,9 @@ def test_the_report_agrees_with_the_budget_and_the_usage(
     report = reply.thinking
     assert report is not None
     assert reply.usage.reasoning_tokens == report.tokens
-    assert report.max_thinking_tokens == budget.get("max_thinking_tokens")
+    by_default = report.set_by.get("max_thinking_tokens") == "default"
+    assert by_default == ("max_thinking_tokens" not in budget)
+    assert by_default or report.max_thinking_tokens == budget["max_thinking_tokens"]
     assert report.tokens <= budget.get("max_thinking_tokens", report.tokens)
     assert report.tokens >= budget.get("min_thinking_tokens", 0)
     assert reply.content

@@ -185,6 +185,7 @@ def test_the_grammar_of_an_answer_begins_after_a_marker_of_two_tokens(
     assert re.fullmatch("[0-9]{3}", choice["message"]["content"])
 
 
+UNCAPPED = {"num_waits": 1, "max_thinking_tokens": "unlimited"}
 REFUSED: Sequence[tuple[dict[str, Any], str, str]] = (
     ({"num_waits": 1, "stop_token_ids": COUNTER.encode("Wait")}, "stop_token_ids", "wait_text"),
     (
@@ -194,8 +195,8 @@ REFUSED: Sequence[tuple[dict[str, Any], str, str]] = (
     ),
     ({"max_thinking_tokens": 9, "stop_token_ids": [NEWLINE]}, "stop_token_ids", "line break"),
     ({"num_waits": 1, "stop_token_ids": [MARKER]}, "stop_token_ids", "marker"),
-    ({"num_waits": 1, "allowed_token_ids": DIGITS}, "allowed_token_ids", "max_thinking_tokens"),
-    ({"num_waits": 1, "bad_words": ["<|im_start|>"]}, "bad_words", "max_thinking_tokens"),
+    ({**UNCAPPED, "allowed_token_ids": DIGITS}, "allowed_token_ids", "max_thinking_tokens"),
+    ({**UNCAPPED, "bad_words": ["<|im_start|>"]}, "bad_words", "max_thinking_tokens"),
     (
         {"max_thinking_tokens": 9, "min_tokens": 90, "stop_token_ids": COUNTER.end[-1:]},
         "min_tokens",

@@ -37,7 +37,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"cap_text": 3, "max_thinking_tokens": 5}, "cap_text", "3 is not a text"),
     ({"cap_text": "<|im_start|>answer", "max_thinking_tokens": 5}, "cap_text", "a control token or marker"),
     ({"landing_tokens": -1, "max_thinking_tokens": 5}, "landing_tokens", "-1 is not between 0 and"),
-    ({"landing_tokens": 5}, "landing_tokens", "needs a max_thinking_tokens"),
+    ({"landing_tokens": 5, "max_thinking_tokens": "unlimited"}, "landing_tokens", "needs a cap to land before"),
     ({"scope": "reply", "max_thinking_tokens": 5}, "scope", "'reply' is not one of"),
     ({"scope": 1, "max_thinking_tokens": 5}, "scope", "1 is not one of"),
     ({"max_thinking_token": 5}, "max_thinking_token", "did you mean max_thinking_tokens?"),

@@ -13,14 +13,14 @@ from tenuto_testing.servers import MODEL, RunningServer
 
 #: (fields of a message, the same for chat completions, the field that set the cap)
 BUDGETS: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
-    ({}, {}, None),
+    ({}, {}, "default"),
     ({"thinking": {"type": "enabled", "budget_tokens": 12}}, {"max_thinking_tokens": 12}, "thinking.budget_tokens"),
     ({"thinking": {"type": "enabled", "budget_tokens": 500}}, {"max_thinking_tokens": 500}, "thinking.budget_tokens"),
     ({"thinking": {"type": "disabled"}}, {"max_thinking_tokens": 0}, "thinking.type"),
-    ({"thinking": {"type": "adaptive"}}, {}, None),
+    ({"thinking": {"type": "adaptive"}}, {}, "default"),
     ({"output_config": {"effort": "low"}}, {"reasoning_effort": "low"}, "reasoning_effort"),
     ({"max_thinking_tokens": 12}, {"max_thinking_tokens": 12}, "request"),
-    ({"num_waits": 2, "wait_text": ["Hmm", "Wait"]}, {"num_waits": 2, "wait_text": ["Hmm", "Wait"]}, None),
+    ({"num_waits": 2, "wait_text": ["Hmm", "Wait"]}, {"num_waits": 2, "wait_text": ["Hmm", "Wait"]}, "default"),
     (
         {"thinking": {"type": "enabled", "budget_tokens": 60}, "min_thinking_tokens": 60},
         {"max_thinking_tokens": 60, "min_thinking_tokens": 60},

@@ -147,7 +147,9 @@ def test_streams_of_other_apis_are_steered_by_the_id_in_their_first_event(
 def test_think_until_holds_the_thinking_open(
     server: RunningServer, counter: ReplyCounter, questions: list[str]
 ) -> None:
-    result = steered_reply(server, ask(questions[0], num_waits=8, max_tokens=450), (3, until(230)))
+    result = steered_reply(
+        server, ask(questions[0], num_waits=8, max_thinking_tokens="unlimited", max_tokens=450), (3, until(230))
+    )
     check_reports(counter, result)
     assert result.steered[0]["choices"][0]["applied"] is True
     thinking = result.thinking[0]
@@ -275,7 +277,9 @@ def test_an_impossible_steering_request_is_refused_with_the_reason(server: Runni
         assert response.json()["error"]["param"] == "min_thinking_tokens"
         assert "399 thinking tokens" in response.json()["error"]["message"]
         assert "max_tokens, which is 400" in response.json()["error"]["message"]
-    with streaming(server, "/v1/chat/completions", ask(questions[0], max_tokens=400)) as chunks:
+    # Nothing bounds a text that holds no chat.
+    text = {"model": MODEL, "prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True}
+    with streaming(server, "/v1/completions", text) as chunks:
         response = steer(server, next(chunks)["id"], **NOW)
         assert response.status_code in (409, 404)  # it is short, and may be over
         if response.status_code == 409:
@@ -313,7 +317,7 @@ def test_many_at_once_and_at_random(server: RunningServer, counter: ReplyCounter
 
 
 def test_a_loop_is_closed_as_the_cap_would(server: RunningServer, counter: ReplyCounter, questions: list[str]) -> None:
-    body = ask(questions[5], num_waits=99, max_tokens=450)
+    body = ask(questions[5], num_waits=99, max_thinking_tokens="unlimited", max_tokens=450)
     endless = server.chat(**body).json()["choices"][0]
     assert endless["thinking"]["ended_by"] == "length"
     body |= {"loop_tokens": 48, "return_token_ids": True}

@@ -138,10 +138,8 @@ class ThinkingPolicy:
                 )
             return None
         phase = initial_phase(compile_plan(None, self.markers, tokenizer), generation.prompt)
-        if (
-            request.switched_off is not None and phase is not Phase.ANSWER
-        ):  # the chat template did not know the variable
-            request = replace(request, fields={**request.fields, CAP: 0}, cap_name=request.switched_off)
+        if request.switched_off is not None and phase is not Phase.ANSWER:
+            request = _without_thinking(request, request.switched_off)  # the chat template has not closed it
         if not _takes_defaults(request, generation.prompt, phase, tokenizer):
             return self._resolve(self.markers, request, generation, tokenizer, phase, {}, {})
         default = self.defaults.budget_of(request.model)
@@ -338,6 +336,15 @@ class _LayeredFields:
         if origins.get(CAP) == "request" and cap_name != CAP:
             origins[CAP] = cap_name
         return ThinkingBudget(**fields), origins
+
+
+def _without_thinking(request: BudgetRequest, switch: str) -> BudgetRequest:
+    """The request with a cap of 0, which any other cap includes. Raises InvalidBudget for a floor or waits."""
+    for name in (FLOOR, WAITS):
+        if request.fields.get(name):
+            shown = f"{request.fields[name]} need thinking, which {switch} turns off; leave out one of the two"
+            raise InvalidBudget(name, shown)
+    return replace(request, fields={**request.fields, CAP: 0}, cap_name=switch)
 
 
 def _takes_defaults(request: BudgetRequest, prompt: Sequence[int], phase: Phase, tokenizer: Tokenizer) -> bool:
