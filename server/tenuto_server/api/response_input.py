@@ -33,15 +33,13 @@ class Conversation:
         """The items for one conversion, which changes them."""
         return [dict(item) if isinstance(item, dict) else item for item in self.items]
 
-    def shorter(self) -> list["Conversation"]:
-        """The conversation without its oldest exchanges: one less, two less, ...
+    @property
+    def questions(self) -> list[int]:
+        """The places of the user's messages, at which exchanges begin."""
+        return [place for place, item in enumerate(self.items) if _get(item, "role") == "user"]
 
-        Each begins with a message of the user. Instructions stay, wherever they are.
-        """
-        starts = [place for place, item in enumerate(self.items) if _get(item, "role") == "user"][1:]
-        return [self._from(place) for place in starts]
-
-    def _from(self, place: int) -> "Conversation":
+    def since(self, place: int) -> "Conversation":
+        """The conversation from a place on. Instructions stay, wherever they are."""
         kept = [item for item in self.items[:place] if _get(item, "role") in _INSTRUCTIONS]
         return Conversation([*kept, *self.items[place:]], self.prefill)
 
@@ -61,18 +59,25 @@ def read_input(given: str | Sequence[Any]) -> Conversation:
 
 def _rejoined(items: Sequence[Any]) -> list[Any]:
     """The items, those of one kind joined again that are one text which was cut and went on in another response."""
-    joined: list[Any] = []
+    runs: list[list[Any]] = []
     for item in items:
-        before = joined[-1] if joined else None
-        if _get(before, "status") in _UNFINISHED and _is_reasoning(before) and _is_reasoning(item):
-            text = _thinking(before) + _thinking(item)
-            joined[-1] = {"type": "reasoning", "content": [{"text": text}], "status": _get(item, "status")}
-        elif _get(before, "status") in _UNFINISHED and _is_answer(before) and _is_answer(item):
-            text = _answer(before) + _answer(item)
-            joined[-1] = {"role": "assistant", "content": text, "status": _get(item, "status")}
+        if runs and _went_on(runs[-1][-1], item):
+            runs[-1].append(item)
         else:
-            joined.append(item)
-    return joined
+            runs.append([item])
+    return [run[0] if len(run) == 1 else _joined(run) for run in runs]
+
+
+def _went_on(before: Any, item: Any) -> bool:
+    same = (_is_reasoning(before) and _is_reasoning(item)) or (_is_answer(before) and _is_answer(item))
+    return same and _get(before, "status") in _UNFINISHED
+
+
+def _joined(run: Sequence[Any]) -> dict[str, Any]:
+    status = _get(run[-1], "status")
+    if _is_reasoning(run[0]):
+        return {"type": "reasoning", "content": [{"text": "".join(map(_thinking, run))}], "status": status}
+    return {"role": "assistant", "content": "".join(map(_answer, run)), "status": status}
 
 
 def _prefill(items: Sequence[Any]) -> tuple[Prefill | None, int]:

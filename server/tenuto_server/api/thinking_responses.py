@@ -68,23 +68,23 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
         Raises:
             VLLMValidationError: where the last exchange alone is too long.
         """
-        candidates = [conversation, *conversation.shorter()]
+        beginnings = [0, *conversation.questions[1:]]
         context = self.model_config.max_model_len
         needed = request.max_output_tokens or self.engine_client.room_for_reply(request.budget_request)
-        first, last = 0, len(candidates)  # the first one that fits is among these, or none does
+        first, last = 0, len(beginnings)  # the first one that fits is among these, or none does
         while first < last:
             middle = (first + last) // 2
-            if await self._fits(request, candidates[middle], context - needed, **options):
+            if await self._fits(request, conversation.since(beginnings[middle]), context - needed, **options):
                 last = middle
             else:
                 first = middle + 1
-        if first == len(candidates):
+        if first == len(beginnings):
             raise VLLMValidationError(
                 f"truncation: auto drops the oldest exchanges, and the last one does not leave the {needed} tokens "
                 f"that the reply needs of the model's context of {context}: send less, or ask for a shorter reply",
                 parameter="truncation",
             )
-        return candidates[first]
+        return conversation.since(beginnings[first])
 
     async def _fits(self, request: Any, conversation: Conversation, tokens: int, **options: Any) -> bool:
         """Whether the prompt has no more than that many tokens."""

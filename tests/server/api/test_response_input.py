@@ -1,5 +1,6 @@
 """The items of a request to `/v1/responses`, as chat messages: nothing of them is lost."""
 
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -174,8 +175,19 @@ def test_what_clients_send_by_default_is_accepted(fields: dict[str, Any]) -> Non
 def test_the_oldest_exchanges_go_first_and_instructions_stay() -> None:
     developer = {"role": "developer", "content": "be brief"}
     items = [developer, USER, {"role": "assistant", "content": "a"}, developer, USER, USER]
-    shorter = Conversation(items).shorter()
-    assert [conversation.items for conversation in shorter] == [
+    conversation = Conversation(items)
+    assert conversation.questions == [1, 4, 5]
+    assert [conversation.since(place).items for place in conversation.questions[1:]] == [
         [developer, developer, USER, USER],
-        [developer] * 2 + [USER],
+        [developer, developer, USER],
     ]
+
+
+def test_reading_takes_a_time_that_grows_with_the_input_only() -> None:
+    """A text in very many pieces is not copied again for each of them."""
+    items = [{"role": "assistant", "content": "x" * 80, "status": "incomplete"}] * 30_000
+    begun = monotonic()
+    conversation = read_input(items)
+    assert monotonic() - begun < 5
+    assert conversation.prefill is not None
+    assert len(conversation.prefill.answer or "") == 80 * len(items)
