@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from vllm.exceptions import VLLMValidationError
-
+from ..errors import InvalidRequest
 from ..reasoning.parser import MarkerReasoningParser
 from ..vllm_compat import Parser
 
@@ -33,7 +32,7 @@ class Prefill:
             field: that holds the conversation, for errors.
 
         Raises:
-            VLLMValidationError: for thinking that cannot go on after this prompt.
+            InvalidRequest: for thinking that cannot go on after this prompt.
         """
         texts = self._texts(prompt["prompt_token_ids"], tokenizer, parser_class, field)
         ids = [token for text in texts for token in tokenizer.encode(text, add_special_tokens=False)]
@@ -47,12 +46,9 @@ class Prefill:
             try:
                 return parser.continuation(ids, self.thinking, self.answer)
             except ValueError as error:
-                raise VLLMValidationError(
-                    f"{field}: the last turn is thinking, which cannot go on: {error}", parameter=field
-                ) from error
+                raise InvalidRequest(field, f"the last turn is thinking, which cannot go on: {error}") from error
         if self.thinking is not None:
-            raise VLLMValidationError(
-                f"{field}: the last turn is thinking, which cannot go on: this model's thinking markers are not known",
-                parameter=field,
+            raise InvalidRequest(
+                field, "the last turn is thinking, which cannot go on: this model's thinking markers are not known"
             )
         return (self.answer or "",)

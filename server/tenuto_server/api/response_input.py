@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vllm.exceptions import VLLMValidationError
-
+from ..errors import InvalidRequest
 from .prefill import Prefill
 
 _UNFINISHED = ("in_progress", "incomplete")
@@ -48,7 +47,7 @@ def read_input(given: str | Sequence[Any]) -> Conversation:
     """The conversation of a request's `input`, as its request type has parsed it.
 
     Raises:
-        VLLMValidationError: for what is kept elsewhere, or cannot be put into a prompt.
+        InvalidRequest: for what is kept elsewhere, or cannot be put into a prompt.
     """
     if isinstance(given, str):
         return Conversation([{"role": "user", "content": given}])
@@ -152,5 +151,5 @@ def _get(item: Any, name: str) -> Any:
     return item.get(name) if isinstance(item, dict) else getattr(item, name, None)
 
 
-def _refused(reason: str) -> VLLMValidationError:
-    return VLLMValidationError(f"input: {reason}", parameter="input")
+def _refused(reason: str) -> InvalidRequest:
+    return InvalidRequest("input", reason)

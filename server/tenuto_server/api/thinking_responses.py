@@ -14,6 +14,7 @@ from tenuto_decoding.prompt import Phase
 from tenuto_decoding.vocabulary import Vocabulary
 
 from .. import vllm_compat
+from ..errors import InvalidRequest
 from ..reasoning.thinking_parser import ThinkingParser
 from .response_input import Conversation, read_input
 from .response_logprobs import ResponseLogprobs
@@ -40,15 +41,12 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
         if self.use_harmony:  # vLLM converts the items in another way, for gpt-oss only
             return await super()._render_resolved_response_inputs(request, prev_response, **options)
         if request.previous_input_messages:
-            raise VLLMValidationError(
-                "previous_input_messages: are for gpt-oss only: send the conversation in input",
-                parameter="previous_input_messages",
-            )
+            raise InvalidRequest("previous_input_messages", "is for gpt-oss only: send the conversation in input")
         conversation = read_input(request.input)
         if conversation.prefill is not None and conversation.prefill.answer and request.extract_structured_outputs():
-            raise VLLMValidationError(
-                "input: the last message goes on, but a structured output begins with the reply: leave one of them out",
-                parameter="input",
+            raise InvalidRequest(
+                "input",
+                "the last message goes on, but a structured output begins with the reply: leave one of them out",
             )
         if request.truncation == "auto":
             conversation = await self._shortened(request, conversation, **options)
@@ -66,7 +64,7 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
         """The conversation without its oldest exchanges, no more of them than have to go for the reply to fit.
 
         Raises:
-            VLLMValidationError: where the last exchange alone is too long.
+            InvalidRequest: where the last exchange alone is too long.
         """
         beginnings = [0, *conversation.questions[1:]]
         context = self.model_config.max_model_len
@@ -79,10 +77,10 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
             else:
                 first = middle + 1
         if first == len(beginnings):
-            raise VLLMValidationError(
-                f"truncation: auto drops the oldest exchanges, and the last one does not leave the {needed} tokens "
+            raise InvalidRequest(
+                "truncation",
+                f"auto drops the oldest exchanges, and the last one does not leave the {needed} tokens "
                 f"that the reply needs of the model's context of {context}: send less, or ask for a shorter reply",
-                parameter="truncation",
             )
         return conversation.since(beginnings[first])
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from vllm.exceptions import VLLMValidationError
 from vllm.parser.parser_manager import ParserManager
 
 from tenuto_decoding.markers import FAMILIES
 from tenuto_server.api.prefill import Prefill
+from tenuto_server.errors import InvalidRequest
 from tenuto_server.reasoning import parser as reasoning
 from tenuto_server.reasoning.thinking_parser import with_thinking
 
@@ -60,14 +60,14 @@ def test_a_reply_goes_on_from_its_beginning(
 
 
 def test_thinking_that_the_template_has_closed_cannot_go_on(thinker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(VLLMValidationError, match="the prompt has closed the thinking") as wrong:
+    with pytest.raises(InvalidRequest, match="the prompt has closed the thinking") as wrong:
         appended(thinker, "think", f"{OPEN}<think>\n\n</think>\n\n", Prefill(thinking="a", answer=None), monkeypatch)
-    assert wrong.value.parameter == "input"
+    assert wrong.value.param == "input"
 
 
 def test_without_known_markers_only_an_answer_goes_on(chatml: Any) -> None:
     prompt: dict[str, Any] = {"prompt_token_ids": [1]}
     Prefill(thinking=None, answer="c").append_to(prompt, chatml, None, "input")
     assert prompt == {"prompt_token_ids": [1, *chatml.encode("c", add_special_tokens=False)]}
-    with pytest.raises(VLLMValidationError, match="markers are not known"):
+    with pytest.raises(InvalidRequest, match="markers are not known"):
         Prefill(thinking="a", answer=None).append_to(prompt, chatml, None, "input")

@@ -13,6 +13,7 @@ from vllm.parser.parser_manager import ParserManager
 from tenuto_decoding.markers import FAMILIES
 from tenuto_server.api.openai_responses import ResponsesRequest
 from tenuto_server.api.thinking_responses import ThinkingResponses
+from tenuto_server.errors import InvalidRequest
 from tenuto_server.reasoning import parser as reasoning
 from tenuto_server.reasoning.thinking_parser import with_thinking
 from tenuto_server.vllm_compat import CheckedResponses, SimpleContext
@@ -222,6 +223,6 @@ async def test_the_oldest_exchanges_are_dropped_until_the_reply_fits(
 @pytest.mark.parametrize("given", ["x" * 50, conversation(3, 50), conversation(40)])
 async def test_a_last_exchange_that_does_not_fit_is_refused(rendered: list[Any], given: Any) -> None:
     request = ResponsesRequest(input=given, truncation="auto", max_output_tokens=8)
-    with pytest.raises(VLLMValidationError, match="does not leave the 8 tokens that the reply needs") as wrong:
+    with pytest.raises(InvalidRequest, match="does not leave the 8 tokens that the reply needs") as wrong:
         await fitting(context=40, room=20)._render_resolved_response_inputs(request, None)
-    assert wrong.value.parameter == "truncation"
+    assert wrong.value.param == "truncation"
