@@ -101,6 +101,11 @@ class ThinkingAutomaton:
         return self._floor
 
     @property
+    def opening(self) -> int:
+        """Outside of thinking, how many of the last tokens may turn out to begin the start marker."""
+        return 0 if self.phase is Phase.THINKING else self._marker.matched
+
+    @property
     def count(self) -> int:
         """Thinking tokens that the budget in force has seen: of this block or of the reply, by the plan's scope."""
         return self.tokens - self._first_token

@@ -1,11 +1,12 @@
-"""Stop strings end the answer, never the thinking: only the text after the thinking is searched for them.
+"""Stop strings end the answer, never the thinking: a match begins and ends in the text of the answer.
 
-vLLM searches all of the text. A stop string that occurs in the thinking, a marker or a forced text would end the reply
-without an answer.
+vLLM searches all of the text. A stop string that occurs in the thinking, a marker or a forced text, or that begins in
+one of them, would end the reply without an answer.
 """
 
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tenuto_decoding.actions import Force
@@ -17,6 +18,30 @@ from ..vllm_compat import BaseIncrementalDetokenizer, EngineCoreRequest, Increme
 
 #: The automaton of a new sequence, by the key of its request; None where nothing is counted.
 Start = Callable[[str], ThinkingAutomaton | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A stop string in a text, and the places where it begins and ends."""
+
+    stop: str
+    start: int
+    end: int
+
+
+def find_stop(text: str, stops: list[str], begin: int, searched: int, end: int) -> Match | None:
+    """The match that ends first, of several that of the first stop string.
+
+    Args:
+        begin, end: between which it lies.
+        searched: the characters in which none ends.
+    """
+    found = None
+    for stop in stops:
+        start = text.find(stop, max(begin, searched + 1 - len(stop)), end)
+        if start >= 0 and (found is None or start + len(stop) < found.end):
+            found = Match(stop, start, start + len(stop))
+    return found
 
 
 class AnswerOnlyDetokenizer(IncrementalDetokenizer):
@@ -32,6 +57,11 @@ class AnswerOnlyDetokenizer(IncrementalDetokenizer):
         self._inner = inner
         self._automaton = automaton
         self._min_tokens = inner.min_tokens
+        self._buffer = inner.stop_buffer_length
+        inner.min_tokens = sys.maxsize  # vLLM searches nothing before that many tokens
+        # Characters before the answer; and those that were searched, or cannot end a match.
+        self._answer_from = self._searched = 0
+        self._token_starts: list[int] = []  # of the last tokens, which may become a marker
         # How many ids of the answer prefix follow the thinking directly; all of them, once no more can.
         self._prefix_ids = len(automaton.plan.answer_prefix)
         self.key = key
@@ -47,19 +77,39 @@ class AnswerOnlyDetokenizer(IncrementalDetokenizer):
         return number
 
     def get_next_output_text(self, finished: bool, delta: bool) -> str:
+        if self._automaton.opening:  # this may become a marker, and until it has not, a stop string is not looked for
+            self._inner.stop_buffer_length = self._buffer + len(self._inner.output_text) - self._searched
         text: str = self._inner.get_next_output_text(finished, delta)
+        self._inner.stop_buffer_length = self._buffer
         return text
 
     def update(self, new_token_ids: list[int], stop_terminated: bool) -> str | None:
         """Take tokens one by one; the stop string that one of them completes, or None."""
         for place, token in enumerate(new_token_ids):
-            # vLLM searches nothing while there are fewer than `min_tokens` tokens.
-            self._inner.min_tokens = self._min_tokens if self._is_answer(token) else sys.maxsize
-            last = place == len(new_token_ids) - 1
-            stop: str | None = self._inner.update([token], stop_terminated and last)
+            is_answer, last = self._is_answer(token), place == len(new_token_ids) - 1
+            self._token_starts.append(len(self._inner.output_text))
+            self._inner.update([token], stop_terminated and last)
+            stop = self._stop_after(is_answer)
             if stop is not None:
                 return stop
         return None
+
+    def _stop_after(self, is_answer: bool) -> str | None:
+        """The stop string that the newest token completes; the text then ends before or after it."""
+        inner, opening = self._inner, self._automaton.opening
+        self._token_starts = self._token_starts[-opening:] if opening else []
+        end = self._token_starts[0] if opening else len(inner.output_text)
+        if not is_answer:
+            self._answer_from = self._searched = len(inner.output_text)
+            return None
+        match = None
+        if inner.num_output_tokens() > self._min_tokens:
+            match = find_stop(inner.output_text, inner.stop, self._answer_from, self._searched, end)
+        self._searched = end
+        if match is None:
+            return None
+        inner.output_text = inner.output_text[: match.end if inner.include_stop_str_in_output else match.start]
+        return match.stop
 
     def _is_answer(self, token: int) -> bool:
         """Whether the token belongs to what the caller sees as the answer; the automaton takes it."""
