@@ -5,23 +5,25 @@ differ (0.32 and 0.33), this module hides the difference. Documented, and so imp
 its arguments, `vllm.config`, `vllm.envs`, `vllm.exceptions`, `SamplingParams`, `ReasoningParser` and its manager.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from starlette.datastructures import State
 
 # Messages: its bodies, and its serving object, which calls `self.to_chat_completion_request` for every message.
 from vllm.entrypoints.anthropic.protocol import (
+    AnthropicContentBlock,
     AnthropicCountTokensRequest,
     AnthropicCountTokensResponse,
     AnthropicErrorResponse,
+    AnthropicMessage,
     AnthropicMessagesRequest,
     AnthropicMessagesResponse,
 )
 from vllm.entrypoints.anthropic.serving import AnthropicServingMessages
 
-# What a parser returns for each chunk of a stream.
-from vllm.entrypoints.generate.base.protocol import DeltaMessage
+# What a parser returns for each chunk of a stream, and for each tool call of a whole text.
+from vllm.entrypoints.generate.base.protocol import DeltaMessage, FunctionCall
 
 # Starting the server: the listener, uvicorn without signal handlers, and the serving objects of the API; `/v1/models`
 # and `/metrics`.
@@ -35,6 +37,7 @@ from vllm.entrypoints.openai.chat_completion.protocol import (
     ChatCompletionRequest,
     ChatCompletionResponse,
 )
+from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.openai.completion.protocol import CompletionRequest, CompletionResponse
 from vllm.entrypoints.openai.models.api_router import router as models_router
 
@@ -76,6 +79,9 @@ from vllm.parser.abstract_parser import DelegatingParser, Parser
 # The engine's side: what a prompt holds, what is sent to the engine core, and what turns its tokens into text.
 from vllm.renderers.inputs.preprocess import extract_prompt_components
 
+# A parser makes its `tool_parser_cls`. `adjust_request` and `get_structural_tag` make the grammar of forced tool calls.
+from vllm.tool_parsers.abstract_tool_parser import ToolParser
+
 # What `AsyncLLM` is constructed with.
 from vllm.usage.usage_lib import UsageContext
 
@@ -97,9 +103,11 @@ except ModuleNotFoundError:  # 0.32
 
 __all__ = [
     "TOO_LONG",
+    "AnthropicContentBlock",
     "AnthropicCountTokensRequest",
     "AnthropicCountTokensResponse",
     "AnthropicErrorResponse",
+    "AnthropicMessage",
     "AnthropicMessagesRequest",
     "AnthropicMessagesResponse",
     "AnthropicServingMessages",
@@ -107,6 +115,7 @@ __all__ = [
     "BatchChatCompletionRequest",
     "ChatCompletionRequest",
     "ChatCompletionResponse",
+    "CheckedChat",
     "CheckedResponses",
     "CompletionRequest",
     "CompletionResponse",
@@ -121,6 +130,7 @@ __all__ = [
     "ErrorResponse",
     "Executor",
     "FlexibleArgumentParser",
+    "FunctionCall",
     "IncrementalDetokenizer",
     "NoSignalServer",
     "OpenAIBaseModel",
@@ -132,15 +142,18 @@ __all__ = [
     "TokenizeChatRequest",
     "TokenizeCompletionRequest",
     "TokenizeResponse",
+    "ToolParser",
     "UsageContext",
     "attach_metrics",
     "call_all_engines",
+    "changed_tool_schemas",
     "configure_logging_from_args",
     "create_error_response",
     "freeze_gc_heap",
     "get_uvicorn_log_config",
     "init_app_state",
     "make_arg_parser",
+    "make_chat",
     "make_messages",
     "make_responses",
     "models_router",
@@ -183,6 +196,48 @@ async def call_all_engines(engine: Any, method: str, arguments: Sequence[Any]) -
     return engines
 
 
+def changed_tool_schemas(tools: Sequence[Any] | None, change: Callable[[Any], dict[str, Any]]) -> list[Any] | None:
+    """Copies of a request's tools whose parameters were changed; those of chat and of Responses differ in shape."""
+    if tools is None:
+        return None
+    return [_with_parameters(tool, change) for tool in tools]
+
+
+def _with_parameters(tool: Any, change: Callable[[Any], dict[str, Any]]) -> Any:
+    function = getattr(tool, "function", None)
+    if function is not None:
+        return tool.model_copy(update={"function": _with_parameters(function, change)})
+    if not hasattr(tool, "parameters"):
+        return tool
+    return tool.model_copy(update={"parameters": change(tool.parameters)})
+
+
+class CheckedChat(OpenAIServingChat):
+    """vLLM's chat, whose whole replies say `length` where they were cut within a tool call, as its streams do.
+
+    vLLM 0.32 says `tool_calls` for any whole reply with calls that the model was free to make.
+    """
+
+    async def chat_completion_full_generator(
+        self, request: Any, result_generator: AsyncIterator[Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        cut = set[int]()
+        response = await super().chat_completion_full_generator(
+            request, _noting_cut(result_generator, cut), *args, **kwargs
+        )
+        for choice in getattr(response, "choices", ()):  # an error has none
+            if choice.index in cut:
+                choice.finish_reason = "length"
+        return response
+
+
+async def _noting_cut(results: AsyncIterator[Any], cut: set[int]) -> AsyncIterator[Any]:
+    """The results, and the indexes of the choices that reach their limit."""
+    async for result in results:
+        cut.update(output.index for output in result.outputs if output.finish_reason == "length")
+        yield result
+
+
 class CheckedResponses(OpenAIServingResponses):
     """vLLM's Responses, which checks a request before its stream begins.
 
@@ -195,6 +250,18 @@ class CheckedResponses(OpenAIServingResponses):
     ) -> Any:
         self.engine_client.check(engine_input, sampling_params)
         return super()._generate_with_builtin_tools(request_id, engine_input, sampling_params, *args, **kwargs)
+
+
+def make_chat(kind: type[OpenAIServingChat], state: State) -> OpenAIServingChat:
+    """A serving object of this class, made as `init_generate_state` makes vLLM's own."""
+    return kind(
+        **_common_options(state),
+        response_role=state.args.response_role,
+        trust_request_chat_template=state.args.trust_request_chat_template,
+        exclude_tools_when_tool_choice_none=state.args.exclude_tools_when_tool_choice_none,
+        enable_log_deltas=state.args.enable_log_deltas,
+        enable_per_request_metrics=state.args.enable_per_request_metrics,
+    )
 
 
 def make_responses(kind: type[OpenAIServingResponses], state: State) -> OpenAIServingResponses:

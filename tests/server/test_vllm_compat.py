@@ -41,6 +41,7 @@ def test_every_name_is_there() -> None:
 @pytest.mark.parametrize(
     ("make", "kind", "base"),
     [
+        (vllm_compat.make_chat, "OpenAIServingChat", OpenAIServingChat),
         (vllm_compat.make_responses, "OpenAIServingResponses", OpenAIServingResponses),
         (vllm_compat.make_messages, "AnthropicServingMessages", AnthropicServingMessages),
     ],
@@ -51,9 +52,10 @@ def test_serving_objects_are_made_with_all_options_that_vllm_gives(
     """A new option that vLLM passes and we do not would have no effect."""
     state: Any = Anything()
     ours = make(lambda **options: options, state).keys()
-    call = next(
-        call for call in calls_in(init_generate_state) if isinstance(call.func, ast.Name) and call.func.id == kind
-    )
+    calls = [call for call in calls_in(init_generate_state) if isinstance(call.func, ast.Name)]
+    call = next(call for call in calls if isinstance(call.func, ast.Name) and call.func.id == kind)
+    if [keyword.arg for keyword in call.keywords] == [None]:  # the options of both kinds of chat are a `dict(...)`
+        call = next(call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "dict")
     positional = parameters(base.__init__)[1 : 1 + len(call.args)]  # type: ignore[misc]
     assert ours == {*positional, *(keyword.arg for keyword in call.keywords)}
     inspect.signature(base).bind(**dict.fromkeys(ours))

@@ -5,10 +5,11 @@ from typing import Any
 
 from tenuto_decoding.prompt import Phase
 
-from ..vllm_compat import DelegatingParser, DeltaMessage, Parser
+from ..vllm_compat import DeltaMessage, Parser
 from .content_tokens import ContentTokens
 from .parser import MarkerReasoningParser
 from .text_splitter import TextSplitter
+from .tool_calls import ToolCallParser
 
 
 def with_thinking(parser_class: type[Parser]) -> type[Parser]:
@@ -21,7 +22,7 @@ def with_thinking(parser_class: type[Parser]) -> type[Parser]:
     return type("ThinkingParser", (ThinkingParser, parser_class), {"reasoning_parser_cls": None})
 
 
-class ThinkingParser(DelegatingParser):
+class ThinkingParser(ToolCallParser):
     """Parses one sequence.
 
     A `ReasoningParser` alone cannot do this: vLLM stops asking it at the first end of thinking where a tool parser
@@ -49,6 +50,9 @@ class ThinkingParser(DelegatingParser):
     def content_tokens(self) -> ContentTokens:
         """What finds the content among the tokens of the reply, from its first token on."""
         return self._markers.content_tokens(self._phase or Phase.BEFORE)
+
+    def content_ids(self, ids: Sequence[int]) -> list[int]:
+        return [token for _, token in self.content_tokens().take(ids, last=True)]
 
     def adjust_request(self, request: Any) -> Any:
         return super().adjust_request(self._markers.adjust_request(request))
@@ -87,12 +91,10 @@ class ThinkingParser(DelegatingParser):
         if not content and not finished:
             return _delta(shown, "")
         ids, self._unparsed_ids = self._unparsed_ids, []
-        # An empty prompt: without a reasoning parser, the base class takes what follows any prompt for content.
-        delta = super().parse_delta(content, ids, request, [], finished=finished)
-        if delta is None or not shown:
-            return delta or _delta(shown, "")
-        delta.reasoning = shown
-        return delta
+        delta = self.parse_content(content, ids, request, finished=finished)
+        if shown:
+            delta.reasoning = shown
+        return delta if delta.reasoning or delta.content or delta.tool_calls else None
 
     def _new_splitter(self, request: Any) -> TextSplitter:
         keeps = getattr(request, "keeps_special_tokens", False)

@@ -189,3 +189,59 @@ def test_a_tool_parser_takes_over_where_the_thinking_ends(
 def test_a_reasoning_parser_of_vllms_own_is_not_replaced(thinker: Any) -> None:
     chosen = ParserManager.get_parser(reasoning_parser_name="deepseek_r1", tokenizer=thinker)
     assert with_thinking(chosen) is chosen
+
+
+CALLED = '<tool_call>{"name": "add", "arguments": {"a": [1, "x"], "b":  2.50}}</tool_call>'
+
+
+def calls_of_a_stream(parser: Parser, tokenizer: Any, text: str, size: int, **fields: Any) -> tuple[str, Any]:
+    """(content, [(name, arguments)]) of a stream."""
+    ids, content, calls = tokenizer.encode(text), "", dict[int, list[str]]()
+    request = request_with(**fields)
+    for start in range(0, len(ids), size):
+        piece = list(ids[start : start + size])
+        prompt = tokenizer.encode(OPEN) if start == 0 else None
+        last = start + size >= len(ids)
+        delta = parser.parse_delta(tokenizer.decode(piece), piece, request, prompt, finished=last)
+        for part in delta.tool_calls if delta else ():
+            call = calls.setdefault(part.index, ["", ""])
+            call[0] += part.function.name or ""
+            call[1] += part.function.arguments or ""
+        content += (delta.content if delta else None) or ""
+    return content, [tuple(calls[index]) for index in sorted(calls)]
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("before", ["", "</think>so: ", "</think>a <to"])
+def test_whole_replies_and_streams_have_the_same_calls_wherever_they_are_cut(
+    thinker: Any, monkeypatch: pytest.MonkeyPatch, size: int, before: str
+) -> None:
+    use_family("think", monkeypatch)
+    for end in range(len(CALLED) + 1):
+        text = f"<think>ab{before}{CALLED[:end]}"
+        parser = with_tools(thinker)
+        parser.set_prompt_token_ids(thinker.encode(OPEN))
+        _, content, calls = parser.parse(text, request_with(**TOOLS), True, thinker.encode(text))
+        whole = (content or "", [(call.name, call.arguments) for call in calls or ()])
+        assert whole == calls_of_a_stream(with_tools(thinker), thinker, text, size, **TOOLS), text
+        if not whole[1]:
+            assert f"{before}{CALLED[:end]}".removeprefix("</think>").startswith(whole[0])
+
+
+def test_what_a_tool_parser_holds_back_is_text_if_no_call_comes_of_it(
+    thinker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_family("think", monkeypatch)
+    text = "<think>a</think>1 <to"
+    assert calls_of_a_stream(with_tools(thinker), thinker, text, 1, **TOOLS) == ("1 <to", [])
+
+
+def test_two_calls_the_second_cut(thinker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_family("think", monkeypatch)
+    text = f"<think>a</think>{CALLED}{CALLED[:52]}"
+    _, content, calls = with_tools(thinker).parse(text, request_with(**TOOLS), True, thinker.encode(text))
+    assert [(call.name, call.arguments) for call in calls or ()] == [
+        ("add", '{"a": [1, "x"], "b":  2.50}'),
+        ("add", '{"a": [1, "x'),
+    ]
+    assert content is None
