@@ -13,6 +13,10 @@ from starlette.types import Scope
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
+#: Of the ids of chats, which messages are to vLLM.
+_VLLM_PREFIX = "chatcmpl-"
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """What the server does at a URL path.
@@ -23,6 +27,7 @@ class Endpoint:
         prompts: the field of the body whose list holds several prompts, each with sequences of its own.
         part_separator: how vLLM's serving object numbers the parts of a response, as in `ID-2`. Without parts, an id is
             the response's, whatever it ends in.
+        id_prefix: with which the ids of its replies begin, in the place of vLLM's.
         parts_are_turns: a part is a turn of the same conversation, not another prompt.
         tokenizes: text is tokenized and nothing is generated, which takes time and memory too.
         steers: changes a reply that is already running, so it is accepted while the server drains.
@@ -36,6 +41,7 @@ class Endpoint:
     generates: bool = False
     prompts: str | None = None
     part_separator: str | None = None
+    id_prefix: str | None = None
     parts_are_turns: bool = False
     tokenizes: bool = False
     steers: bool = False
@@ -43,6 +49,10 @@ class Endpoint:
     public: Literal["always", "public_metrics", "public_docs"] | None = None
     is_quiet: bool = False
     is_anthropic: bool = False
+
+    def reply_id(self, engine_id: str) -> str:
+        """The id of a reply for its client, by the id that vLLM gives it."""
+        return engine_id if self.id_prefix is None else self.id_prefix + engine_id.removeprefix(_VLLM_PREFIX)
 
 
 def _probe(path: str) -> Endpoint:
@@ -54,6 +64,7 @@ def _documentation(path: str) -> Endpoint:
 
 
 CHAT, DOCS, OPENAPI = "/v1/chat/completions", "/docs", "/openapi.json"
+MESSAGES = Endpoint("/v1/messages", generates=True, id_prefix="msg_", is_anthropic=True)
 _STEERING = Endpoint("/v1/requests/{reply_id:path}/thinking", steers=True)
 
 ENDPOINTS = (
@@ -61,7 +72,7 @@ ENDPOINTS = (
     Endpoint("/v1/chat/completions/batch", generates=True, prompts="messages", part_separator="_"),
     Endpoint("/v1/completions", generates=True, prompts="prompt", part_separator="-"),
     Endpoint("/v1/responses", generates=True, part_separator="_", parts_are_turns=True),
-    Endpoint("/v1/messages", generates=True, is_anthropic=True),
+    MESSAGES,
     Endpoint("/v1/messages/count_tokens", tokenizes=True, is_anthropic=True),
     Endpoint("/tokenize", tokenizes=True),
     Endpoint("/v1/tokenize", tokenizes=True),

@@ -8,6 +8,7 @@ from pprint import pformat
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
 from .servers import MODEL, NO_TLS, START_SECONDS, RunningServer
 
@@ -166,7 +167,7 @@ def _message(text: str) -> dict[str, Any]:
             rest = {name: value for name, value in event.items() if name not in ("type", "delta")}
             message = {**message, **event["delta"], **rest, "usage": usage}
     for index, written in arguments.items():
-        blocks[index]["input"] = json.loads(written) if written else {}
+        blocks[index]["input"] = from_json(written, allow_partial=True) if written else {}  # as the SDK does
     return {**message, "content": [blocks[index] for index in sorted(blocks)]}
 
 

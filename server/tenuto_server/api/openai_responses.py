@@ -14,6 +14,7 @@ from .checked_body import CheckedBody
 from .protocol import BudgetFields, SpecialTokensChoice
 from .response_history import complete_item
 from .thinking_reports import CountedReplies, to_json_text
+from .tool_choice import CheckedToolChoice
 
 logger = logging.getLogger("vllm.tenuto")
 
@@ -26,7 +27,7 @@ _LOGPROBS = "message.output_text.logprobs"
 _INCLUDED = frozenset({_LOGPROBS, "reasoning.encrypted_content"})
 
 
-class ResponsesRequest(BudgetFields, SpecialTokensChoice, CheckedBody, vllm_compat.ResponsesRequest):
+class ResponsesRequest(BudgetFields, SpecialTokensChoice, CheckedToolChoice, CheckedBody, vllm_compat.ResponsesRequest):
     """Body of `POST /v1/responses`."""
 
     @model_validator(mode="wrap")

@@ -12,6 +12,7 @@ from tenuto_decoding.errors import InvalidBudget
 from .. import vllm_compat
 from ..budgets.request_fields import BUDGET_REQUEST, BudgetRequest, PromptSource
 from .checked_body import CheckedBody
+from .tool_choice import CheckedToolChoice
 
 
 class BudgetFields(vllm_compat.OpenAIBaseModel):
@@ -141,7 +142,9 @@ class SpecialTokensChoice(vllm_compat.OpenAIBaseModel):
         return self
 
 
-class ChatCompletionRequest(BudgetFields, SpecialTokensChoice, CheckedBody, vllm_compat.ChatCompletionRequest):
+class ChatCompletionRequest(
+    BudgetFields, SpecialTokensChoice, CheckedToolChoice, CheckedBody, vllm_compat.ChatCompletionRequest
+):
     """Body of `POST /v1/chat/completions`."""
 
 

@@ -21,7 +21,7 @@ def response_of(engine_id: str, path: str, n: int) -> tuple[str, int]:
     endpoint = find_endpoint(path)
     response_id, _, part = engine_id.rpartition(endpoint.part_separator) if endpoint.part_separator else ("", "", "")
     if not part.isdecimal():
-        return engine_id, 0
+        return endpoint.reply_id(engine_id), 0
     return response_id, 0 if endpoint.parts_are_turns else int(part) * n
 
 

@@ -224,7 +224,7 @@ async def test_the_choices_of_all_parts_are_reported_in_order(chatml: Any) -> No
         ("cmpl-bill_7-0", "/v1/completions", ("cmpl-bill_7", 0)),
         ("cmpl-bill-7-3", "/v1/completions", ("cmpl-bill-7", 6)),
         ("chatcmpl-bill_7", "/v1/chat/completions", ("chatcmpl-bill_7", 0)),
-        ("chatcmpl-bill-7", "/v1/messages", ("chatcmpl-bill-7", 0)),
+        ("chatcmpl-bill-7", "/v1/messages", ("msg_bill-7", 0)),
         ("chatcmpl-bill_7_3", "/v1/chat/completions/batch", ("chatcmpl-bill_7", 6)),
         ("resp_bill_7_3", "/v1/responses", ("resp_bill_7", 0)),  # turns: their choices are not shown
         ("bill_7", "", ("bill_7", 0)),
