@@ -10,7 +10,7 @@ from ..error_response import refuse
 from ..errors import InvalidRequest, Refusal
 from ..paths import Endpoint, endpoint_of
 from ..state import ServerState
-from .body_checks import MAX_DEPTH, check_body, count_slots
+from .body_checks import MAX_DEPTH, check_body, check_characters, count_slots
 from .request_body import BodyReader, Disconnected, replay
 from .request_log import current_record
 
@@ -53,6 +53,7 @@ class AdmissionControl:
         record = current_record()
         record.add_body(parsed, scope)
         check_body(parsed, self._limits)
+        check_characters(parsed, body)
         slots = count_slots(endpoint, parsed)
         record.sequences = slots if endpoint.generates else 0
         return slots

@@ -4,6 +4,7 @@ The request types check what the fields mean. These checks refuse what would cos
 and what would let a request reach beyond its own reply.
 """
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,9 @@ _HARMLESS = {"best_of": 1, "background": False}
 
 #: Keys of `vllm_xargs` that vLLM and this server use themselves.
 _REFUSED_XARGS = frozenset({"kv_transfer_params", "ec_transfer_params", "thinking_request", "thinking_only_closes"})
+
+#: What a surrogate looks like in JSON: escaped, alone or in a pair, or encoded as if it were a character.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 #: Names that `apply_chat_template` or Jinja use themselves; a template's own variables have other names.
 _OF_TRANSFORMERS = (
@@ -74,6 +78,38 @@ def check_body(body: Any, limits: Limits) -> None:
     if limits.output_tokens is not None:
         for field in _OUTPUT_TOKENS:
             _check_at_most(field, body.get(field), limits.output_tokens, "--max-output-tokens")
+
+
+def check_characters(body: Any, raw: bytes) -> None:
+    """Refuse text with half of a surrogate pair, which is no character: clients that cut text in JavaScript send it.
+
+    Args:
+        body: parsed, and not nested too deeply.
+        raw: what it was parsed from.
+
+    Raises:
+        InvalidRequest: naming the field with its path.
+    """
+    if _SURROGATE.search(raw):
+        _check_characters(body, "")
+
+
+def _check_characters(value: Any, path: str) -> None:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise InvalidRequest(
+                path or "body", f"holds {half}, half of a surrogate pair: send whole characters"
+            ) from None
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_characters(key, path)
+            _check_characters(part, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            _check_characters(part, f"{path}.{place}")
 
 
 def count_slots(endpoint: Endpoint, body: Any) -> int:

@@ -1,6 +1,7 @@
 """The limits of one request, and what no request may set."""
 
 import inspect
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,13 @@ from transformers import PythonBackend
 from tenuto_server.api.routes import tokenization
 from tenuto_server.config.limits import Limits
 from tenuto_server.errors import InvalidRequest
-from tenuto_server.middleware.body_checks import MAX_DEPTH, TEMPLATE_ARGUMENTS, check_body, count_slots
+from tenuto_server.middleware.body_checks import (
+    MAX_DEPTH,
+    TEMPLATE_ARGUMENTS,
+    check_body,
+    check_characters,
+    count_slots,
+)
 from tenuto_server.paths import ENDPOINTS, find_endpoint
 
 LIMITS = Limits(n=4, num_waits=10, output_tokens=100)
@@ -174,3 +181,34 @@ def test_every_route_that_tokenizes_takes_a_slot() -> None:
     paths = {route.path for route in tokenization.router.routes if isinstance(route, APIRoute)}
     tokenizing = {endpoint.path for endpoint in ENDPOINTS if endpoint.tokenizes}
     assert paths | {"/v1/messages/count_tokens"} == tokenizing
+
+
+HALF = "\\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        (f'{{"prompt": "x{HALF}"}}', "prompt"),
+        (f'{{"messages": [{{"role": "user", "content": "{HALF}x"}}]}}', "messages.0.content"),
+        ('{"messages": [{"content": [{"text": "\\uDE00"}]}]}', "messages.0.content.0.text"),
+        (f'{{"metadata": {{"{HALF}": 1}}}}', "metadata"),
+        (f'{{"{HALF}": 1}}', "body"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused_where_it_is(text: str, field: str) -> None:
+    """Clients that cut a text after so many UTF-16 units send one; the tokenizer cannot encode it."""
+    with pytest.raises(InvalidRequest, match="half of a surrogate pair") as caught:
+        check_characters(json.loads(text), text.encode())
+    assert caught.value.param == field
+
+
+def test_half_a_pair_that_was_encoded_as_a_character_is_refused_too() -> None:
+    raw = b'{"prompt": "x\xed\xa0\xbd"}'
+    with pytest.raises(InvalidRequest, match="half of a surrogate pair"):
+        check_characters(json.loads(raw), raw)
+
+
+def test_whole_pairs_are_characters() -> None:
+    raw = b'{"prompt": "\\ud83d\\ude00 \xf0\x9f\x98\x80 \xed\x95\x9c"}'
+    check_characters(json.loads(raw), raw)
