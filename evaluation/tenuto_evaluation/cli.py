@@ -146,6 +146,4 @@ def run_evaluation(arguments: argparse.Namespace) -> int:
 def start_server(output: Path) -> AbstractContextManager[str]:
     from tenuto_evaluation.launch import TENUTO_SERVE, serving
 
-    # The runs set their caps themselves: those without one measure thinking that nothing bounds.
-    command = (*TENUTO_SERVE, "--default-max-thinking-tokens", "unlimited")
-    return serving(command, output / "server.log", sys.stderr)
+    return serving(TENUTO_SERVE, output / "server.log", sys.stderr)

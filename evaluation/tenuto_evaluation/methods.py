@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 
 class MethodBudget(TypedDict, total=False):
     """The budget fields of a request; absent fields are not sent."""
 
-    max_thinking_tokens: int
+    max_thinking_tokens: int | Literal["unlimited"]
     num_waits: int
 
 
@@ -32,8 +32,8 @@ class Sweep:
 
 
 def waits_sweep(waits: Sequence[int]) -> Sweep:
-    """Return the sweep of sequential scaling: one run for each number of waits, without a cap."""
-    methods = tuple(Method(str(count), {"num_waits": count}) for count in waits)
+    """Return the sweep of sequential scaling: one run for each number of waits, without any cap of the server's."""
+    methods = tuple(Method(str(count), {"max_thinking_tokens": "unlimited", "num_waits": count}) for count in waits)
     return Sweep("waits", "Attempts to stop turned into Wait", "waits", methods)
 
 

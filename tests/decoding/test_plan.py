@@ -1,12 +1,23 @@
 """Compilation into ids."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenuto_decoding import FAMILIES, InvalidBudget, Marker, ThinkingBudget, ThinkingMarkers, Vocabulary, compile_plan
+from tenuto_decoding import (
+    FAMILIES,
+    InvalidBudget,
+    Marker,
+    ThinkingAutomaton,
+    ThinkingBudget,
+    ThinkingMarkers,
+    Vocabulary,
+    compile_plan,
+)
+from tenuto_decoding.actions import Redirect
 from tenuto_decoding.errors import UnknownMarkers
 
 S1 = FAMILIES["s1"]
@@ -152,3 +163,22 @@ class TestBesideAGrammar:
         markers = ThinkingMarkers(family="custom", start="[[", end="]]", answer_prefix="<|im_start|>answer")
         plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), markers, chatml, grammar=True)
         assert plan.answer_prefix == tuple(chatml.encode("<|im_start|>answer"))
+
+
+def test_a_budget_that_only_closes_opens_no_thinking_and_masks_the_opener_at_a_cap_of_0(chatml: Any) -> None:
+    for grammar in (False, True):
+        plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), S1, chatml, grammar=grammar, only_closes=True)
+        assert not plan.opens_thinking
+        assert plan.enforced
+    none = compile_plan(ThinkingBudget(max_thinking_tokens=0), S1, chatml, only_closes=True)
+    automaton = ThinkingAutomaton.after(none, chatml.encode("<|im_start|>assistant\n"))
+    assert automaton.action() == Redirect((none.start.ids[0],), None)
+
+
+def test_caps_share_the_texts_that_were_encoded_for_one(chatml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server caps each request differently: nothing is encoded for that."""
+    first = compile_plan(ThinkingBudget(max_thinking_tokens=100), S1, chatml)
+    monkeypatch.setattr(Vocabulary, "encode", None)
+    second = compile_plan(ThinkingBudget(max_thinking_tokens=101), S1, chatml)
+    assert (first.max_thinking_tokens, second.max_thinking_tokens) == (100, 101)
+    assert replace(second, max_thinking_tokens=100) == first

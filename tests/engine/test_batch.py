@@ -9,7 +9,8 @@ import pytest
 from vllm import SamplingParams
 
 from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan
-from tenuto_decoding.vllm_requests import REQUEST_KEY
+from tenuto_decoding.actions import FREE
+from tenuto_decoding.vllm_requests import ONLY_CLOSES_KEY, REQUEST_KEY
 from tenuto_testing.cases import Case, Family, draw_cases, families
 from tenuto_testing.comparison import is_tie
 from tenuto_testing.engines import Engine, Engines
@@ -77,6 +78,29 @@ def test_requests_without_a_budget_are_those_of_an_engine_without_the_processor(
     together = ready.ids(prompts, mixed)
     for place in range(1, CASES, 2):
         assert together[place] == tuple(plain[place].outputs[0].token_ids)
+
+
+@pytest.mark.parametrize("cap", [4, 1000])
+def test_a_budget_that_only_closes_changes_nothing_before_it_closes(
+    ready: Engine, family: Family, cases: list[Case], cap: int
+) -> None:
+    """A reply differs from the free one only from where thinking is closed: at the cap, or by an end of sequence."""
+    prompts, fields = [case.prompt for case in cases], {"max_thinking_tokens": cap, ONLY_CLOSES_KEY: True}
+    free = SamplingParams(temperature=0.0, max_tokens=60, detokenize=False)
+    closing = SamplingParams(temperature=0.0, max_tokens=60, detokenize=False, extra_args=fields)
+    budget = ThinkingBudget(max_thinking_tokens=cap)
+    plan = compile_plan(budget, family.markers, ready.llm.get_tokenizer(), only_closes=True)
+    changed = 0
+    for prompt, plain, reply in zip(prompts, ready.ids(prompts, free), ready.ids(prompts, closing), strict=True):
+        whole, before = ThinkingAutomaton.after(plan, prompt), ThinkingAutomaton.after(plan, prompt)
+        whole.advance_all(reply)
+        assert whole.tokens <= cap
+        if reply != plain:
+            changed += 1
+            shared = next(place for place, pair in enumerate(zip(plain, reply, strict=False)) if pair[0] != pair[1])
+            before.advance_all(plain[:shared])
+            assert before.action() is not FREE, "nothing was to be closed there"
+    assert 0 < changed < CASES or (cap == 1000 and changed == 0)
 
 
 def test_each_of_a_parallel_sample_has_its_own_budget_and_report(ready: Engine, family: Family) -> None:

@@ -37,7 +37,8 @@ class Adder:
         question = body["messages"][-1]["content"]
         if "broken" in question:
             return JSONResponse({"error": {"message": "it broke", "type": "InternalServerError", "code": 500}}, 500)
-        return JSONResponse(self.reply(question, body.get("num_waits", 0), body.get("max_thinking_tokens")))
+        cap = body.get("max_thinking_tokens")
+        return JSONResponse(self.reply(question, body.get("num_waits", 0), None if cap == "unlimited" else cap))
 
     def reply(self, question: str, waits: int, cap: int | None) -> dict[str, Any]:
         wanted = STEP * (1 + waits)

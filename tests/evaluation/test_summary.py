@@ -3,7 +3,7 @@
 import pytest
 
 from tenuto_evaluation.errors import ServerFailed
-from tenuto_evaluation.methods import Method, caps_sweep
+from tenuto_evaluation.methods import Method, caps_sweep, waits_sweep
 from tenuto_evaluation.problems import Problem
 from tenuto_evaluation.runner import GradedAnswer, ProblemResult
 from tenuto_evaluation.summary import Summary, most_accurate, summarise, sweep_metrics
@@ -58,6 +58,11 @@ def test_the_cap_is_the_limit_of_a_run() -> None:
     sweep = caps_sweep([0, 16], num_waits=4)
     assert [(method.label, method.limit) for method in sweep.methods] == [("0", 0), ("16", 16)]
     assert sweep.methods[1].budget == {"max_thinking_tokens": 16, "num_waits": 4}
+
+
+def test_runs_with_waits_are_free_of_the_servers_default_cap() -> None:
+    budgets = [method.budget for method in waits_sweep([0, 2]).methods]
+    assert budgets == [{"max_thinking_tokens": "unlimited", "num_waits": waits} for waits in (0, 2)]
 
 
 def test_plain_table() -> None:

@@ -65,6 +65,7 @@ _LEAVE_OUT = "to leave it out of a chat completion or a response, send include_r
 _DISPLAY: Mapping[Path, tuple[tuple[object, ...], str]] = {
     ("include_reasoning",): ((True,), "this endpoint always returns the thinking"),
     ("separate_reasoning",): ((True,), _APART),
+    ("reasoning_split",): ((True,), _APART),
     ("stream_reasoning",): ((True,), "thinking is streamed as it is generated"),
     ("reasoning_format",): (("parsed", "auto", "deepseek"), f"{_APART}; {_LEAVE_OUT}"),
     ("prompt_mode",): (("reasoning",), "for an answer without thinking, send max_thinking_tokens: 0"),
@@ -97,7 +98,16 @@ _ABOUT_THINKING = frozenset({("thinking",), ("reasoning",), *_GEMINI})
 _CONTAINERS = frozenset(
     (
         *("nvext", "custom_params", "sampling_params", "logits_processors_args", "output_config"),
-        *("google", "generationConfig", "generation_config", "options", "parameters", "model_kwargs", "extra"),
+        *(
+            "chat_template_args",
+            "google",
+            "generationConfig",
+            "generation_config",
+            "options",
+            "parameters",
+            "model_kwargs",
+            "extra",
+        ),
         *("provider_options", "providerOptions"),
         *("additional_model_request_fields", "additionalModelRequestFields"),
     )

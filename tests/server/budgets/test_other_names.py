@@ -102,6 +102,8 @@ def test_geminis_configuration_in_all_its_places(path: tuple[str, ...]) -> None:
         ({"chat_template_kwargs": {"thinking": "false"}}, "chat_template_kwargs.thinking", "neither true nor false"),
         ({"logits_processors_args": {"think_stop_sentence": "x"}}, "logits_processors_args.think_stop_sentence", "max"),
         ({"sampling_params": {"reasoning": "x"}}, "sampling_params.reasoning", "max_thinking_tokens"),
+        ({"chat_template_args": {"enable_thinking": False}}, "chat_template_args.enable_thinking", "max_thinking"),
+        ({"reasoning_split": False}, "reasoning_split", "apart"),
         ({"options": {"think": False}}, "options.think", "max_thinking_tokens"),
         (
             {"provider_options": {"google": {"thinkingConfig": {"thinkingBudget": 5}}}},
