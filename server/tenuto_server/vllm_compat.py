@@ -31,6 +31,9 @@ from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.launcher import NoSignalServer, setup_server
 from vllm.entrypoints.launchers.utils.server_utils import get_uvicorn_log_config
 
+# Watches the files of the TLS certificates and loads them again when they change.
+from vllm.entrypoints.launchers.utils.ssl import SSLCertRefresher
+
 # Bodies of OpenAI's API. Pydantic models; requests keep unknown fields in `model_extra`, responses take more fields.
 from vllm.entrypoints.openai.chat_completion.protocol import (
     BatchChatCompletionRequest,
@@ -78,6 +81,9 @@ from vllm.parser.abstract_parser import DelegatingParser, Parser
 
 # The engine's side: what a prompt holds, what is sent to the engine core, and what turns its tokens into text.
 from vllm.renderers.inputs.preprocess import extract_prompt_components
+
+# The names that `--tool-call-parser` takes, once plugins are imported.
+from vllm.tool_parsers import ToolParserManager
 
 # A parser makes its `tool_parser_cls`. `adjust_request` and `get_structural_tag` make the grammar of forced tool calls.
 from vllm.tool_parsers.abstract_tool_parser import ToolParser
@@ -143,12 +149,15 @@ __all__ = [
     "TokenizeCompletionRequest",
     "TokenizeResponse",
     "ToolParser",
+    "ToolParserManager",
     "UsageContext",
     "attach_metrics",
     "call_all_engines",
     "changed_tool_schemas",
     "configure_logging_from_args",
+    "core_sentinels",
     "create_error_response",
+    "declare_dead",
     "freeze_gc_heap",
     "get_uvicorn_log_config",
     "init_app_state",
@@ -158,6 +167,7 @@ __all__ = [
     "make_responses",
     "models_router",
     "prompt_token_ids",
+    "refresh_certificates",
     "setup_server",
     "validate_json_request",
     "validate_parsed_serve_args",
@@ -236,6 +246,27 @@ async def _noting_cut(results: AsyncIterator[Any], cut: set[int]) -> AsyncIterat
     async for result in results:
         cut.update(output.index for output in result.outputs if output.finish_reason == "length")
         yield result
+
+
+def core_sentinels(engine: Any) -> list[int]:
+    """A file descriptor for each process of the engine on this machine, readable once the process has ended."""
+    manager = engine.engine_core.resources.engine_manager
+    return [process.sentinel for process in getattr(manager, "processes", ())]  # Ray's manager has actors instead
+
+
+def declare_dead(engine: Any) -> None:
+    """End all replies with `EngineDeadError`, as vLLM does once it has ended the engine's other processes."""
+    engine.engine_core.resources.engine_dead = True
+    engine.output_processor.propagate_error(EngineDeadError())
+
+
+def refresh_certificates(config: Any) -> SSLCertRefresher:
+    """Have the certificates of uvicorn's configuration loaded again when their files change, while the result is kept.
+
+    Call it in the event loop.
+    """
+    key_file = config.ssl_keyfile or config.ssl_certfile  # one file may hold both, but vLLM watches nothing then
+    return SSLCertRefresher(config.ssl, key_file, config.ssl_certfile, config.ssl_ca_certs)
 
 
 class CheckedResponses(OpenAIServingResponses):

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +277,7 @@ def test_the_keys_do_not_leak(guarded: RunningServer) -> None:
 def test_when_the_engine_dies_clients_get_an_error_and_the_server_exits_with_one(
     guarded: RunningServer, http: httpx.Client
 ) -> None:
-    """Comes last: it ends the server."""
+    """Comes last: it ends the server. SIGTERM is for the server alone: the engine's processes ignore it."""
     started = guarded.descendants()
     [core] = [process for process in started if process.name() == "VLLM::EngineCore"]
     with (
@@ -290,6 +291,9 @@ def test_when_the_engine_dies_clients_get_an_error_and_the_server_exits_with_one
         next(events)
         whole = pool.submit(other.post, "/v1/chat/completions", json=LONG)
         guarded.wait_until(lambda: guarded.gauge("vllm:num_requests_running") == 2, seconds=20)
+        for process in started:
+            process.terminate()
+        assert all("error" not in event for event in islice(filter(None, events), 200))
         core.kill()
         said = [event for event in events if event]
         assert any(event.startswith('data: {"error"') for event in said)

@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -58,7 +60,7 @@ def endings(lines: Iterator[str]) -> list[dict[str, Any]]:
 
 
 def test_the_server_answers_before_it_is_ready_and_drains_before_it_exits(tmp_path: Path) -> None:
-    """The first signal goes to the whole process group, as a terminal's does: the engine must ignore it.
+    """The first signal goes to all processes, as a terminal's or systemd's does: the engine's must ignore it.
 
     The short reply finishes; the long one is cut by the second signal, and the log shows the difference.
     """
@@ -81,6 +83,8 @@ def test_the_server_answers_before_it_is_ready_and_drains_before_it_exits(tmp_pa
             load = [pool.submit(server.chat, **QUESTION, min_thinking_tokens=800, max_tokens=900) for _ in range(LOAD)]
             server.wait_until(lambda: server.gauge("vllm:num_requests_running") >= LOAD + 5)
             os.killpg(server.process.pid, signal.SIGTERM)
+            for process in started:
+                process.terminate()
             server.wait_until(lambda: server.get("/readyz").json() == {"status": "draining"})
             assert server.get("/livez").status_code == 200
             assert refused(server, "shutting down")
@@ -114,11 +118,54 @@ def test_an_impossible_default_is_reported_before_the_model_is_loaded(tmp_path: 
     shutil.copytree(MODEL_FOLDER, model)
     (model / "chat_template.jinja").write_text("{% for message in messages %}{{ message['content'] }}{% endfor %}")
     with serving(tmp_path / "log", str(model), "--default-num-waits", "1") as server:
-        assert server.process.wait(START_SECONDS) == 1
+        assert server.process.wait(START_SECONDS) == 2
     said = [line for line in server.tail().splitlines() if line.startswith("tenuto serve: ")]
     assert len(said) == 1
     assert "chat template" in said[0]
     assert "Traceback" not in server.tail()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--max-num-seqs", "0"), "--max-num-seqs: Input should be greater than or equal to 1, not 0"),
+        (("--chat-template", "/nowhere.jinja"), "/nowhere.jinja"),
+    ],
+    ids=["found with the configuration", "found on the command line"],
+)
+def test_an_option_that_cannot_work_is_one_line_and_status_2(
+    options: tuple[str, ...], reason: str, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "log", *options) as server:
+        assert server.process.wait(START_SECONDS) == 2
+    shown = server.log.read_text()
+    [line] = [line for line in shown.splitlines() if line.startswith("tenuto serve: ")]
+    assert reason in line
+    assert "Traceback" not in shown
+    assert "pydantic" not in shown
+
+
+def test_a_unix_domain_socket_and_a_quick_end(tmp_path: Path) -> None:
+    """The command shown at the start works. The server does not wait for its engine's processes, whatever they do."""
+    with TemporaryDirectory() as folder:  # a short path: that of a socket is limited
+        path = Path(folder) / "socket"
+        with serving(tmp_path / "log", "--uds", str(path)) as server:
+            server.wait_until(lambda: "Try it" in server.log.read_text())
+            command = server.log.read_text().partition("Try it:\n\n")[2]
+            reply = subprocess.run(["sh", "-c", command], capture_output=True, timeout=100, check=True)
+            assert json.loads(reply.stdout)["choices"][0]["thinking"]["waits"] == 2
+            assert f"URL    unix:{path}" in server.log.read_text()
+            assert "127.0.0.1" not in server.log.read_text()
+
+            started = server.descendants()
+            for process in started:
+                process.suspend()
+            server.process.terminate()
+            assert server.process.wait(10) == 0
+            for process in started:
+                process.resume()
+            wait_until_ended(started)
+        assert not path.exists()
 
 
 def test_a_port_in_use_is_named(server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,11 +21,16 @@ from ..errors import StartupError
 from ..paths import QUIET
 from ..vllm_compat import FlexibleArgumentParser, make_arg_parser, validate_parsed_serve_args
 from .limits import DEFAULT_HEAD_BYTES, DEFAULT_HEADERS
+from .option_errors import in_one_line, usage_errors
 from .options import OperatingOptions, flag
+from .unsupported import reject_unsupported_options
 
 BUILT_IN_MODEL = Path(__file__).parent.parent / "s1_tiny"
 BUILT_IN_NAME = "s1-tiny"
 DEFAULT_HOST = "127.0.0.1"
+
+#: vLLM's names for options that we have under a name of our own.
+_VLLM_NAMES = {"drain_timeout": ("--shutdown-timeout",)}
 
 _GROUP_TITLE = "Tenuto"
 _OTHER_GROUPS = "Config Groups:"  # vLLM's title in a plain `--help`
@@ -128,7 +133,11 @@ class ServeConfig(OperatingOptions):
         'Tokens that the cap "auto" keeps for the answer, but at most a quarter of the most tokens of the reply.',
     )
     drain_timeout: float = flag(
-        60.0, float, "SECONDS", "How long running replies may continue after SIGTERM or Ctrl-C before they are cut."
+        60.0,
+        float,
+        "SECONDS",
+        "How long running replies may continue after SIGTERM or Ctrl-C before they are cut; vLLM's name for it, "
+        "--shutdown-timeout, works too.",
     )
 
     def __post_init__(self) -> None:
@@ -154,22 +163,29 @@ def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
         StartupError: for options that are unknown, contradict each other, or are not supported by this server.
     """
     parser = _parser()
-    args = parser.parse_args(list(argv))
+    args = _parsed(parser, argv)
     if (args.model_tag or args.model) is None:
         parser.set_defaults(**_built_in_defaults())
-        args = parser.parse_args(list(argv))
+        args = _parsed(parser, argv)
         _prepare_for_built_in()
     args.model = args.model_tag or args.model
-    _reject_unsupported_options(args)
+    reject_unsupported_options(args, parser)
     _reject_unsafe_environment()
-    _reject_missing_certificates(args)
-    validate_parsed_serve_args(args)
+    _reject_missing_files(args)
+    with usage_errors():
+        validate_parsed_serve_args(args)
     config = ServeConfig(**{option.name: getattr(args, option.name) for option in fields(ServeConfig)})
     if config.max_output_tokens is not None:
         _limit_by_default(args, config.max_output_tokens)
     if config.log_format == "json":
         args.logging_config = replace(getattr(args, "logging_config", None) or LoggingConfig(), formatter="json")
     return config, args
+
+
+def _parsed(parser: FlexibleArgumentParser, argv: Sequence[str]) -> Namespace:
+    with usage_errors():  # a file of --config may be missing or wrong
+        args: Namespace = parser.parse_args(list(argv))
+        return args
 
 
 def _limit_by_default(args: Namespace, tokens: int) -> None:
@@ -187,7 +203,7 @@ class _Parser(FlexibleArgumentParser):
         return f"{head}{_own_help()}\n{title}{groups}" if title else text
 
     def error(self, message: str) -> Never:
-        raise StartupError(f"{message} (see tenuto serve --help)")
+        raise StartupError(f"{in_one_line(message)} (see tenuto serve --help)")
 
 
 def _own_help() -> str:
@@ -209,7 +225,8 @@ def _parser() -> FlexibleArgumentParser:
         description="Serve MODEL (a folder or a Hugging Face name) with thinking budgets; without MODEL, the small "
         "built-in one. Every option of `vllm serve` is accepted too.",
         epilog="All options: tenuto serve --help=all    One group: --help=tenuto    One option: --help=max-model-len",
-        conflict_handler="resolve",  # our --api-key replaces vLLM's, which keeps only the last of several
+        # Ours replace vLLM's: its --api-key keeps only the last of several, its --shutdown-timeout is our drain.
+        conflict_handler="resolve",
     )
     make_arg_parser(parser)
     group = parser.add_argument_group(_GROUP_TITLE, "Thinking budgets, limits and logs: the options of this server.")
@@ -217,6 +234,7 @@ def _parser() -> FlexibleArgumentParser:
     _add_api_key(group)
     parser.set_defaults(
         model=None,
+        shutdown_timeout=0,  # the engine's own drain, which our drain leaves nothing to do
         host=DEFAULT_HOST,
         disable_access_log_for_endpoints=",".join(sorted(QUIET)),
         disable_uvicorn_access_log=True,  # `RequestLog` already logs each request
@@ -228,7 +246,8 @@ def _parser() -> FlexibleArgumentParser:
 
 def _add_options(group: Any, options: Iterable[Field[Any]]) -> None:
     for option in options:
-        group.add_argument(f"--{option.name.replace('_', '-')}", default=option.default, **option.metadata)
+        flags = (f"--{option.name.replace('_', '-')}", *_VLLM_NAMES.get(option.name, ()))
+        group.add_argument(*flags, dest=option.name, default=option.default, **option.metadata)
 
 
 def _add_api_key(group: Any) -> None:
@@ -249,24 +268,6 @@ def _prepare_for_built_in() -> None:
     os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 
-def _reject_unsupported_options(args: Namespace) -> None:
-    """Reject options that start something other than one server process, or expose what this server does not."""
-    unsupported = {
-        "--headless": args.headless,
-        "--grpc": args.grpc,
-        "--grpc-port": args.grpc_port is not None,
-        "--tokens-only": args.tokens_only,
-        "--api-server-count": (args.api_server_count or 1) != 1,
-        "--data-parallel-multi-port-external-lb": args.data_parallel_multi_port_external_lb,
-        "--worker-extension-cls": bool(args.worker_extension_cls),
-        "--trust-request-chat-template": args.trust_request_chat_template,
-        "--enable-prompt-embeds": args.enable_prompt_embeds,
-    }
-    for option, given in unsupported.items():
-        if given:
-            raise StartupError(f"{option} is not supported by tenuto serve")
-
-
 def _reject_unsafe_environment() -> None:
     """Reject environment variables that let a client run arbitrary code or exhaust memory."""
     if envs.VLLM_SERVER_DEV_MODE:
@@ -279,10 +280,19 @@ def _reject_unsafe_environment() -> None:
         )
 
 
-def _reject_missing_certificates(args: Namespace) -> None:
-    for name in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs"):
+def _reject_missing_files(args: Namespace) -> None:
+    for name in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs", "tool_parser_plugin", "reasoning_parser_plugin"):
         file = getattr(args, name)
-        if file is not None and not Path(file).is_file():
+        if file and not Path(file).is_file():
             raise StartupError(f"--{name.replace('_', '-')}: {file} is not a file")
     if args.ssl_keyfile is not None and args.ssl_certfile is None:
         raise StartupError(f"--ssl-keyfile: {args.ssl_keyfile} needs its certificate: set --ssl-certfile too")
+    if args.enable_ssl_refresh and args.ssl_certfile is None:
+        raise StartupError("--enable-ssl-refresh: there is no certificate to refresh: set --ssl-certfile too")
+    adapters = args.lora_modules or ()
+    if adapters and not args.enable_lora:
+        raise StartupError("--lora-modules: adapters need --enable-lora")
+    folders = [("model", args.model), ("tokenizer", args.tokenizer)]
+    for name, folder in [*folders, *(("lora-modules", adapter.path) for adapter in adapters)]:
+        if folder and folder.startswith(("/", "./", "../", "~")) and not Path(folder).exists():
+            raise StartupError(f"--{name}: {folder} does not exist")

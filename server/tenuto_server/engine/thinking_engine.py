@@ -1,5 +1,6 @@
 """vLLM's engine with thinking budgets: the one place that every request passes, on every endpoint."""
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Sequence
@@ -19,12 +20,21 @@ from ..budgets.request_fields import BUDGET_NAMES, BUDGET_REQUEST, BudgetRequest
 from ..budgets.resolution import Generation, ResolvedBudget, ThinkingPolicy
 from ..budgets.structured_output import GrammarStart
 from ..context import current_path
-from ..vllm_compat import OutputProcessor, call_all_engines, prompt_token_ids, with_model_stops
+from ..errors import GenerationFailed
+from ..vllm_compat import (
+    EngineDeadError,
+    OutputProcessor,
+    call_all_engines,
+    core_sentinels,
+    declare_dead,
+    prompt_token_ids,
+    with_model_stops,
+)
 from .accounting import CountedChoice, CountedReply, hand_over
 from .registry import RunningReplies, RunningReply, response_of
 from .steering import SteeringResult, assign, steer
 from .stop_strings import AnswerOnlyOutputProcessor
-from .worker_calls import Forgetter, ReportReader
+from .worker_calls import Forgetter, ReportReader, answered
 
 logger = logging.getLogger("vllm.tenuto")
 
@@ -33,6 +43,8 @@ Outputs = AsyncGenerator[RequestOutput, None]
 
 class ThinkingEngine(AsyncLLM):
     """`AsyncLLM` that resolves budgets on the way in and counts thinking on the way out."""
+
+    _is_cutting = False  # whether `cut_replies` was called
 
     def __init__(self, *, policy: ThinkingPolicy, **kwargs: Any) -> None:
         self._policy = policy
@@ -59,8 +71,7 @@ class ThinkingEngine(AsyncLLM):
         """
         ids, params, resolved = self._prepare(prompt, sampling_params)
         if resolved is None:
-            uncounted: Outputs = super().generate(prompt, params, request_id, **kwargs)
-            return uncounted
+            return self._unaborted(super().generate(prompt, params, request_id, **kwargs))
         if resolved.grammar_begins is not None:
             kwargs["reasoning_ended"] = resolved.grammar_begins
         key = next(self._keys)
@@ -110,6 +121,27 @@ class ThinkingEngine(AsyncLLM):
         running = self._running.by_key(key)
         return None if running is None else running.reply.resolved.start()
 
+    def watch_processes(self) -> None:
+        """From now on, end all replies with an error as soon as one of the engine's processes ends.
+
+        vLLM waits for the others first, for seconds. Call it in the event loop.
+        """
+        loop = asyncio.get_running_loop()
+        for sentinel in core_sentinels(self):
+            loop.add_reader(sentinel, self._on_death, sentinel)
+
+    def _on_death(self, sentinel: int) -> None:
+        asyncio.get_running_loop().remove_reader(sentinel)
+        declare_dead(self)
+
+    async def cut_replies(self, seconds: float) -> None:
+        """End all running replies, with the finish reason `abort`, and start no more."""
+        self._is_cutting = True
+        try:
+            await answered(self.pause_generation(mode="abort", clear_cache=False), lambda: self.errored, seconds)
+        except (EngineDeadError, TimeoutError) as error:
+            logger.error("Running replies could not be cut: %s", error)
+
     async def steer(self, reply_id: str, until: int | None) -> list[SteeringResult]:
         """Steer all choices of a running response: think on until that many tokens, or, with None, answer now.
 
@@ -138,16 +170,33 @@ class ThinkingEngine(AsyncLLM):
                         if completion.finished():
                             choice.is_finished = True
                             ended.append(choice)
+                    self._check_aborted(output)
                     if ended:
                         await self._settle(ended, running)
                     yield output
+
+    async def _unaborted(self, outputs: Outputs) -> Outputs:
+        """The outputs of a reply that is not counted."""
+        async with aclosing(outputs):
+            async for output in outputs:
+                self._check_aborted(output)
+                yield output
+
+    def _check_aborted(self, output: RequestOutput) -> None:
+        """Raise GenerationFailed if the engine has ended the reply although nobody here asked it to."""
+        if any(completion.finish_reason == "abort" for completion in output.outputs) and not self._is_cutting:
+            raise GenerationFailed("the engine has aborted the reply")
 
     async def _settle(self, ended: Sequence[CountedChoice], running: RunningReply) -> None:
         """Make the reports of choices that ended final, with what only the engine's workers know."""
         unsettled = [choice for choice in ended if choice.needs_redirects or running.steers]
         if not unsettled:
             return
-        for choice, report in assign(running.reply.choices, await self._reports.read(running.key)):
+        try:
+            reports = await self._reports.read(running.key)
+        except TimeoutError:  # the reply is complete, and the error below is logged
+            reports = []
+        for choice, report in assign(running.reply.choices, reports):
             if choice not in unsettled:
                 continue
             if report is None:
@@ -159,8 +208,11 @@ class ThinkingEngine(AsyncLLM):
         """Call a method of the worker extension; the ranks that sample all return the same, the others nothing.
 
         Every engine is called: with data parallelism, any of them may run the request.
+
+        Raises:
+            EngineDeadError, TimeoutError: as `answered`.
         """
-        engines = await call_all_engines(self, method, arguments)
+        engines = await answered(call_all_engines(self, method, arguments), lambda: self.errored)
         return [next(filter(None, workers), workers[0]) for workers in engines]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from tenuto_decoding.worker_messages import SequenceReport, Steer
 
@@ -14,8 +14,39 @@ logger = logging.getLogger("vllm.tenuto")
 #: Calls a method of the worker extension; gives one result for each engine: the longest or largest of its workers'.
 Call = Callable[..., Awaitable[list[Any]]]
 
+Answer = TypeVar("Answer")
+
+#: How long the engine may take to answer a call, in seconds. It answers between two steps, which take milliseconds, but
+#: a step may be the first of its size.
+ANSWER_SECONDS = 10.0
+_CHECK_SECONDS = 0.1
+
 #: How long keys of requests that are over are gathered, in seconds: each call holds up the workers between two steps.
 _FORGET_PAUSE = 1.0
+
+
+async def answered(call: Awaitable[Answer], has_died: Callable[[], bool], seconds: float = ANSWER_SECONDS) -> Answer:
+    """The engine's answer to a call: vLLM's own wait for it has no end if the engine dies.
+
+    Args:
+        has_died: asked at intervals while there is no answer.
+
+    Raises:
+        EngineDeadError: the engine has died.
+        TimeoutError: it lives, but has not answered within that many seconds.
+    """
+    calling = asyncio.ensure_future(call)
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    try:
+        while not (await asyncio.wait((calling,), timeout=_CHECK_SECONDS))[0]:
+            if has_died():
+                raise EngineDeadError
+            if loop.time() > deadline:
+                raise TimeoutError(f"the engine has not answered within {seconds:g} s")
+        return calling.result()
+    finally:
+        calling.cancel()
 
 
 async def read_reports(keys: Sequence[str], call: Call) -> list[list[SequenceReport]]:

@@ -4,6 +4,7 @@ import logging
 from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -19,10 +20,11 @@ from tenuto_decoding.vocabulary import Vocabulary
 from ..budgets.defaults import Defaults
 from ..budgets.resolution import ThinkingPolicy
 from ..config.command_line import ServeConfig
+from ..config.option_errors import usage_errors
 from ..engine.thinking_engine import ThinkingEngine
 from ..errors import StartupError
 from ..reasoning import parser as reasoning
-from ..vllm_compat import Executor, UsageContext
+from ..vllm_compat import Executor, ToolParserManager, UsageContext
 
 logger = logging.getLogger("vllm.tenuto")
 
@@ -38,27 +40,31 @@ def start_engine(config: ServeConfig, args: Namespace) -> ThinkingEngine:
     Raises:
         StartupError: for options that cannot work, before the model is loaded.
     """
-    engine_args = AsyncEngineArgs.from_cli_args(args)
     context = UsageContext.OPENAI_API_SERVER
-    vllm_config = engine_args.create_engine_config(usage_context=context)
-    defaults = config.read_defaults()
-    markers = _prepare(vllm_config, config, defaults)
+    with usage_errors(args):
+        engine_args = AsyncEngineArgs.from_cli_args(args)
+        vllm_config = engine_args.create_engine_config(usage_context=context)
+        _check_model(vllm_config)
+        _check_tool_parser(args.tool_call_parser)
+        defaults = config.read_defaults()
+        markers = _prepare(vllm_config, config, defaults)
+        template = _given_template(args.chat_template)
     # The GPU's logits processor has room for a fixed number of ids that end a reply or its thinking.
     max_end_ids = MAX_SOURCES if vllm_config.use_v2_model_runner else None
-    template = _given_template(args.chat_template)
     policy = ThinkingPolicy(markers, defaults, config.answer_reserve_tokens, max_end_ids, template)
     if policy.markers is not None:
         logger.info("Thinking: family %s, %r to %r", policy.markers.family, policy.markers.start, policy.markers.end)
         _choose_reasoning_parser(vllm_config, args, policy.markers)
-    return ThinkingEngine(
-        policy=policy,
-        vllm_config=vllm_config,
-        executor_class=Executor.get_class(vllm_config),
-        usage_context=context,
-        log_requests=engine_args.enable_log_requests,
-        log_stats=not engine_args.disable_log_stats,
-        aggregate_engine_logging=engine_args.aggregate_engine_logging,
-    )
+    with usage_errors(args, RuntimeError):  # which is how vLLM reports that the engine's processes have failed
+        return ThinkingEngine(
+            policy=policy,
+            vllm_config=vllm_config,
+            executor_class=Executor.get_class(vllm_config),
+            usage_context=context,
+            log_requests=engine_args.enable_log_requests,
+            log_stats=not engine_args.disable_log_stats,
+            aggregate_engine_logging=engine_args.aggregate_engine_logging,
+        )
 
 
 def _given_template(option: str | None) -> str | None:
@@ -97,6 +103,27 @@ def _prepare(vllm_config: VllmConfig, config: ServeConfig, defaults: Defaults) -
     vllm_config.model_config.logits_processors = [*processors, f"{adapter.__name__}:ThinkingLogitsProcessor"]
     vllm_config.parallel_config.worker_extension_cls = WORKER_EXTENSION
     return markers
+
+
+def _check_model(vllm_config: VllmConfig) -> None:
+    """Raise StartupError for what vLLM finds out in the engine's processes only, or never."""
+    model_config = vllm_config.model_config
+    if model_config.runner_type != "generate":
+        raise StartupError(f"--runner: {model_config.runner_type}: this server needs a model that generates text")
+    for name in model_config.logits_processors or ():
+        try:
+            processor = resolve_name(name) if isinstance(name, str) else name
+        except (ImportError, AttributeError, ValueError) as error:
+            raise StartupError(f"--logits-processors: {name} cannot be imported: {error}") from error
+        if not isinstance(processor, type):
+            raise StartupError(f"--logits-processors: {name} is not a class: name one as MODULE:CLASS")
+
+
+def _check_tool_parser(name: str | None) -> None:
+    """vLLM checks it only with `--enable-auto-tool-choice`."""
+    known = ToolParserManager.list_registered()
+    if name is not None and name not in known:
+        raise StartupError(f"--tool-call-parser: {name} is not one of {', '.join(known)}")
 
 
 def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: Defaults) -> None:

@@ -91,6 +91,8 @@ class ServerOutput:
         self.close()
         if isinstance(error, StartupError):
             self._terminal.write(f"tenuto serve: {error}", error=True)
+            if error.__cause__ is not None:
+                logger.error("The options cannot work", exc_info=error.__cause__, extra=LOG_ONLY)
             return
         summary = f"the model could not be loaded: {type(error).__name__}: {error}"
         if self._terminal.log_path is None:

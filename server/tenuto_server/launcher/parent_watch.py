@@ -1,7 +1,8 @@
 """Ends the processes of a server when the server ends, even if it is killed.
 
-vLLM's engine and worker processes exit when the server shuts down, but keep running when it is killed. So each of them
-watches the server's process, from before it imports anything heavy, and kills itself when that process is gone.
+Each engine and worker process watches the server's process, from before it imports anything heavy, and kills itself
+when that process is gone, however it ended. Signals that ask a process to end are for the server alone: it lets running
+replies finish first.
 """
 
 import os
@@ -9,11 +10,15 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 #: Environment variable that passes the server's process id to all its descendants.
 SERVER_PID = "TENUTO_SERVER_PID"
 
 _POLL_SECONDS = 0.5
+
+#: The signals that ask a process to end.
+_ENDING = {signal.SIGINT, signal.SIGTERM}
 
 
 def announce_server() -> None:
@@ -24,20 +29,35 @@ def announce_server() -> None:
 def die_with_server() -> None:
     """Kill this process when the server ends that started it, directly or through other processes.
 
-    The process also leaves the server's process group: Ctrl-C in the terminal reaches the server alone, which can then
-    let running replies finish. It stays in the server's session, because Linux shares processor time out among sessions
-    first (autogroups), and a waiting vLLM process yields to the others of its own session only.
+    SIGTERM and SIGINT are ignored unless the parent process sends them: Ctrl-C goes to all processes of a terminal, and
+    `systemctl stop` sends SIGTERM to all processes of a unit. They are blocked, because vLLM installs handlers later;
+    new threads inherit that.
+
+    The process stays in the server's session, because Linux shares processor time out among sessions first
+    (autogroups), and a waiting vLLM process yields to the others of its own session only.
     """
-    os.setpgid(0, 0)
-    server = int(os.environ[SERVER_PID])
-    threading.Thread(target=_end_after, args=(server,), name="parent-watch", daemon=True).start()
+    server, parent = int(os.environ[SERVER_PID]), os.getppid()
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+        threading.Thread(target=_end_when, args=(_wait_for_order, parent), name="signal-watch", daemon=True).start()
+    else:  # not Linux
+        os.setpgid(0, 0)  # at least Ctrl-C reaches the server alone
+    threading.Thread(target=_end_when, args=(_wait_for_end, server), name="parent-watch", daemon=True).start()
 
 
-def _end_after(server: int) -> None:
+def _end_when(wait: Callable[[int], None], pid: int) -> None:
     try:
-        _wait_for_end(server)
+        wait(pid)
     finally:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait_for_order(parent: int) -> None:
+    """Wait until the parent process sends SIGTERM, as multiprocessing does when it ends with children left."""
+    while True:
+        received = signal.sigwaitinfo(_ENDING)
+        if received.si_signo == signal.SIGTERM and received.si_pid == parent:
+            return
 
 
 def _wait_for_end(pid: int) -> None:

@@ -8,11 +8,10 @@ import os
 import sys
 
 from ..errors import StartupError
+from .exit_status import USAGE_ERROR
 from .parent_watch import announce_server, die_with_server
 from .progress import LoadProgress
 from .terminal import ServerTerminal
-
-USAGE_ERROR = 2
 
 _START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 

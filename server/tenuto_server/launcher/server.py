@@ -4,9 +4,9 @@ import asyncio
 import ipaddress
 import json
 import logging
+import math
 import os
 import signal
-import socket
 import sys
 import threading
 from argparse import Namespace
@@ -22,51 +22,53 @@ from .. import metrics
 from ..api.serving import adapt_serving
 from ..app import build_app
 from ..config.command_line import BUILT_IN_NAME, ServeConfig
+from ..config.option_errors import usage_errors
 from ..engine.thinking_engine import ThinkingEngine
+from ..engine.worker_calls import answered
 from ..errors import StartupError
 from ..middleware.api_keys import KEY_VARIABLES, KeyRing, read_keys
 from ..paths import CHAT
 from ..state import ServerStage, ServerState
 from ..vllm_compat import (
+    EngineDeadError,
     NoSignalServer,
     configure_logging_from_args,
     freeze_gc_heap,
     get_uvicorn_log_config,
     init_app_state,
-    setup_server,
+    refresh_certificates,
 )
 from .engine_startup import start_engine
+from .exit_status import FAILED, OK, USAGE_ERROR
 from .http_protocol import BoundedHeadProtocol
+from .listener import Listener, listen
 from .output import ServerOutput
 
 logger = logging.getLogger("vllm.tenuto")
 
 _WATCH_SECONDS = 1.0
 _CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and for connections to close
-_STOP_SECONDS = 15.0  # for the engine's processes to exit
-OK, FAILED = 0, 1
 
 
 def serve(config: ServeConfig, args: Namespace, output: ServerOutput) -> Never:
     """Serve until a signal or the death of the engine ends the process.
 
     Raises:
-        StartupError: for options that cannot work and for a port that is taken.
+        StartupError: for options that cannot work and for an address that is taken.
     """
     configure_logging_from_args(args)
     output.attach(args)
     keys = _take_keys(config, args)
+    listener = listen(args)
     try:
-        address, listener = setup_server(args, reuse_port=False)
-    except OSError as error:
-        raise StartupError(f"cannot listen on {args.host}:{args.port}: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise StartupError(str(error)) from error
-    server = Server(config, args, keys, address, listener, output)
-    output.begin(args, address)
-    if not keys and not _is_loopback(args.host):
-        logger.warning("No API key is set: every client that can reach %s can use this server", address)
-    _leave(uvloop.run(server.run()), output)
+        server = Server(config, args, keys, listener, output)
+    except StartupError:
+        listener.remove()
+        raise
+    output.begin(args, listener.address)
+    if not keys and listener.path is None and not _is_loopback(args.host):
+        logger.warning("No API key is set: every client that can reach %s can use this server", listener.address)
+    server.leave(uvloop.run(server.run()))
 
 
 def _take_keys(config: ServeConfig, args: Namespace) -> KeyRing:
@@ -97,11 +99,10 @@ class Server:
         config: ServeConfig,
         args: Namespace,
         keys: KeyRing,
-        address: str,
-        listener: socket.socket,
+        listener: Listener,
         output: ServerOutput,
     ) -> None:
-        self._config, self._args, self._address, self._listener = config, args, address, listener
+        self._config, self._args, self._listener = config, args, listener
         self._output = output
         self.state = ServerState(has_default_budget=config.read_defaults().bounds_thinking)
         self._app = build_app(args, config, keys, self.state)
@@ -115,10 +116,13 @@ class Server:
     async def run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self.on_signal)
-        http = asyncio.create_task(self._http.serve(sockets=[self._listener]))
+        http = asyncio.create_task(self._http.serve(sockets=[self._listener.socket]))
+        if self._args.enable_ssl_refresh:
+            self._certificates = refresh_certificates(self._http.config)
         engine = await self._load(http)
         status = await self.work(engine, http)
-        await self._until_second_signal(asyncio.to_thread(engine.shutdown, _STOP_SECONDS))
+        # The engine has nothing left to do, and its processes end with this one. vLLM's own shutdown would first wait
+        # until each has dismantled its libraries, which takes seconds and keeps nothing.
         self._http.should_exit = True
         await asyncio.wait((http,))
         return status
@@ -136,27 +140,44 @@ class Server:
         if self._signals > 1:
             self._signalled_twice.set()
 
+    def leave(self, status: int) -> Never:
+        """End the process now, without the teardown of heavy libraries. Its descendants watch it, and so end too."""
+        self._listener.remove()
+        self._output.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
     async def _load(self, http: asyncio.Task[None]) -> ThinkingEngine:
-        """Load the model in a thread while probes are answered. Ends the process if that fails or is interrupted."""
-        loading = _in_thread(lambda: start_engine(self._config, self._args))
+        """Load the model while probes are answered. Ends the process if that fails or is interrupted."""
+        loading = asyncio.create_task(self._start())
         signalled = asyncio.create_task(self._signalled.wait())
         await asyncio.wait((loading, signalled, http), return_when=asyncio.FIRST_COMPLETED)
         if http.done():
             _log_end(http)
-            _leave(FAILED, self._output)
+            self.leave(FAILED)
         if not loading.done():
-            _leave(OK, self._output)
+            self.leave(OK)
         signalled.cancel()
         try:
-            engine = await loading
+            return await loading
         except Exception as error:
             self._output.failed(error)
-            _leave(FAILED, self._output)
-        await self._join(engine)
+            self.leave(USAGE_ERROR if isinstance(error, StartupError) else FAILED)
+
+    async def _start(self) -> ThinkingEngine:
+        """Start the engine in a thread, connect it, and accept requests from here on."""
+        engine = await _in_thread(lambda: start_engine(self._config, self._args))
+        engine.watch_processes()
+        with usage_errors(self._args, EngineDeadError):
+            await answered(self._join(engine), lambda: engine.errored, math.inf)
+        self.state.stage = ServerStage.READY
+        self._output.attach(self._args)
+        self._output.ready(self._listener.address, _example(self._listener.curl, self._args))
         return engine
 
     async def _join(self, engine: ThinkingEngine) -> None:
-        """Connect the loaded engine to the application, and accept requests from here on."""
+        """Connect the loaded engine to the application."""
         state = self._app.state
         await init_app_state(engine, state, self._args, await engine.get_supported_tasks())
         adapt_serving(state)
@@ -165,9 +186,6 @@ class Server:
         self.state.capacity = self._config.capacity(_can_run(engine))
         metrics.CAPACITY.set(float("inf") if self.state.capacity is None else self.state.capacity)
         self.state.watch(lambda: engine.errored)
-        self.state.stage = ServerStage.READY
-        self._output.attach(self._args)
-        self._output.ready(self._address, _example(self._address, self._args))
 
     async def _until_end(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:
         """Wait for a signal, or the end of the engine or of the HTTP server; log statistics at intervals."""
@@ -199,7 +217,7 @@ class Server:
         await self._until_second_signal(self.state.idle(self._config.drain_timeout))
         if self.state.running:
             self.state.cutting = True
-            await engine.pause_generation(mode="abort", clear_cache=False)
+            await engine.cut_replies(_CUT_SECONDS)
             await self.state.idle(_CUT_SECONDS)
 
     async def _until_second_signal(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -237,14 +255,6 @@ def _in_thread(work: Callable[[], ThinkingEngine]) -> "asyncio.Future[ThinkingEn
     return result
 
 
-def _leave(status: int, output: ServerOutput) -> Never:
-    """End the process now, without the teardown of heavy libraries. Its descendants watch it, and so end too."""
-    output.close()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
 def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
     log_config = get_uvicorn_log_config(args)
     config = uvicorn.Config(
@@ -268,7 +278,7 @@ def _uvicorn_config(args: Namespace, app: FastAPI) -> uvicorn.Config:
     return config
 
 
-def _example(address: str, args: Namespace) -> list[str]:
+def _example(curl: str, args: Namespace) -> list[str]:
     """A command to try first, in pieces of a line each."""
     if args.served_model_name == [BUILT_IN_NAME]:
         question = "Add up this bill: soup 9, fish 4, juice 4, beans 9, plums 9"
@@ -277,4 +287,4 @@ def _example(address: str, args: Namespace) -> list[str]:
         question, budget = "How many r are in raspberry?", {"max_thinking_tokens": 64}
     messages = json.dumps([{"role": "user", "content": question}])
     body = f'{{"messages": {messages},\n         {json.dumps(budget)[1:-1]}}}'
-    return [f"curl {address}{CHAT}", "-H 'Content-Type: application/json'", f"-d '{body}'"]
+    return [f"{curl}{CHAT}", "-H 'Content-Type: application/json'", f"-d '{body}'"]

@@ -9,7 +9,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from tenuto_decoding.worker_messages import SequenceReport, Steer
 from tenuto_server.engine import worker_calls
-from tenuto_server.engine.worker_calls import Forgetter, ReportReader, read_reports
+from tenuto_server.engine.worker_calls import Forgetter, ReportReader, answered, read_reports
 
 
 class Workers:
@@ -72,6 +72,33 @@ async def test_a_cancelled_caller_does_not_cancel_the_others() -> None:
     workers.may_answer.set()
     assert await other == report("a")
     assert one.cancelled()
+
+
+async def late(seconds: float) -> str:
+    await asyncio.sleep(seconds)
+    return "answer"
+
+
+async def test_an_answer_is_waited_for() -> None:
+    assert await answered(late(0.3), lambda: False) == "answer"
+
+
+@pytest.mark.parametrize(("dies", "error"), [(True, EngineDeadError), (False, TimeoutError)])
+async def test_a_wait_ends_with_the_engine_and_after_a_time(dies: bool, error: type[Exception]) -> None:
+    """vLLM's own call would wait for ever: nothing answers it once the engine is gone."""
+    calling = asyncio.ensure_future(late(600))
+    with pytest.raises(error):
+        await asyncio.wait_for(answered(calling, lambda: dies, seconds=0.2), 10)
+    await asyncio.sleep(0)
+    assert calling.cancelled()
+
+
+async def test_what_a_call_raises_reaches_its_caller() -> None:
+    async def fail() -> None:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        await answered(fail(), lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,10 @@ import pytest
 from tenuto_server.config.command_line import parse_command_line
 from tenuto_server.errors import StartupError
 from tenuto_server.launcher import server as lifecycle
+from tenuto_server.launcher.exit_status import FAILED, OK
+from tenuto_server.launcher.listener import Listener
 from tenuto_server.launcher.output import ServerOutput
-from tenuto_server.launcher.server import FAILED, OK, Server
+from tenuto_server.launcher.server import Server
 from tenuto_server.middleware.api_keys import KeyRing
 
 
@@ -49,7 +51,7 @@ def listener() -> Iterator[socket.socket]:
 
 def make_server(listener: socket.socket, *argv: str) -> Server:
     config, args = parse_command_line(["some/model", *argv])
-    return Server(config, args, KeyRing(()), "http://127.0.0.1", listener, Output())
+    return Server(config, args, KeyRing(()), Listener(listener, "http://127.0.0.1", "curl"), Output())
 
 
 async def forever() -> None:
@@ -107,11 +109,13 @@ def test_a_server_that_cannot_listen_does_not_wait_for_its_model() -> None:
         "from tenuto_server.launcher.progress import LoadProgress\n"
         "from tenuto_server.launcher.terminal import ServerTerminal\n"
         "terminal = ServerTerminal(); terminal.capture_errors(); progress = LoadProgress(terminal, '')\n"
-        "listener = socket.socket(); listener.close()\n"
+        "from tenuto_server.launcher.listener import Listener\n"
+        "closed = socket.socket(); closed.close()\n"
+        "listener = Listener(closed, 'http://127.0.0.1', 'curl')\n"
         "config, args = parse_command_line(['some/model'])\n"
         "output = ServerOutput(terminal, progress, config, args)\n"
         "server.configure_logging_from_args(args)\n"
-        "asyncio.run(server.Server(config, args, KeyRing(()), 'http://127.0.0.1', listener, output).run())\n"
+        "asyncio.run(server.Server(config, args, KeyRing(()), listener, output).run())\n"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == FAILED
