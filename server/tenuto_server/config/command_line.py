@@ -223,7 +223,7 @@ def _parser() -> FlexibleArgumentParser:
         prog="tenuto serve",
         usage="tenuto serve [MODEL] [options]",
         description="Serve MODEL (a folder or a Hugging Face name) with thinking budgets; without MODEL, the small "
-        "built-in one. Every option of `vllm serve` is accepted too.",
+        "built-in one. Options of `vllm serve` work too, or are refused with the reason.",
         epilog="All options: tenuto serve --help=all    One group: --help=tenuto    One option: --help=max-model-len",
         # Ours replace vLLM's: its --api-key keeps only the last of several, its --shutdown-timeout is our drain.
         conflict_handler="resolve",
