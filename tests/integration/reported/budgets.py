@@ -142,8 +142,8 @@ def _named() -> Iterator[Case]:
             path=path,
             body=ask(path, **fields),
             status=400,
-            param=None if path == MESSAGES else param,  # Anthropic's shape has none: the message names it
-            message=f"{param}: " if path == MESSAGES else message,
+            param=param,
+            message=message,
         )
 
 
