@@ -17,6 +17,7 @@ from tenuto_decoding.vllm_compat import tokenizer_of
 from tenuto_decoding.vllm_requests import CONFIG_KEY, markers_of
 from tenuto_decoding.vocabulary import Vocabulary
 
+from ..budgets.chat_prompts import is_chat
 from ..budgets.defaults import Defaults
 from ..budgets.resolution import ThinkingPolicy
 from ..config.command_line import ServeConfig
@@ -130,6 +131,7 @@ def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: 
     """Compile the default budgets, to find texts that cannot be encoded now and to save the first request the time."""
     tokenizer = tokenizer_of(vllm_config)
     Vocabulary.of(tokenizer).prepare(vllm_config.model_config.get_vocab_size())
+    is_chat(tokenizer, ())
     for budget in (None, *defaults.budgets()):
         compile_plan(budget, markers, tokenizer)
 
