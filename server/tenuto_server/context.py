@@ -1,6 +1,6 @@
 """The HTTP request that the current task works for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,27 +12,38 @@ class CurrentRequest:
 
     Attributes:
         path: the URL path; empty outside of any request.
+        fields: the names of the fields of its body.
+        reached_engine: whether the engine has accepted a prompt of it. What fails before is wrong in the request.
         stream_failed: whether the response, a stream that had begun, ended with an error event.
     """
 
     path: str = ""
+    fields: Sequence[str] = ()
+    reached_engine: bool = False
     stream_failed: bool = False
 
 
 _current: ContextVar[CurrentRequest] = ContextVar("current_request")
 
 
+def current_request() -> CurrentRequest:
+    """The HTTP request that the current task works for; outside of any, one that nothing else sees."""
+    return _current.get(None) or CurrentRequest()
+
+
 def current_path() -> str:
     """The URL path of the HTTP request that the current task works for; empty outside of any."""
-    request = _current.get(None)
-    return request.path if request is not None else ""
+    return current_request().path
 
 
 def report_stream_error() -> None:
     """Report that the current request's stream, whose status was sent before, ends with an error event."""
-    request = _current.get(None)
-    if request is not None:
-        request.stream_failed = True
+    current_request().stream_failed = True
+
+
+def report_engine_reached() -> None:
+    """Report that the engine has accepted a prompt of the current request."""
+    current_request().reached_engine = True
 
 
 @contextmanager

@@ -25,6 +25,7 @@ class Endpoint:
         path: as the route declares it; empty for a path without a route.
         generates: sequences are generated.
         prompts: the field of the body whose list holds several prompts, each with sequences of its own.
+        conversation: the field of the body from which the prompt is made.
         part_separator: how vLLM's serving object numbers the parts of a response, as in `ID-2`. Without parts, an id is
             the response's, whatever it ends in.
         id_prefix: with which the ids of its replies begin, in the place of vLLM's.
@@ -40,6 +41,7 @@ class Endpoint:
     path: str
     generates: bool = False
     prompts: str | None = None
+    conversation: str = "messages"
     part_separator: str | None = None
     id_prefix: str | None = None
     parts_are_turns: bool = False
@@ -70,14 +72,14 @@ _STEERING = Endpoint("/v1/requests/{reply_id:path}/thinking", steers=True)
 ENDPOINTS = (
     Endpoint(CHAT, generates=True),
     Endpoint("/v1/chat/completions/batch", generates=True, prompts="messages", part_separator="_"),
-    Endpoint("/v1/completions", generates=True, prompts="prompt", part_separator="-"),
-    Endpoint("/v1/responses", generates=True, part_separator="_", parts_are_turns=True),
+    Endpoint("/v1/completions", generates=True, prompts="prompt", conversation="prompt", part_separator="-"),
+    Endpoint("/v1/responses", generates=True, conversation="input", part_separator="_", parts_are_turns=True),
     MESSAGES,
     Endpoint("/v1/messages/count_tokens", tokenizes=True, is_anthropic=True),
     Endpoint("/tokenize", tokenizes=True),
     Endpoint("/v1/tokenize", tokenizes=True),
-    Endpoint("/detokenize", tokenizes=True),
-    Endpoint("/v1/detokenize", tokenizes=True),
+    Endpoint("/detokenize", tokenizes=True, conversation="tokens"),
+    Endpoint("/v1/detokenize", tokenizes=True, conversation="tokens"),
     _STEERING,
     Endpoint("/v1/models"),
     _probe("/livez"),

@@ -5,7 +5,8 @@ differ (0.32 and 0.33), this module hides the difference. Documented, and so imp
 its arguments, `vllm.config`, `vllm.envs`, `vllm.exceptions`, `SamplingParams`, `ReasoningParser` and its manager.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.datastructures import State
@@ -166,6 +167,7 @@ __all__ = [
     "make_messages",
     "make_responses",
     "models_router",
+    "process_input",
     "prompt_token_ids",
     "refresh_certificates",
     "setup_server",
@@ -193,6 +195,40 @@ def with_model_stops(engine: Any, params: Any) -> Any:
     fields = engine.input_processor.generation_config_fields
     params.update_from_generation_config(fields, engine.renderer.get_eos_token_id())
     return params
+
+
+def process_input(engine: Any, request_id: str, prompt: Any, params: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What `AsyncLLM.generate` gets in place of the prompt: the request as vLLM's input processor has checked it.
+
+    `generate` is an async generator and checks prompt and parameters only when it is first read, which is after a
+    stream's status was sent. It takes the processed request instead, and then processes nothing again.
+
+    Args:
+        options: keyword arguments for `generate`.
+
+    Raises:
+        VLLMValidationError, ValueError: what is wrong with the prompt or the parameters.
+    """
+    if not (isinstance(prompt, dict) and "type" in prompt):  # not rendered, as from `AsyncLLM`'s own callers
+        return {"prompt": prompt}
+    given = {name: value for name, value in options.items() if name in _PROCESSED}
+    if engine.observability_config.otlp_traces_endpoint is None:
+        given["trace_headers"] = None
+    request = engine.input_processor.process_inputs(request_id, prompt, params, ("generate",), **given)
+    return {"prompt": request, "prompt_text": extract_prompt_components(engine.model_config, prompt).text}
+
+
+_PROCESSED = frozenset(
+    {"lora_request", "tokenization_kwargs", "trace_headers", "priority", "data_parallel_rank", "session_id", "kv_hints"}
+)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the engine's log is not the warning about what `process_input` does on purpose."""
+    return "Passing EngineCoreRequest to AsyncLLM.generate()" not in str(record.msg)
+
+
+logging.getLogger("vllm.v1.engine.async_llm").addFilter(_is_news)
 
 
 async def call_all_engines(engine: Any, method: str, arguments: Sequence[Any]) -> list[list[Any]]:
@@ -279,7 +315,7 @@ class CheckedResponses(OpenAIServingResponses):
     def _generate_with_builtin_tools(
         self, request_id: str, engine_input: Any, sampling_params: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        self.engine_client.check(engine_input, sampling_params)
+        self.engine_client.check(engine_input, sampling_params, request_id)
         return super()._generate_with_builtin_tools(request_id, engine_input, sampling_params, *args, **kwargs)
 
 

@@ -53,6 +53,9 @@ RELIED = (
     ),
     Relied(f"{_ENGINE}.async_llm:AsyncLLM.output_processor", "its constructor assigns it, to a property of ours"),
     Relied(f"{_ENGINE}.input_processor:InputProcessor.generation_config_fields", "the model's own stop ids"),
+    Relied(
+        f"{_ENGINE}.input_processor:InputProcessor.process_inputs", "what is wrong is raised before a stream begins"
+    ),
     Relied("vllm.renderers:BaseRenderer.get_eos_token_id", "the model's own stop ids", "get_eos_token_id()"),
     Relied(
         "vllm.sampling_params:SamplingParams.update_from_generation_config",

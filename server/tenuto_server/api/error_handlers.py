@@ -23,6 +23,7 @@ from ..vllm_compat import (
     create_error_response,
 )
 from .checked_body import describe
+from .reading import completed, request_id
 
 logger = logging.getLogger("vllm.tenuto")
 
@@ -61,16 +62,24 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def error_response(error: ErrorResponse, request: Request, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response for an error that a serving object returns."""
-    info = error.error
+    info = completed(error, request).error
+    return _response(info, request, headers)
+
+
+def _response(info: ErrorInfo, request: Request, headers: Mapping[str, str] | None) -> JSONResponse:
     body = refuse_body(path_of(request.scope), info.code, info.message, info.type, info.param)
     return JSONResponse(body, info.code, headers)
 
 
 async def _on_exception(request: Request, error: Exception) -> JSONResponse:
-    if request.app.state.args.log_error_stack:
-        logger.error("A request failed", exc_info=error)
-    headers = error.headers if isinstance(error, HTTPException | Refusal) else None
-    return error_response(_describe(error), request, headers)
+    described = _describe(error)
+    info = described.error
+    if info.code >= HTTPStatus.INTERNAL_SERVER_ERROR or request.app.state.args.log_error_stack:
+        logger.error("Request %s failed", request_id(request), exc_info=error)
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException | Refusal) else {}
+    if not isinstance(error, _HANDLED[:-1]):  # Starlette raises it again, and uvicorn closes the connection
+        headers["Connection"] = "close"
+    return _response(info, request, headers)
 
 
 def _describe(error: Exception) -> ErrorResponse:

@@ -19,7 +19,7 @@ from tenuto_decoding.vllm_requests import ONLY_CLOSES_KEY, REQUEST_KEY, masks_th
 from ..budgets.request_fields import BUDGET_NAMES, BUDGET_REQUEST, BudgetRequest
 from ..budgets.resolution import Generation, ResolvedBudget, ThinkingPolicy
 from ..budgets.structured_output import GrammarStart
-from ..context import current_path
+from ..context import current_path, report_engine_reached
 from ..errors import GenerationFailed
 from ..vllm_compat import (
     EngineDeadError,
@@ -27,6 +27,7 @@ from ..vllm_compat import (
     call_all_engines,
     core_sentinels,
     declare_dead,
+    process_input,
     prompt_token_ids,
     with_model_stops,
 )
@@ -64,28 +65,37 @@ class ThinkingEngine(AsyncLLM):
         self._output_processor = AnswerOnlyOutputProcessor(original, self._start)
 
     def generate(self, prompt: Any, sampling_params: SamplingParams, request_id: str, **kwargs: Any) -> Outputs:
-        """As `AsyncLLM.generate`, but what is wrong with a budget is raised here, before anything is generated.
+        """As `AsyncLLM.generate`, but what is wrong with a request is raised here, before anything is generated.
 
         Raises:
             ThinkingError: for a budget that is wrong or cannot be enforced.
+            VLLMValidationError, ValueError: for other parameters and for the prompt.
         """
         ids, params, resolved = self._prepare(prompt, sampling_params)
         if resolved is None:
-            return self._unaborted(super().generate(prompt, params, request_id, **kwargs))
+            return self._unaborted(self._started(prompt, params, request_id, kwargs))
         if resolved.grammar_begins is not None:
             kwargs["reasoning_ended"] = resolved.grammar_begins
         key = next(self._keys)
         params = for_workers(params, resolved, key)
-        outputs: Outputs = super().generate(prompt, params, request_id, **kwargs)
+        outputs = self._started(prompt, params, request_id, kwargs)
         reply = CountedReply(resolved, ids, params.n)
         hand_over(reply)
         response_id, first = response_of(request_id, current_path(), params.n)
         running = RunningReply(response_id, first, key, reply)
         return self._counted(outputs, running, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
 
-    def check(self, prompt: Any, sampling_params: SamplingParams) -> None:
+    def _started(self, prompt: Any, params: SamplingParams, request_id: str, options: dict[str, Any]) -> Outputs:
+        """vLLM's `generate`, of a request that has been checked."""
+        options |= process_input(self, request_id, prompt, params, options)
+        outputs: Outputs = super().generate(sampling_params=params, request_id=request_id, **options)
+        report_engine_reached()
+        return outputs
+
+    def check(self, prompt: Any, sampling_params: SamplingParams, request_id: str) -> None:
         """Raise what `generate` would raise, for callers who call that too late for an error response."""
-        self._prepare(prompt, sampling_params)
+        _, params, _ = self._prepare(prompt, sampling_params)
+        process_input(self, request_id, prompt, params, {})
 
     def room_for_reply(self, request: BudgetRequest) -> int:
         """How many tokens of the context a reply needs that has no limit of its own."""

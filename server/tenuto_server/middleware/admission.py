@@ -6,6 +6,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..config.limits import Limits
+from ..context import current_request
 from ..error_response import refuse
 from ..errors import InvalidRequest, Refusal
 from ..paths import Endpoint, endpoint_of
@@ -13,6 +14,9 @@ from ..state import ServerState
 from .body_checks import MAX_DEPTH, check_body, check_characters, count_slots
 from .request_body import BodyReader, Disconnected, replay
 from .request_log import current_record
+
+#: How many names of fields are kept, for errors that name one.
+_MAX_FIELDS = 256
 
 
 class AdmissionControl:
@@ -52,6 +56,7 @@ class AdmissionControl:
         parsed = _parse(body)
         record = current_record()
         record.add_body(parsed, scope)
+        current_request().fields = tuple(parsed)[:_MAX_FIELDS] if isinstance(parsed, dict) else ()
         check_body(parsed, self._limits)
         check_characters(parsed, body)
         slots = count_slots(endpoint, parsed)

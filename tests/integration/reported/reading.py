@@ -176,4 +176,48 @@ _HISTORY = [
     ),
 ]
 
-CASES: list[Case] = [*_HUGE, *_WRONG, *_NULLS, *_HISTORY]
+#: What vLLM's check of the parameters refuses: (the field that the error names, the fields of the body).
+_PARAMETERS: list[tuple[str, dict[str, Any]]] = [
+    ("top_p", {"top_p": 7}),
+    ("temperature", {"temperature": -1}),
+    ("top_k", {"top_k": -7}),
+    ("min_p", {"min_p": 2}),
+    ("logit_bias", {"logit_bias": {"99999999": 1}}),
+    ("stop_token_ids", {"stop_token_ids": [99999999]}),
+    ("allowed_token_ids", {"allowed_token_ids": [99999999]}),
+    ("allowed_token_ids", {"allowed_token_ids": []}),
+    ("min_tokens", {"min_tokens": 50}),
+    ("structured_outputs", {"structured_outputs": {"regex": "["}}),
+    ("structured_outputs", {"structured_outputs": {"grammar": "root ::="}}),
+    ("structured_outputs", {"structured_outputs": {"json": {"type": "nonsense"}}}),
+    ("repetition_penalty", {"repetition_penalty": -1}),
+    ("presence_penalty", {"presence_penalty": 9}),
+    ("bad_words", {"bad_words": [""]}),
+]
+#: Where fields of vLLM's own do not exist, or have other names.
+_NOT_OF = {
+    RESPONSES: {"allowed_token_ids", "min_tokens", "bad_words"},
+    MESSAGES: {"min_p", "logit_bias", "stop_token_ids", "allowed_token_ids", "min_tokens", "structured_outputs"}
+    | {"repetition_penalty", "presence_penalty", "bad_words"},
+}
+_REFUSED_PARAMETERS = [
+    Case(
+        name=f"{path}: {fields} is refused before a stream begins",
+        path=path,
+        body={"max_output_tokens": 9, "input": "hi", **fields}
+        if path == RESPONSES
+        else {**prompt, "max_tokens": 9, **fields},
+        status=400,
+        param=param,
+    )
+    for path, prompt in (
+        (CHAT, {"messages": [BILL], "max_tokens": 9}),
+        (COMPLETIONS, {"prompt": "x", "max_tokens": 9}),
+        (RESPONSES, {"input": "hi", "max_output_tokens": 9}),
+        (MESSAGES, {"messages": [BILL], "max_tokens": 9}),
+    )
+    for param, fields in _PARAMETERS
+    if param not in _NOT_OF.get(path, ())
+]
+
+CASES: list[Case] = [*_HUGE, *_WRONG, *_NULLS, *_HISTORY, *_REFUSED_PARAMETERS]

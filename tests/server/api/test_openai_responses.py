@@ -44,12 +44,12 @@ async def test_a_stream_that_fails_ends_with_an_error_event_of_the_next_number()
 
 
 def test_the_engine_checks_a_request_before_its_stream_begins() -> None:
-    def check(prompt: object, params: object) -> None:
-        raise VLLMValidationError(f"{prompt} {params}")
+    def check(prompt: object, params: object, request_id: object) -> None:
+        raise VLLMValidationError(f"{prompt} {params} {request_id}")
 
     serving = CheckedResponses.__new__(CheckedResponses)
     serving.engine_client = SimpleNamespace(check=check)
-    with pytest.raises(VLLMValidationError, match="prompt params"):
+    with pytest.raises(VLLMValidationError, match="prompt params id"):
         serving._generate_with_builtin_tools("id", "prompt", "params", None)
 
 

@@ -6,10 +6,11 @@ from fastapi.responses import JSONResponse, Response
 from ...vllm_compat import ChatCompletionResponse, ErrorResponse, validate_json_request, with_cancellation
 from ..error_handlers import ERRORS, STREAM, error_response
 from ..protocol import BatchChatCompletionRequest, ChatCompletionRequest
+from ..reading import ReadingRoute
 from ..sse import event_stream
 from ..thinking_reports import CountedReplies, add_reports_to_choices, add_reports_to_chunks, counted_replies
 
-router = APIRouter(tags=["chat"])
+router = APIRouter(route_class=ReadingRoute, tags=["chat"])
 
 
 @router.post("/v1/chat/completions", dependencies=[Depends(validate_json_request)], responses=STREAM | ERRORS)

@@ -6,10 +6,11 @@ from fastapi.responses import JSONResponse, Response
 from ...vllm_compat import CompletionResponse, ErrorResponse, validate_json_request, with_cancellation
 from ..error_handlers import ERRORS, STREAM, error_response
 from ..protocol import CompletionRequest
+from ..reading import ReadingRoute
 from ..sse import event_stream
 from ..thinking_reports import add_reports_to_choices, add_reports_to_chunks, counted_replies
 
-router = APIRouter(tags=["completions"])
+router = APIRouter(route_class=ReadingRoute, tags=["completions"])
 
 
 @router.post("/v1/completions", dependencies=[Depends(validate_json_request)], responses=STREAM | ERRORS)

@@ -12,10 +12,11 @@ from ...vllm_compat import (
 )
 from ..anthropic import CountTokensRequest, MessagesRequest, add_report_to_events, add_report_to_message
 from ..error_handlers import ANTHROPIC_ERRORS, STREAM, error_response
+from ..reading import ReadingRoute
 from ..sse import event_stream
 from ..thinking_reports import CountedReplies
 
-router = APIRouter(tags=["messages"])
+router = APIRouter(route_class=ReadingRoute, tags=["messages"])
 
 
 @router.post("/v1/messages", dependencies=[Depends(validate_json_request)], responses=STREAM | ANTHROPIC_ERRORS)

@@ -6,10 +6,11 @@ from fastapi.responses import JSONResponse, Response
 from ...vllm_compat import ErrorResponse, ResponsesResponse, validate_json_request, with_cancellation
 from ..error_handlers import ERRORS, STREAM, error_response
 from ..openai_responses import ResponsesRequest, add_reports_to_events, add_reports_to_response
+from ..reading import ReadingRoute
 from ..sse import event_stream
 from ..thinking_reports import CountedReplies
 
-router = APIRouter(tags=["responses"])
+router = APIRouter(route_class=ReadingRoute, tags=["responses"])
 
 
 @router.post("/v1/responses", dependencies=[Depends(validate_json_request)], responses=STREAM | ERRORS)

@@ -15,8 +15,11 @@ from ...vllm_compat import (
 )
 from ..error_handlers import ERRORS, error_response
 from ..protocol import DetokenizeRequest, TokenizeChatRequest, TokenizeCompletionRequest
+from ..reading import ReadingRoute
 
-router = APIRouter(tags=["tokenization"], dependencies=[Depends(validate_json_request)], responses=ERRORS)
+router = APIRouter(
+    route_class=ReadingRoute, tags=["tokenization"], dependencies=[Depends(validate_json_request)], responses=ERRORS
+)
 
 
 def _kind(body: Any) -> str:
