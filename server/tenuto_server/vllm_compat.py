@@ -179,6 +179,9 @@ __all__ = [
 ]
 
 
+# It names a type that vLLM defines after it, and that only its own module knows: complete it before it is subclassed.
+AnthropicContentBlock.model_rebuild()
+
 #: The parameters that vLLM's errors about a prompt name where it is longer than the context.
 TOO_LONG = frozenset({"input_text", "input_tokens"})
 

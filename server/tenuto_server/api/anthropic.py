@@ -17,6 +17,7 @@ from ..errors import GenerationFailed
 from ..paths import MESSAGES
 from ..reasoning.json_prefix import JsonPrefix, is_complete, read_object
 from .checked_body import CheckedBody
+from .message_blocks import Message, MessageBlock
 from .message_prefill import prefill_of
 from .prefill import Prefill
 from .protocol import BudgetFields, ChatCompletionRequest, CheckedNames
@@ -46,12 +47,16 @@ class ThinkingSetting(BaseModel):
 class MessagesRequest(BudgetFields, CheckedBody, vllm_compat.AnthropicMessagesRequest):
     """Body of `POST /v1/messages`."""
 
+    messages: list[Message]
+    system: str | list[MessageBlock] | None = None
     thinking: ThinkingSetting | None = None
 
 
 class CountTokensRequest(CheckedNames, CheckedBody, vllm_compat.AnthropicCountTokensRequest):
     """Body of `POST /v1/messages/count_tokens`."""
 
+    messages: list[Message]
+    system: str | list[MessageBlock] | None = None
     thinking: ThinkingSetting | None = None
 
 

@@ -19,7 +19,7 @@ from tenuto_decoding.errors import ThinkingError
 from ..context import current_request
 from ..errors import InvalidRequest, ServingError
 from ..paths import find_endpoint
-from ..vllm_compat import TOO_LONG, EngineDeadError, ErrorResponse, create_error_response
+from ..vllm_compat import EngineDeadError, ErrorResponse, create_error_response
 from .checked_body import field_in
 
 logger = logging.getLogger("vllm.tenuto")
@@ -84,7 +84,7 @@ def request_id(request: Request) -> str:
 
 def _refusal(field: str | None, reason: str) -> InvalidRequest:
     current = current_request()
-    if field is None or field in TOO_LONG:
+    if field is None or field.partition(".")[0] not in current.fields:  # vLLM's own name for a part
         given = [name for name in _GRAMMARS if name in current.fields and "grammar" in reason.lower()]
         otherwise = given[0] if given else find_endpoint(current.path).conversation
         field = field_in(reason, dict.fromkeys(current.fields), otherwise)

@@ -188,7 +188,7 @@ _PARAMETERS: list[tuple[str, dict[str, Any]]] = [
     ("allowed_token_ids", {"allowed_token_ids": []}),
     ("min_tokens", {"min_tokens": 50}),
     ("structured_outputs", {"structured_outputs": {"regex": "["}}),
-    ("structured_outputs", {"structured_outputs": {"grammar": "root ::="}}),
+    ("structured_outputs", {"structured_outputs": {"grammar": "root ::= x"}}),
     ("structured_outputs", {"structured_outputs": {"json": {"type": "nonsense"}}}),
     ("repetition_penalty", {"repetition_penalty": -1}),
     ("presence_penalty", {"presence_penalty": 9}),
@@ -220,4 +220,33 @@ _REFUSED_PARAMETERS = [
     if param not in _NOT_OF.get(path, ())
 ]
 
-CASES: list[Case] = [*_HUGE, *_WRONG, *_NULLS, *_HISTORY, *_REFUSED_PARAMETERS]
+#: Blocks that lack something: (the role, the block, what is wrong with it).
+_BLOCKS: list[tuple[str, dict[str, Any], str]] = [
+    ("user", {"type": "text"}, "a text block needs text"),
+    ("user", {"type": "image"}, "an image block needs source"),
+    ("user", {"type": "image", "source": {}}, "needs a type"),
+    ("user", {"type": "image", "source": {"type": "base64", "media_type": "image/png"}}, "needs data"),
+    ("user", {"type": "tool_result", "content": "5"}, "a tool_result block needs tool_use_id"),
+    ("user", {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text"}]}, "a text block needs text"),
+    ("user", {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "x"}]}, "'x' is not one of"),
+    ("assistant", {"type": "tool_use", "name": "f", "input": {}}, "a tool_use block needs id"),
+    ("assistant", {"type": "tool_use", "id": "t", "input": {}}, "a tool_use block needs name"),
+    ("assistant", {"type": "tool_use", "id": "t", "name": "f"}, "a tool_use block needs input"),
+    ("assistant", {"type": "thinking"}, "a thinking block needs thinking"),
+    ("assistant", {"type": "redacted_thinking"}, "a redacted_thinking block needs data"),
+]
+_MALFORMED = [
+    Case(
+        name=f"{path}: {block} is refused",
+        path=path,
+        body={"messages": [BILL, {"role": role, "content": [block]}, BILL], **more},
+        status=400,
+        param="messages.1.content.0",
+        message=reason,
+        streams=path == MESSAGES,
+    )
+    for path, more in ((MESSAGES, {"max_tokens": 9}), (f"{MESSAGES}/count_tokens", {}))
+    for role, block, reason in _BLOCKS
+]
+
+CASES: list[Case] = [*_HUGE, *_WRONG, *_NULLS, *_HISTORY, *_REFUSED_PARAMETERS, *_MALFORMED]

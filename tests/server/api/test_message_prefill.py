@@ -14,7 +14,7 @@ USER: dict[str, Any] = {"role": "user", "content": "x"}
 
 def request_ending_in(content: Any, **fields: Any) -> MessagesRequest:
     messages = [USER, {"role": "assistant", "content": content}]
-    return MessagesRequest(model="m", max_tokens=50, messages=messages, **fields)
+    return MessagesRequest.model_validate({"model": "m", "max_tokens": 50, "messages": messages, **fields})
 
 
 def text(text: str) -> dict[str, Any]:
