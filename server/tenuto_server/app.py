@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from .api.error_handlers import install_error_handlers
-from .api.routes import chat, completions, messages, probes, requests, responses, tokenization
+from .api.routes import chat, completions, messages, models, probes, requests, responses, tokenization
 from .config.options import OperatingOptions
 from .errors import StartupError
 from .middleware.admission import AdmissionControl
@@ -35,7 +35,7 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, state: 
     app.state.args = args
     app.state.service = state
     app.state.engine_client = None
-    for endpoints in (probes, chat, completions, responses, messages, requests, tokenization):
+    for endpoints in (probes, chat, completions, responses, messages, models, requests, tokenization):
         app.include_router(endpoints.router)
     app.include_router(models_router)
     install_error_handlers(app)

@@ -7,6 +7,7 @@ Our exceptions:
   x Refusal            a request is refused before it reaches an endpoint
     + MissingApiKey    it has no valid API key; 401
     + InvalidRequest   it exceeds a limit, or sets what no request may set; 400
+    + UnknownModel     no model of this name is served; 404
     + TooLarge         its body is too large; 413
     + TooSlow          its body takes too long to arrive; 408
     + Unavailable      the server is loading, shutting down or full; 503 with Retry-After
@@ -71,6 +72,17 @@ class InvalidRequest(Refusal):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
         self.param = field
+
+
+class UnknownModel(Refusal):
+    """No model or adapter of this name is served."""
+
+    status = 404
+    kind = "NotFoundError"
+    param = "model"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the model {name[:200]!r} is not served here; GET /v1/models lists those that are")
 
 
 class TooLarge(Refusal):

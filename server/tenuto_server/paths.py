@@ -67,6 +67,7 @@ def _documentation(path: str) -> Endpoint:
 
 CHAT, DOCS, OPENAPI = "/v1/chat/completions", "/docs", "/openapi.json"
 MESSAGES = Endpoint("/v1/messages", generates=True, id_prefix="msg_", is_anthropic=True)
+_MODEL = Endpoint("/v1/models/{model_id:path}")
 _STEERING = Endpoint("/v1/requests/{reply_id:path}/thinking", steers=True)
 
 ENDPOINTS = (
@@ -82,6 +83,7 @@ ENDPOINTS = (
     Endpoint("/v1/detokenize", tokenizes=True, conversation="tokens"),
     _STEERING,
     Endpoint("/v1/models"),
+    _MODEL,
     _probe("/livez"),
     _probe("/readyz"),
     _probe("/health"),
@@ -97,6 +99,7 @@ ENDPOINTS = (
 QUIET = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.is_quiet)
 
 _BY_PATH = {endpoint.path: endpoint for endpoint in ENDPOINTS}
+_MODEL_START = _MODEL.path.removesuffix("{model_id:path}")
 _STEERING_START, _, _STEERING_END = _STEERING.path.partition("{reply_id:path}")
 _UNKNOWN_OF_ANTHROPIC = Endpoint("", is_anthropic=True)
 _UNKNOWN_OF_API = Endpoint("")
@@ -109,6 +112,8 @@ def find_endpoint(path: str) -> Endpoint:
         return _BY_PATH[path]
     if path.startswith(_STEERING_START) and path.endswith(_STEERING_END):
         return _STEERING
+    if path.startswith(_MODEL_START):
+        return _MODEL
     if path.startswith("/v1/messages/"):
         return _UNKNOWN_OF_ANTHROPIC
     return _UNKNOWN_OF_API if path.startswith("/v1/") else _UNKNOWN

@@ -1,5 +1,6 @@
 """Anthropic's Messages with Anthropic's SDK: equal to chat completions, whose tokens are counted independently."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anthropic as sdk
@@ -9,7 +10,9 @@ from anthropic import Anthropic
 from openai import OpenAI
 
 from tenuto_testing.reply_counter import ReplyCounter
+from tenuto_testing.reported_case import assemble, essence
 from tenuto_testing.servers import MODEL, RunningServer
+from tenuto_testing.thinker_model import NAME
 
 #: (fields of a message, the same for chat completions, the field that set the cap)
 BUDGETS: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
@@ -74,6 +77,10 @@ def test_a_stream_equals_the_whole_message(anthropic: Anthropic, questions: list
     assert final.stop_reason == whole.stop_reason
     reported: list[Any] = [event.to_dict()["thinking_report"] for event in events if event.type == "message_delta"]
     assert reported == [whole.thinking_report]
+    # The SDK's final message has nothing else of a `message_delta`.
+    assert not hasattr(final, "thinking_report")
+    assert final.usage.output_tokens_details is not None
+    assert final.usage.output_tokens_details.to_dict()["thinking_report"] == whole.thinking_report
     pieces = [event for event in events if event.type == "content_block_delta" and event.delta.type == "thinking_delta"]
     assert bool(pieces) == (reported[0]["tokens"] > 0)  # a busy machine sends several tokens in one chunk
 
@@ -127,3 +134,45 @@ def test_other_errors_have_anthropics_format_too(server: RunningServer, path: st
     assert kinds(httpx.post(server.url + path, content=b"{")) == (400, "invalid_request_error")
     json_type = {"Content-Type": "application/json"}
     assert kinds(httpx.post(server.url + path, content=b"{", headers=json_type)) == (400, "invalid_request_error")
+
+
+def test_no_random_tool_call_makes_a_message_fail(thinker: RunningServer) -> None:
+    """Whole and streamed, wherever the limit cuts it. Its input is an object, for the SDK too."""
+    tool = {"name": "add", "input_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}
+    choices: list[dict[str, Any]] = [{"type": "any"}, {"type": "tool", "name": "add"}, {"type": "auto"}]
+    request: dict[str, Any] = {"model": NAME, "messages": [{"role": "user", "content": "x"}], "tools": [tool]}
+    drawn = {"thinking": {"type": "disabled"}, "temperature": 2}
+
+    def ask_both(number: int) -> list[sdk.types.Message]:
+        body = {**request, "tool_choice": choices[number % 3], "max_tokens": 20 + 15 * (number % 13)}
+        whole = client.messages.create(**body, extra_body=drawn)
+        with client.messages.stream(**body, extra_body=drawn) as stream:
+            return [whole, stream.get_final_message()]
+
+    with Anthropic(base_url=thinker.url, api_key="none", max_retries=0) as client, ThreadPoolExecutor(8) as threads:
+        messages = [message for pair in threads.map(ask_both, range(39)) for message in pair]
+    calls = [block for message in messages for block in message.content if block.type == "tool_use"]
+    assert len(calls) >= 40
+    assert all(isinstance(call.input, dict) for call in calls)
+    assert {message.stop_reason for message in messages} >= {"tool_use", "max_tokens"}
+
+
+def test_seeded_tool_calls_are_the_same_whole_and_streamed(thinker: RunningServer) -> None:
+    """In chat, where a seed repeats a reply."""
+    function = {"name": "add", "parameters": {"type": "object"}}
+    request = {
+        "model": NAME,
+        "messages": [{"role": "user", "content": "x"}],
+        "max_thinking_tokens": 0,
+        "temperature": 2,
+    }
+    for seed in range(20):
+        choice = {"tool_choice": "required" if seed % 2 else "auto", "max_tokens": 20 + 10 * (seed % 12)}
+        body = {**request, **choice, "tools": [{"type": "function", "function": function}], "seed": seed}
+        response = thinker.chat(**body)
+        assert response.status_code == 200, response.text
+        stream = thinker.chat(**body, stream=True, stream_options={"include_usage": True})
+        whole, assembled = response.json(), assemble("/v1/chat/completions", stream.text)
+        assert essence("/v1/chat/completions", assembled) == essence("/v1/chat/completions", whole)
+        for call in whole["choices"][0]["message"].get("tool_calls") or ():
+            assert seed % 2 == 0 or call["function"]["arguments"].lstrip()[:1] in ("", "{")

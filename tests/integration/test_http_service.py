@@ -30,6 +30,19 @@ def test_the_model_is_listed_under_its_name(client: OpenAI) -> None:
     assert [model.id for model in client.models.list()] == [MODEL]
 
 
+def test_a_model_is_shown_by_its_name(server: RunningServer, client: OpenAI) -> None:
+    (listed,) = server.get("/v1/models").json()["data"]
+    shown = server.get(f"/v1/models/{MODEL}").json()
+    changing = {"created": None, "permission": None}
+    assert {**shown, **changing} == {**listed, **changing}
+    assert client.models.retrieve(MODEL).id == MODEL
+    for name in ("nowhere", "org/nowhere", f"{MODEL}/", ""):
+        response = server.get(f"/v1/models/{name}")
+        error = response.json()["error"]
+        assert (response.status_code, error["code"], error["type"]) == (404, 404, "NotFoundError"), name
+        assert (error["param"], repr(name) in error["message"]) == ("model", True)
+
+
 def test_the_metrics_include_the_engines(server: RunningServer) -> None:
     response = server.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")

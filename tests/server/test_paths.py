@@ -24,7 +24,8 @@ def test_the_table_has_every_route_and_no_other_path() -> None:
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
 def test_an_endpoint_is_found_by_its_path(endpoint: object) -> None:
-    assert find_endpoint(getattr(endpoint, "path", "").replace("{reply_id:path}", "chatcmpl-1/2")) is endpoint
+    path = getattr(endpoint, "path", "").replace("{reply_id:path}", "chatcmpl-1/2")
+    assert find_endpoint(path.replace("{model_id:path}", "org/model")) is endpoint
 
 
 @pytest.mark.parametrize(

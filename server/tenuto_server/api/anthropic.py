@@ -240,4 +240,6 @@ def _complete(event: tuple[str, str], counted: CountedReplies) -> str:
 def _add_report(data: dict[str, Any], counted: CountedReplies) -> None:
     data[REPORT] = counted.report(0)
     if counted.replies:
-        data["usage"]["output_tokens_details"] = {"thinking_tokens": counted.reasoning_tokens}
+        # The report again: the SDK's `stream()` keeps nothing else of a `message_delta`.
+        details = {"thinking_tokens": counted.reasoning_tokens, REPORT: data[REPORT]}
+        data["usage"]["output_tokens_details"] = details

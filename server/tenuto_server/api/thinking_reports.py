@@ -15,7 +15,12 @@ from ..vllm_compat import CompletionTokenUsageInfo
 
 T = TypeVar("T")
 
-_DONE = "data: [DONE]\n\n"
+#: The report again, in a chat's last delta: the `openai` SDK's `stream()` drops unknown fields of choices, and keeps
+#: those of deltas, in the message.
+IN_DELTA = "thinking_report"
+
+#: The last event of a stream in OpenAI's shape.
+DONE = "data: [DONE]\n\n"
 
 
 class CountedReplies:
@@ -23,6 +28,7 @@ class CountedReplies:
 
     Attributes:
         replies: none if the model's thinking markers are unknown.
+        are_dropped: whether the response has none of their tokens.
 
     Args:
         discarded: collect nothing. For beam search: what the engine generates are not the response's choices but the
@@ -32,6 +38,7 @@ class CountedReplies:
     def __init__(self, *, discarded: bool = False) -> None:
         self.replies: list[CountedReply] = []
         self.is_discarded = discarded
+        self.are_dropped = False
 
     @property
     def choices(self) -> list[CountedChoice]:
@@ -40,11 +47,14 @@ class CountedReplies:
 
     @property
     def reasoning_tokens(self) -> int:
-        return sum(choice.report.tokens for choice in self.choices)
+        return 0 if self.are_dropped else sum(choice.report.tokens for choice in self.choices)
 
     def report(self, index: int) -> dict[str, Any] | None:
         """The report of one choice, for the response."""
-        return self.choices[index].report.to_dict() if self.replies else None
+        if not self.replies:
+            return None
+        report = self.choices[index].report
+        return (report.without_tokens() if self.are_dropped else report).to_dict()
 
     async def collect(self, work: Awaitable[T]) -> T:
         """The result of the work. What the engine generates for it is collected."""
@@ -97,7 +107,7 @@ async def add_reports_to_chunks(
     # All requests to the engine were made before the stream began, except those of a beam search.
     async with aclosing(counted.collect_from(events) if counted.is_discarded else events) as collected:
         async for event in collected:
-            yield event if event == _DONE else _complete(event, counted)
+            yield event if event == DONE else _complete(event, counted)
 
 
 def _complete(event: str, counted: CountedReplies) -> str:
@@ -114,6 +124,8 @@ def _complete(event: str, counted: CountedReplies) -> str:
             changed = True
         if choice["finish_reason"] is not None:
             choice["thinking"] = counted.report(choice["index"])
+            if delta is not None:
+                delta[IN_DELTA] = choice["thinking"]
             changed = True
     if counted.replies and chunk.get("usage"):
         chunk["usage"]["completion_tokens_details"] = {"reasoning_tokens": _count_so_far(chunk, counted)}

@@ -2,8 +2,8 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 from tenuto_decoding.automaton import EndedBy
 from tenuto_decoding.worker_messages import Steer
@@ -32,6 +32,10 @@ class ChoiceReport:
     min_thinking_tokens: int
     set_by: Mapping[str, str]
     steered: int = 0
+
+    def without_tokens(self) -> Self:
+        """The report of a choice whose tokens were dropped."""
+        return replace(self, tokens=0, waits=0, ended_by="none")
 
     def to_dict(self) -> dict[str, Any]:
         """As in responses, where `steered` is left out unless the choice was."""

@@ -227,6 +227,45 @@ MATCHED = [
     ),
 ]
 
+
+def check_echo(reply: Any) -> None:
+    usage, reports = reply["usage"], [choice["thinking"] for choice in reply["choices"]]
+    assert (usage["completion_tokens"], usage["total_tokens"]) == (0, usage["prompt_tokens"]), reply
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 0
+    assert {(report["tokens"], report["ended_by"]) for report in reports} == {(0, "none")}, reply
+    assert {choice["finish_reason"] for choice in reply["choices"]} == {"length"}
+
+
+ECHOES = [
+    Case(
+        name=f"an echo generates nothing ({prompt!r}, {more})",
+        path=COMPLETIONS,
+        body={"prompt": prompt, "echo": True, "max_tokens": 0, **more},
+        check=check_echo,
+        agrees="prompt_logprobs" not in more,
+    )
+    for prompt in ("x", PROMPT)
+    for more in ({}, {"logprobs": 1}, {"n": 2}, {"prompt_logprobs": 1})
+    if not (more.get("prompt_logprobs") and prompt == PROMPT)
+]
+NO_TOKENS = [
+    Case(
+        name=f"a reply without tokens is refused ({path}, {field})",
+        path=path,
+        body={**asking(path), **({"prompt": "x"} if path == COMPLETIONS else {}), field: 0},
+        status=400,
+        param=None if path == MESSAGES else field,
+        message=field,
+    )
+    for path, field in (
+        (CHAT, "max_tokens"),
+        (CHAT, "max_completion_tokens"),
+        (COMPLETIONS, "max_tokens"),
+        (MESSAGES, "max_tokens"),
+        (RESPONSES, "max_output_tokens"),
+    )
+]
+
 CASES: list[Case] = [
     *FORCED_CALLS,
     *WITHOUT_TOOLS,
@@ -235,4 +274,6 @@ CASES: list[Case] = [
     *PREFILLS,
     *STOPS,
     *MATCHED,
+    *ECHOES,
+    *NO_TOKENS,
 ]

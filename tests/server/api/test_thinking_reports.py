@@ -200,3 +200,24 @@ def test_beam_search_is_refused_where_the_default_budget_would_apply() -> None:
     with pytest.raises(InvalidBudget, match="default thinking budget"):
         counted_replies(beam, raw)
     assert not counted_replies(plain, raw).replies
+
+
+async def test_the_last_delta_of_a_chat_has_the_report_too(chatml: Any) -> None:
+    """The `openai` SDK's helper for streams drops that of the choice. A completion has no delta."""
+    counted = CountedReplies()
+
+    async def work() -> None:
+        generate(chatml, THINKING + "ab")
+
+    await counted.collect(work())
+
+    async def stream() -> AsyncGenerator[str, None]:
+        yield as_event({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]})
+        yield as_event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        yield as_event({"choices": [{"index": 0, "text": "", "finish_reason": "stop"}]})
+
+    events = [json.loads(event.removeprefix("data: ")) async for event in add_reports_to_chunks(stream(), counted)]
+    first, last, completion = (event["choices"][0] for event in events)
+    assert first["delta"] == {"content": "x"}
+    assert last["delta"] == {"thinking_report": counted.report(0)} == {"thinking_report": last["thinking"]}
+    assert "delta" not in completion

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from ...vllm_compat import CompletionResponse, ErrorResponse, validate_json_request, with_cancellation
+from ..echo import only_echoes, without_tokens, without_tokens_in_chunks
 from ..error_handlers import ERRORS, STREAM, error_response
 from ..protocol import CompletionRequest
 from ..reading import ReadingRoute
@@ -21,7 +22,11 @@ async def create_completion(request: CompletionRequest, raw_request: Request) ->
     result = await counted.collect(serving.create_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
+    counted.are_dropped = only_echoes(request)
     if isinstance(result, CompletionResponse):
+        if counted.are_dropped:
+            without_tokens(result)
         add_reports_to_choices(result, counted)
         return JSONResponse(result.model_dump())
-    return event_stream(add_reports_to_chunks(result, counted), raw_request)
+    chunks = without_tokens_in_chunks(result) if counted.are_dropped else result
+    return event_stream(add_reports_to_chunks(chunks, counted), raw_request)

@@ -1,0 +1,42 @@
+"""The report where the `openai` SDK's helper for streams keeps it; other helpers: in the modules of their endpoints."""
+
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from tenuto_testing.servers import MODEL
+
+
+@pytest.mark.parametrize("budget", [{}, {"max_thinking_tokens": 12}, {"num_waits": 1}], ids=str)
+def test_a_chat_stream_helper_keeps_the_report_in_the_message(
+    client: OpenAI, questions: list[str], budget: dict[str, Any]
+) -> None:
+    """It drops unknown fields of a choice, and keeps those of a delta."""
+    request: dict[str, Any] = {
+        "model": MODEL,
+        "messages": [{"role": "user", "content": questions[0]}],
+        "temperature": 0,
+    }
+    whole = client.chat.completions.create(**request, extra_body=budget).choices[0]
+    with client.chat.completions.stream(**request, extra_body=budget) as stream:
+        last: Any = [event.chunk for event in stream if event.type == "chunk" and event.chunk.choices][-1]
+        final = stream.get_final_completion().choices[0]
+    assert not hasattr(final, "thinking")
+    assert final.message.to_dict()["thinking_report"] == whole.to_dict()["thinking"]
+    assert last.choices[0].to_dict()["thinking"] == whole.to_dict()["thinking"]
+    assert final.message.content == whole.message.content
+
+
+def test_a_message_with_its_report_can_be_sent_back(client: OpenAI, questions: list[str]) -> None:
+    user: Any = {"role": "user", "content": questions[0]}
+    with client.chat.completions.stream(model=MODEL, messages=[user], max_tokens=200) as stream:
+        message: Any = stream.get_final_completion().choices[0].message.model_dump()
+    plain: Any = {"role": "assistant", "content": message["content"]}
+    lengths = [
+        client.chat.completions.create(model=MODEL, messages=[user, sent, user], max_tokens=5).usage
+        for sent in (message, plain)
+    ]
+    assert lengths[0] is not None
+    assert lengths[1] is not None
+    assert lengths[0].prompt_tokens == lengths[1].prompt_tokens
