@@ -14,6 +14,9 @@ from ..budgets.request_fields import BUDGET_REQUEST, BudgetRequest, PromptSource
 from .checked_body import CheckedBody
 from .tool_choice import CheckedToolChoice
 
+#: The limit of a reply where an API has another name for it than `max_tokens`.
+_LIMITS = ("max_completion_tokens", "max_output_tokens")
+
 
 class BudgetFields(vllm_compat.OpenAIBaseModel):
     """The fields of a budget. Mixed into a request type of vLLM's that has `to_sampling_params`.
@@ -107,9 +110,19 @@ class BudgetFields(vllm_compat.OpenAIBaseModel):
         return self
 
     def to_sampling_params(self, *args: Any, **kwargs: Any) -> SamplingParams:
-        params = super().to_sampling_params(*args, **kwargs)
+        try:
+            params = super().to_sampling_params(*args, **kwargs)
+        except VLLMValidationError as error:
+            raise self._naming_own_field(error) from error
         params.extra_args = {**(params.extra_args or {}), BUDGET_REQUEST: self._budget_request}
         return params
+
+    def _naming_own_field(self, error: VLLMValidationError) -> VLLMValidationError:
+        """The error with the name that this API has for the limit of a reply."""
+        own = next((name for name in _LIMITS if getattr(self, name, None) is not None), None)
+        if error.parameter != "max_tokens" or own is None:
+            return error
+        return VLLMValidationError(str(error.args[0]).replace("max_tokens", own), parameter=own, value=error.value)
 
 
 class CheckedNames(vllm_compat.OpenAIBaseModel):

@@ -81,7 +81,7 @@ NONE_TO_FORCE = [
         path=path,
         body=asking(path, **fields),
         status=400,
-        param=None if path == MESSAGES else "tools",
+        param="tools",
         message="tools: tool_choice",
     )
     for path, choices in FORCED.items()
@@ -155,6 +155,7 @@ PREFILLS = [
         path=MESSAGES,
         body=prefilled([{"type": "tool_use", "id": "a", "name": "add", "input": {}}]),
         status=400,
+        param="messages",
         message="messages: the reply goes on",
     ),
     Case(
@@ -162,6 +163,7 @@ PREFILLS = [
         path=MESSAGES,
         body=prefilled("a b c d " * 3000),
         status=400,
+        param="messages",
         message="messages: ",
     ),
     Case(
@@ -169,6 +171,7 @@ PREFILLS = [
         path=MESSAGES,
         body=prefilled("\nAnswer:", min_thinking_tokens=5),
         status=400,
+        param="min_thinking_tokens",
         message="min_thinking_tokens",
     ),
 ]
@@ -242,7 +245,7 @@ ECHOES = [
         path=COMPLETIONS,
         body={"prompt": prompt, "echo": True, "max_tokens": 0, **more},
         check=check_echo,
-        agrees="prompt_logprobs" not in more,
+        streams="prompt_logprobs" not in more,
     )
     for prompt in ("x", PROMPT)
     for more in ({}, {"logprobs": 1}, {"n": 2}, {"prompt_logprobs": 1})
@@ -254,7 +257,7 @@ NO_TOKENS = [
         path=path,
         body={**asking(path), **({"prompt": "x"} if path == COMPLETIONS else {}), field: 0},
         status=400,
-        param=None if path == MESSAGES else field,
+        param=field,
         message=field,
     )
     for path, field in (
