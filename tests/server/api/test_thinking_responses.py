@@ -226,3 +226,26 @@ async def test_a_last_exchange_that_does_not_fit_is_refused(rendered: list[Any],
     with pytest.raises(InvalidRequest, match="does not leave the 8 tokens that the reply needs") as wrong:
         await fitting(context=40, room=20)._render_resolved_response_inputs(request, None)
     assert wrong.value.param == "truncation"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"previous_input_messages": [{"role": "user", "content": "x"}]}, "previous_input_messages"),
+        (
+            {
+                "input": [{"type": "message", "role": "assistant", "content": "{", "status": "incomplete"}],
+                "text": {"format": {"type": "json_object"}},
+            },
+            "input",
+        ),
+    ],
+)
+async def test_what_would_be_ignored_or_contradicts_is_refused(
+    rendered: list[Any], fields: dict[str, Any], param: str
+) -> None:
+    request = ResponsesRequest(**{"input": "x", **fields})
+    with pytest.raises(InvalidRequest) as wrong:
+        await fitting(context=40, room=20)._render_resolved_response_inputs(request, None)
+    assert wrong.value.param == param
+    assert not rendered
