@@ -1,6 +1,5 @@
 """vLLM's Responses as they serve here."""
 
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
@@ -15,6 +14,7 @@ from tenuto_decoding.vocabulary import Vocabulary
 
 from .. import vllm_compat
 from ..errors import InvalidRequest
+from ..reasoning.json_prefix import is_complete
 from ..reasoning.thinking_parser import ThinkingParser
 from .response_input import Conversation, read_input
 from .response_logprobs import ResponseLogprobs
@@ -176,15 +176,7 @@ def _was_cut(item: Any, finish_reason: str | None, parser: Any) -> bool:
         return False
     if item.type == "reasoning":
         return not isinstance(parser, ThinkingParser) or parser.phase is Phase.THINKING
-    return item.type != "function_call" or not _is_json(item.arguments)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+    return item.type != "function_call" or not is_complete(item.arguments)
 
 
 def _unchanged(event: Any) -> Any:
