@@ -5,13 +5,23 @@ the first part too, it puts reasoning that follows an answer before it, and drop
 where the chat template does not write it.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InvalidRequest
+from pydantic import BaseModel, ValidationError
+from vllm.exceptions import VLLMError, VLLMValidationError
+
+from tenuto_decoding.errors import ThinkingError
+
+from ..errors import InvalidRequest, ServingError
+from .checked_body import describe
 from .prefill import Prefill
 
+logger = logging.getLogger("vllm.tenuto")
+
+_MAX_REASON = 400
 _UNFINISHED = ("in_progress", "incomplete")
 #: Roles whose messages stay where the beginning of a conversation is dropped.
 _INSTRUCTIONS = ("system", "developer")
@@ -54,6 +64,23 @@ def read_input(given: str | Sequence[Any]) -> Conversation:
     items = _rejoined(given)
     prefill, count = _prefill(items)
     return Conversation([new for item in items[: len(items) - count] for new in _converted(item)], prefill)
+
+
+def refusal_of_input(error: Exception, request: BaseModel) -> Exception:
+    """The error for what is raised while the conversation becomes a prompt. It names a field of the request.
+
+    vLLM and chat templates name what the item turns into: a part of a chat message, a number of tokens, or nothing.
+    """
+    if isinstance(error, VLLMValidationError):
+        is_named = error.parameter in type(request).model_fields
+        return error if is_named else _refused(str(error.args[0])[:_MAX_REASON])
+    if isinstance(error, (ServingError, ThinkingError, VLLMError)):
+        return error
+    if isinstance(error, ValidationError):
+        return _refused(": ".join(describe(error.errors(include_url=False))))
+    if not isinstance(error, ValueError):
+        logger.warning("The input of a response could not be put into a prompt", exc_info=True)
+    return _refused(f"cannot be put into a prompt: {str(error)[:_MAX_REASON]}")
 
 
 def _rejoined(items: Sequence[Any]) -> list[Any]:

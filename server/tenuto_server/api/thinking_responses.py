@@ -16,7 +16,7 @@ from .. import vllm_compat
 from ..errors import InvalidRequest
 from ..reasoning.json_prefix import is_complete
 from ..reasoning.thinking_parser import ThinkingParser
-from .response_input import Conversation, read_input
+from .response_input import Conversation, read_input, refusal_of_input
 from .response_logprobs import ResponseLogprobs
 
 Events = AsyncGenerator[Any, None]
@@ -38,8 +38,14 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
     # The input
 
     async def _render_resolved_response_inputs(self, request: Any, prev_response: None, **options: Any) -> Any:
-        if self.use_harmony:  # vLLM converts the items in another way, for gpt-oss only
-            return await super()._render_resolved_response_inputs(request, prev_response, **options)
+        try:
+            if self.use_harmony:  # vLLM converts the items in another way, for gpt-oss only
+                return await super()._render_resolved_response_inputs(request, prev_response, **options)
+            return await self._render_whole(request, **options)
+        except Exception as error:
+            raise refusal_of_input(error, request) from error
+
+    async def _render_whole(self, request: Any, **options: Any) -> Any:
         if request.previous_input_messages:
             raise InvalidRequest("previous_input_messages", "is for gpt-oss only: send the conversation in input")
         conversation = read_input(request.input)

@@ -1,5 +1,6 @@
 """Requests to `/v1/responses` whose reply differs from what was asked or from what it says."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,13 +10,24 @@ PATH = "/v1/responses"
 BILL = {"role": "user", "content": "Add up this bill: soup 9, fish 4, juice 4, beans 9, plums 9"}
 #: The beginning of the thinking about that bill, cut between two tokens.
 BEGUN = "\nFirst comes soup: 0 + 9 = 9\nAfter soup comes fish: 9 + 4 ="
-LOGPROBS = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
+LOGPROBS: dict[str, Any] = {"include": ["message.output_text.logprobs"], "top_logprobs": 2}
 TOOL = {
     "type": "function",
     "name": "add",
     "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]},
 }
+NAMED = {"type": "function", "name": "add"}
+#: Thinking that leaves room for a call.
+SHORT: dict[str, Any] = {"max_thinking_tokens": 20}
 CALL = {"type": "function_call", "call_id": "c", "name": "add", "arguments": "{}"}
+
+IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,xx"}
+SEARCH = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"type": "search", "query": "x"}}
+
+
+def part(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A message of the user with one part."""
+    return {"role": "user", "content": [content]}
 
 
 def thought(text: str, **fields: Any) -> dict[str, Any]:
@@ -74,6 +86,15 @@ def is_not_stored(response: Any) -> None:
     assert response["store"] is False
 
 
+def calls_with_objects(response: Any) -> None:
+    """A call that is complete has an object as its arguments."""
+    calls = [item for item in response["output"] if item["type"] == "function_call"]
+    assert calls
+    for call in calls:
+        assert call["arguments"].startswith("{")
+        assert call["status"] == "incomplete" or isinstance(json.loads(call["arguments"]), dict)
+
+
 def refused(name: str, param: str, part: str, **body: Any) -> Case:
     return Case(name=name, path=PATH, body={"input": [BILL], **body}, status=400, param=param, message=part)
 
@@ -82,10 +103,10 @@ def exact(name: str, check: Callable[[Any], None] | None = None, **body: Any) ->
     return Case(name=name, path=PATH, body={"input": [BILL], "temperature": 0, **body}, check=check)
 
 
-def with_tools(name: str, **body: Any) -> Case:
+def with_tools(name: str, check: Callable[[Any], None] | None = None, **body: Any) -> Case:
     """Sampled from a seed: the model is a random one, which at temperature 0 always writes the same."""
     fields: Mapping[str, Any] = {"temperature": 2, "tools": [TOOL], "max_output_tokens": 120, **body}
-    return Case(name=name, path=PATH, body={"input": [BILL], **fields}, server="thinker")
+    return Case(name=name, path=PATH, body={"input": [BILL], **fields}, server="thinker", check=check)
 
 
 CASES: list[Case] = [
@@ -162,6 +183,19 @@ CASES: list[Case] = [
         enable_response_messages=True,
         max_output_tokens=9,
     ),
+    # Input that cannot be put into a prompt
+    refused("an empty input", "input", "empty conversation", input=[]),
+    refused("thinking without a question", "input", "empty conversation", input=[thought(BEGUN)]),
+    refused("an image for a model that takes none", "input", "not a multimodal model", input=[part(IMAGE)]),
+    refused("a file", "input", "input_file", input=[part({"type": "input_file", "file_data": "x"})]),
+    refused(
+        "a tool's output with an image",
+        "input",
+        "",
+        input=[BILL, CALL, {"type": "function_call_output", "call_id": "c", "output": [IMAGE]}],
+    ),
+    refused("an item of a built-in tool", "input", "web_search_call", input=[BILL, SEARCH]),
+    refused("a text that is too long", "input", "maximum context length", input="word " * 6000),
     # What would have to be stored, and what would be ignored
     refused("a conversation is not stored", "conversation", "send the items", conversation="conv_123"),
     refused("a conversation object is not stored", "conversation", "send the items", conversation={"id": "conv_123"}),
@@ -227,17 +261,17 @@ CASES: list[Case] = [
         max_output_tokens=500,
     ),
     # Tools
+    *(with_tools(f"a model with tools, seed {seed}", tool_choice="auto", seed=seed) for seed in range(4)),
     *(
-        with_tools(f"tools with {choice} and seed {seed}", tool_choice=choice, seed=seed)
-        for choice in ("auto", "required")
-        for seed in range(3)
+        with_tools(f"a forced call, seed {seed}", calls_with_objects, tool_choice="required", seed=seed, **SHORT)
+        for seed in range(4)
     ),
     *(
         with_tools(f"a call that is cut at {limit} tokens", tool_choice="required", seed=1, max_output_tokens=limit)
         for limit in (20, 60)
     ),
-    with_tools("a named tool", tool_choice={"type": "function", "name": "add"}, seed=1),
-    with_tools("a tool without thinking", tool_choice="required", seed=2, max_thinking_tokens=0),
+    with_tools("a call that is forced by its name", calls_with_objects, tool_choice=NAMED, seed=1, **SHORT),
+    with_tools("a call without thinking", calls_with_objects, tool_choice="required", seed=2, max_thinking_tokens=0),
     with_tools("several tools with logprobs", tool_choice="auto", seed=4, **LOGPROBS),
     Case(
         name="thinking goes on in a model with tools",

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from vllm.entrypoints.openai.responses.utils import construct_input_messages
+from vllm.exceptions import VLLMValidationError
 
 from tenuto_server.api.openai_responses import ResponsesRequest
 from tenuto_server.api.prefill import Prefill
-from tenuto_server.api.response_input import Conversation, read_input
+from tenuto_server.api.response_input import Conversation, read_input, refusal_of_input
 from tenuto_server.errors import InvalidRequest
 
 USER = {"role": "user", "content": "hi"}
@@ -169,6 +170,23 @@ def test_what_is_stored_elsewhere_or_would_be_ignored_is_refused(fields: dict[st
 )
 def test_what_clients_send_by_default_is_accepted(fields: dict[str, Any]) -> None:
     assert ResponsesRequest(input="x", **fields).input == "x"
+
+
+@pytest.mark.parametrize(
+    ("error", "param", "reason"),
+    [
+        (VLLMValidationError("bad part", parameter="type", value="x"), "input", "input: bad part"),
+        (VLLMValidationError("too long", parameter="input_tokens"), "input", "input: too long"),
+        (VLLMValidationError("bad tools", parameter="tools"), "tools", "bad tools"),
+        (ValueError("no query"), "input", "input: cannot be put into a prompt: no query"),
+        (KeyError("name"), "input", "input: cannot be put into a prompt: 'name'"),
+        (InvalidRequest("truncation", "x"), "truncation", "truncation: x"),
+    ],
+)
+def test_whatever_is_raised_about_the_conversation_names_a_field(error: Exception, param: str, reason: str) -> None:
+    refusal = refusal_of_input(error, ResponsesRequest(input="x"))
+    assert getattr(refusal, "parameter" if isinstance(refusal, VLLMValidationError) else "param") == param
+    assert str(refusal).startswith(reason)
 
 
 def test_the_oldest_exchanges_go_first_and_instructions_stay() -> None:
