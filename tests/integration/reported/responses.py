@@ -21,7 +21,7 @@ NAMED = {"type": "function", "name": "add"}
 SHORT: dict[str, Any] = {"max_thinking_tokens": 20}
 CALL = {"type": "function_call", "call_id": "c", "name": "add", "arguments": "{}"}
 
-IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,xx"}
+IMAGE = {"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,xx"}
 SEARCH = {"type": "web_search_call", "id": "ws", "status": "completed", "action": {"type": "search", "query": "x"}}
 
 
