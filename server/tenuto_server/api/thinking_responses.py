@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -138,14 +140,15 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
     async def _process_simple_streaming_events(
         self, request: Any, params: Any, outputs: Any, context: Any, *rest: Any
     ) -> Events:
-        """The events of all items. That of the last one says whether the reply was cut in it.
+        """The events of all items. Those of calls, and of the last item, say whether they are complete.
 
         In vLLM 0.32 every item is complete: https://github.com/vllm-project/vllm/issues/57998
         """
         logprobs = self._logprobs(request, context.response_parser)
         last_item = None  # so far
-        stream = super()._process_simple_streaming_events(request, params, outputs, context, *rest)
-        async with aclosing(outputs), aclosing(stream) as events:
+        ordered = _in_order(outputs, context.response_parser)
+        stream = super()._process_simple_streaming_events(request, params, ordered, context, *rest)
+        async with aclosing(outputs), aclosing(ordered), aclosing(stream) as events:
             async for event in events:
                 if last_item is not None:
                     yield last_item
@@ -154,10 +157,12 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
                     logprobs.complete(event, context._accumulated_token_ids, context._accumulated_logprobs)
                 if event.type == "response.output_item.done":
                     last_item = event
+                    if event.item.type == "function_call":  # whether it can be carried out
+                        event.item.status = "completed" if is_complete(event.item.arguments) else "incomplete"
                 else:
                     yield event
         if last_item is not None:
-            if getattr(last_item.item, "status", None) is not None:
+            if last_item.item.type in ("reasoning", "message"):
                 cut = _was_cut(last_item.item, _finish_reason(context), context.response_parser)
                 last_item.item.status = "incomplete" if cut else "completed"
             yield last_item
@@ -171,18 +176,45 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
         return ResponseLogprobs(parser.content_tokens(), hidden, describe)
 
 
+async def _in_order(outputs: AsyncGenerator[Any, None], parser: Any) -> AsyncGenerator[Any, None]:
+    """The contexts, again for each piece of an output whose text thinks after it has begun to answer.
+
+    Of what came at once, which is much where the server is busy, vLLM makes one item of thinking and then one of the
+    rest.
+    """
+    async for context in outputs:
+        output = context.last_output
+        texts = [] if output is None or not output.outputs else [output.outputs[0].text]
+        if texts and isinstance(parser, ThinkingParser):
+            texts = parser.reasoning_parser.pieces(texts[0])
+        if len(texts) < 2:
+            yield context
+            continue
+        for place, text in enumerate(texts):
+            context.last_output = _piece(output, text, is_first=place == 0, is_last=place == len(texts) - 1)
+            yield context
+
+
+def _piece(output: Any, text: str, *, is_first: bool, is_last: bool) -> Any:
+    """An output with a part of its text. All tokens come with the first one, and the end with the last one."""
+    (whole,) = output.outputs
+    ids, logprobs = (whole.token_ids, whole.logprobs) if is_first else ((), [])
+    reason = whole.finish_reason if is_last else None
+    piece = copy(output)
+    piece.outputs = [replace(whole, text=text, token_ids=ids, logprobs=logprobs, finish_reason=reason)]
+    return piece
+
+
 def _finish_reason(context: Any) -> str | None:
     """Why the reply has ended."""
     return None if context.last_output is None else context.last_output.outputs[0].finish_reason
 
 
 def _was_cut(item: Any, finish_reason: str | None, parser: Any) -> bool:
-    """Whether the last item of a reply is incomplete: its limit, or the end of the server, came in it and not after."""
+    """Whether the reply ended in its last item, a text, by its limit or the end of the server, and not after it."""
     if finish_reason not in ("length", "abort"):
         return False
-    if item.type == "reasoning":
-        return not isinstance(parser, ThinkingParser) or parser.phase is Phase.THINKING
-    return item.type != "function_call" or not is_complete(item.arguments)
+    return item.type == "message" or not isinstance(parser, ThinkingParser) or parser.phase is Phase.THINKING
 
 
 def _unchanged(event: Any) -> Any:

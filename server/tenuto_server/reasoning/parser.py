@@ -131,6 +131,12 @@ class MarkerReasoningParser(ReasoningParser):
         opening = "" if phase is Phase.THINKING else markers.start
         return (opening, thinking) if answer is None else (opening, thinking, markers.end, answer)
 
+    def pieces(self, text: str) -> list[str]:
+        """The text, cut after each start of thinking: in no piece is there content before thinking."""
+        start = self._reading.markers.start
+        *before, last = text.split(start)
+        return [*(part + start for part in before), *([last] if last or not before else [])]
+
     def splitter(self, phase: Phase, *, keeps_special_tokens: bool) -> TextSplitter:
         """A splitter for the text of one sequence that begins in this phase."""
         return TextSplitter(self._reading.shown if keeps_special_tokens else self._reading.hidden, phase)

@@ -93,6 +93,21 @@ def essence(item: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name not in ("id", "call_id") and value is not None}
 
 
+async def test_blocks_keep_their_order_however_much_comes_at_once(thinker: Any) -> None:
+    text = "a<think>b</think>c<think>d</think>e"
+    for pieces in (piecewise(text, thinker), [(text, text)], [(text[:9], text[:9]), (text[9:], text[9:])]):
+        whole, events = await responses_to(thinker, pieces, **TOOLS, **LOGPROBS)
+        parts = [(item["type"], item["content"][0]) for item in whole["output"]]
+        assert [(kind, part["text"]) for kind, part in parts] == [
+            *(("message", "a"), ("reasoning", "b"), ("message", "c"), ("reasoning", "d"), ("message", "e")),
+        ]
+        for kind, part in parts:
+            if kind == "message":
+                assert [logprob["token"] for logprob in part["logprobs"]] == [part["text"]]
+        streamed = events[-1].model_dump(mode="json")["response"]
+        assert list(map(essence, streamed["output"])) == list(map(essence, whole["output"]))
+
+
 @pytest.mark.parametrize(
     ("text", "finish_reason", "statuses"),
     [
@@ -107,7 +122,7 @@ def essence(item: dict[str, Any]) -> dict[str, Any]:
         ('<tool_call>{"name": "add", "arguments": {}}', "length", ["completed"]),
         ('<tool_call>{"name": "add", "arguments": {}}</tool_call>', "stop", ["completed"]),
         ('c<tool_call>{"name": "add", "arguments": {"a', "length", ["completed", "incomplete"]),
-        ('<tool_call>{"name": "add", "arguments": {"a": tru', "stop", ["completed"]),
+        ('<tool_call>{"name": "add", "arguments": {"a": tru', "stop", ["incomplete"]),
     ],
 )
 async def test_the_item_that_was_cut_is_incomplete_and_the_stream_says_the_same(
