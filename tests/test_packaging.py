@@ -24,7 +24,7 @@ PACKAGES = {
     "evaluation/tenuto_evaluation": ("evaluation",),
 }
 #: Installed by a declared distribution, which pins its version.
-BROUGHT_ALONG = {"numpy": "vllm", "pydantic-core": "pydantic", "triton": "vllm"}
+BROUGHT_ALONG = {"numpy": "vllm", "pydantic-core": "pydantic", "triton": "vllm", "xgrammar": "vllm"}
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:

@@ -9,6 +9,7 @@ Our exceptions:
     + InvalidRequest   it exceeds a limit, or sets what no request may set; 400
     + UnknownModel     no model of this name is served; 404
     + TooLarge         its body is too large; 413
+    + UnsupportedEncoding   its body is compressed in an unknown way; 415
     + TooSlow          its body takes too long to arrive; 408
     + Unavailable      the server is loading, shutting down or full; 503 with Retry-After
 
@@ -101,6 +102,28 @@ class TooLarge(Refusal):
     @property
     def headers(self) -> dict[str, str]:
         return {"Connection": "close"}  # instead of reading the rest of the body
+
+
+class UnsupportedEncoding(Refusal):
+    """The body is compressed in a way that the server does not know.
+
+    Args:
+        given: the value of the header.
+    """
+
+    SUPPORTED = ("gzip", "deflate", "zstd")
+
+    status = 415
+    kind = "UnsupportedMediaTypeError"
+    param = "Content-Encoding"
+
+    def __init__(self, given: str) -> None:
+        supported = ", ".join(self.SUPPORTED)
+        super().__init__(f"Content-Encoding: {given[:100]!r} is not supported: send one of {supported}, or none")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Accept-Encoding": ", ".join(self.SUPPORTED), "Connection": "close"}
 
 
 class TooSlow(Refusal):

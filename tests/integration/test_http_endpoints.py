@@ -1,11 +1,13 @@
 """Behaviour that all endpoints that generate share, whatever their fields are called."""
 
+import gzip
 import json
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
+import zstandard
 
 from tenuto_testing.servers import MODEL, RunningServer
 
@@ -122,3 +124,17 @@ def test_closing_a_stream_stops_the_engine(server: RunningServer, endpoint: Endp
         server.wait_until(lambda: server.gauge("vllm:num_requests_running") == 1, seconds=20)
     server.wait_until(lambda: server.gauge("vllm:num_requests_running") == 0, seconds=20)
     assert server.post(endpoint.path, **endpoint.ask(20)).status_code == 200
+
+
+@each
+def test_a_compressed_body_is_read_as_if_it_were_not(server: RunningServer, endpoint: Endpoint) -> None:
+    body = json.dumps(endpoint.ask(20, max_thinking_tokens=5)).encode()
+    compressed = {"gzip": gzip.compress(body), "zstd": zstandard.compress(body), "br": body}
+    for encoding, content in compressed.items():
+        headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+        response = httpx.post(server.url + endpoint.path, content=content, headers=headers, timeout=60)
+        if encoding == "br":
+            assert response.status_code == 415
+            assert "Content-Encoding" in response.json()["error"]["message"]
+        else:
+            assert find(response.json(), endpoint.report)["tokens"] == 5

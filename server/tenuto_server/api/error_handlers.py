@@ -27,7 +27,7 @@ from .reading import completed, request_id
 
 logger = logging.getLogger("vllm.tenuto")
 
-_STATUSES = (400, 401, 404, 405, 408, 413, 422, 429, 500, 501, 503)
+_STATUSES = (400, 401, 404, 405, 408, 413, 415, 422, 429, 500, 501, 503)
 
 #: The errors of every endpoint, for the API's description.
 ERRORS: dict[int | str, dict[str, Any]] = {status: {"model": ErrorResponse} for status in _STATUSES}

@@ -6,6 +6,7 @@ from starlette.types import Message, Receive, Scope
 
 from ..config.limits import Limits
 from ..errors import TooLarge, TooSlow, Unavailable
+from .content_encoding import decode, encoding_of, replace_headers
 
 _RETRY_SECONDS = 5
 
@@ -22,21 +23,28 @@ class BodyReader:
         self._held = 0  # bytes of bodies that have not arrived completely
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body.
+        """The whole body, decoded if the client has compressed it; the headers then describe what is returned.
 
         Raises:
-            TooLarge: as early as possible: by the Content-Length before anything is read, else by the bytes received.
+            TooLarge: as early as possible: by the Content-Length before anything is read, else by the bytes received or
+                decoded.
+            UnsupportedEncoding, InvalidRequest: it is compressed in an unknown way, or not as it says.
             TooSlow: the body took longer than allowed.
             Unavailable: the bodies that are arriving at the same time hold too much memory.
             Disconnected: no client is left to answer.
         """
         if _content_length(scope) > self._limits.body_bytes:
             raise TooLarge(self._limits.body_bytes)
+        encoding = encoding_of(scope)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                return await self._gather(receive)
+                body = await self._gather(receive)
         except TimeoutError:
             raise TooSlow(self._limits.body_seconds) from None
+        if encoding is not None:
+            body = decode(body, encoding, self._limits.body_bytes)
+            replace_headers(scope, len(body))
+        return body
 
     async def _gather(self, receive: Receive) -> bytes:
         body = bytearray()
