@@ -264,7 +264,8 @@ def _with_parameters(tool: Any, change: Callable[[Any], dict[str, Any]]) -> Any:
 class CheckedChat(OpenAIServingChat):
     """vLLM's chat, whose whole replies say `length` where they were cut within a tool call, as its streams do.
 
-    vLLM 0.32 says `tool_calls` for any whole reply with calls that the model was free to make.
+    vLLM 0.32 says `tool_calls` for any whole reply with calls that the model was free to make
+    (https://github.com/vllm-project/vllm/issues/47903).
     """
 
     async def chat_completion_full_generator(

@@ -22,6 +22,7 @@ from vllm.entrypoints.serve.engine.protocol import ErrorInfo, ErrorResponse
 from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
 from vllm.exceptions import VLLMError
 from vllm.parser.abstract_parser import DelegatingParser, Parser
+from vllm.renderers.online_renderer import OnlineRenderer
 
 from tenuto_server import vllm_compat
 from tenuto_server.api.anthropic import ThinkingMessages
@@ -158,3 +159,33 @@ def tree_of(function: Any) -> ast.Module:
 
 def calls_in(function: Any) -> Iterator[ast.Call]:
     return (node for node in ast.walk(tree_of(function)) if isinstance(node, ast.Call))
+
+
+def test_a_chat_is_answered_by_methods_that_take_the_id_of_its_response() -> None:
+    for method in (
+        OpenAIServingChat.chat_completion_full_generator,
+        OpenAIServingChat.chat_completion_stream_generator,
+    ):
+        assert parameters(method)[:4] == ["self", "request", "result_generator", "request_id"]
+    source = inspect.getsource(OpenAIServingChat._create_chat_completion)
+    assert "self.chat_completion_full_generator(\n" in source
+    assert "self.chat_completion_stream_generator(\n" in source
+
+
+def test_the_prompt_of_a_message_is_rendered_where_it_can_be_continued() -> None:
+    assert parameters(OpenAIServingChat.render_chat_request) == ["self", "request"]
+    for method in (OpenAIServingChat._create_chat_completion, AnthropicServingMessages.count_tokens):
+        assert "await self.render_chat_request(" in inspect.getsource(method)
+    assert "self.messages_full_converter(generator)" in inspect.getsource(AnthropicServingMessages.create_messages)
+
+
+def test_grammars_of_tool_calls_are_made_by_the_tool_parser_of_the_renderers_class() -> None:
+    assert "self.__class__.tool_parser_cls(" in inspect.getsource(Parser.__init__)
+    assert "tool_parser.get_structural_tag(" in inspect.getsource(DelegatingParser._apply_structural_tag)
+    assert "self._tool_parser.adjust_request(request)" in inspect.getsource(DelegatingParser.adjust_request)
+    assert "parser=self.parser" in inspect.getsource(OnlineRenderer.render_chat)
+
+
+def test_tool_calls_of_whole_texts_and_of_streams_are_found_in_these_methods() -> None:
+    assert "self._extract_tool_calls(" in inspect.getsource(DelegatingParser.parse)
+    assert "self._append_unstreamed_tool_args(" in inspect.getsource(DelegatingParser.finalize_generation)

@@ -1,6 +1,7 @@
 """Completions that only echo their prompts (`echo` and `max_tokens: 0`).
 
-vLLM 0.32 generates one token for each choice, drops its text, and counts it: for the client, there is none.
+vLLM 0.32 generates one token for each choice (https://github.com/vllm-project/vllm/issues/9336), drops its text, and
+counts it: for the client, there is none.
 """
 
 from collections.abc import AsyncGenerator

@@ -13,6 +13,7 @@ class ToolCallParser(DelegatingParser):
 
     vLLM parses whole texts and streams in different ways: only in a whole text is a call that is cut off text, and are
     arguments formatted again. Here a stream decides. A call that has a name is a call, with the arguments so far.
+    Reported as https://github.com/vllm-project/vllm/issues/47903.
     """
 
     def __init__(self, tokenizer: Any, tools: Any = None, *args: Any, **kwargs: Any) -> None:
