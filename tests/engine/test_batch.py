@@ -14,7 +14,7 @@ from tenuto_decoding.vllm_requests import ONLY_CLOSES_KEY, REQUEST_KEY
 from tenuto_testing.cases import Case, Family, draw_cases, families
 from tenuto_testing.comparison import is_tie
 from tenuto_testing.engines import Engine, Engines
-from tenuto_testing.random_model import Ids
+from tenuto_testing.random_model import Ids, roles
 
 NAME = "s1-like, two tokens"
 CASES = 48
@@ -99,8 +99,9 @@ def test_a_budget_that_only_closes_changes_nothing_before_it_closes(
             changed += 1
             shared = next(place for place, pair in enumerate(zip(plain, reply, strict=False)) if pair[0] != pair[1])
             before.advance_all(plain[:shared])
-            assert before.action() is not FREE, "nothing was to be closed there"
-    assert 0 < changed < CASES or (cap == 1000 and changed == 0)
+            undecodable = plain[shared] in roles().unknown  # rows without a token are never drawn under a budget
+            assert undecodable or before.action() is not FREE, "nothing was to be closed there"
+    assert 0 < changed < CASES
 
 
 def test_each_of_a_parallel_sample_has_its_own_budget_and_report(ready: Engine, family: Family) -> None:
