@@ -185,6 +185,9 @@ AnthropicContentBlock.model_rebuild()
 #: The parameters that vLLM's errors about a prompt name where it is longer than the context.
 TOO_LONG = frozenset({"input_text", "input_tokens"})
 
+#: Names in vLLM's errors that are no fields of a body: of its parts, or of what is made of it.
+NO_FIELDS = TOO_LONG | {"type", "image_url", "image_embeds", "audio_embeds", "video_embeds", "audio_filesize_mb"}
+
 
 def prompt_token_ids(engine: Any, prompt: Any) -> Sequence[int]:
     """The token ids of a prompt in any form that `AsyncLLM.generate` takes; empty where it has none."""

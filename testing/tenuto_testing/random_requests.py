@@ -21,6 +21,8 @@ from .servers import MODEL
 
 CHAT = "/v1/chat/completions"
 LONGEST_LINE = 1 << 20
+#: Messages that are refused at a cost that does not depend on their number.
+WRONG_PARTS: list[list[Any]] = [[{}], [7], [{"role": "user", "content": [{}]}], [{"role": "tool"}]]
 
 
 class Connection:
@@ -170,6 +172,8 @@ class RandomRequests:
             body["stream"] = True
         if body["stream"]:
             body["stream_options"] = {"include_usage": True}
+        if not steered and rng.random() < 0.05:
+            body["messages"] = rng.choice(WRONG_PARTS) * rng.choice([1, 100, 2000])
         return body, steered
 
     @staticmethod

@@ -19,7 +19,7 @@ from tenuto_decoding.errors import ThinkingError
 from ..context import current_request
 from ..errors import InvalidRequest, ServingError
 from ..paths import find_endpoint
-from ..vllm_compat import EngineDeadError, ErrorResponse, create_error_response
+from ..vllm_compat import NO_FIELDS, EngineDeadError, ErrorResponse, create_error_response
 from .checked_body import field_in
 
 logger = logging.getLogger("vllm.tenuto")
@@ -29,6 +29,8 @@ _MAX_REASON = 400
 _OTHERS = (HTTPException, RequestValidationError, ServingError, ThinkingError, NotImplementedError, EngineDeadError)
 #: Where a request has a grammar. Errors in one are in the words of the library that compiles it.
 _GRAMMARS = ("structured_outputs", "response_format", "text", "output_config")
+#: Fields whose names are words that errors about other fields have too.
+_WORDS = frozenset({"model", "user", "n", "text", "input", "store"})
 
 
 class ReadingRoute(APIRoute):
@@ -84,10 +86,13 @@ def request_id(request: Request) -> str:
 
 def _refusal(field: str | None, reason: str) -> InvalidRequest:
     current = current_request()
-    if field is None or field.partition(".")[0] not in current.fields:  # vLLM's own name for a part
+    conversation = find_endpoint(current.path).conversation
+    if field in NO_FIELDS:
+        field = conversation
+    if field is None:
         given = [name for name in _GRAMMARS if name in current.fields and "grammar" in reason.lower()]
-        otherwise = given[0] if given else find_endpoint(current.path).conversation
-        field = field_in(reason, dict.fromkeys(current.fields), otherwise)
+        named = dict.fromkeys(name for name in current.fields if name not in _WORDS)
+        field = field_in(reason, named, given[0] if given else conversation)
     return InvalidRequest(field, reason[:_MAX_REASON].removeprefix(f"{field}: "))
 
 
