@@ -22,7 +22,7 @@ from .servers import MODEL
 CHAT = "/v1/chat/completions"
 LONGEST_LINE = 1 << 20
 #: Messages that are refused at a cost that does not depend on their number.
-WRONG_PARTS: list[list[Any]] = [[{}], [7], [{"role": "user", "content": [{}]}], [{"role": "tool"}]]
+WRONG_PARTS: list[list[Any]] = [[{}], [7], [{"role": "user", "content": [{}]}], [{"role": 7}]]
 
 
 class Connection:
