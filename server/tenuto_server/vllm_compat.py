@@ -109,6 +109,7 @@ except ModuleNotFoundError:  # 0.32
     from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
 
 __all__ = [
+    "NO_FIELDS",
     "TOO_LONG",
     "AnthropicContentBlock",
     "AnthropicCountTokensRequest",
