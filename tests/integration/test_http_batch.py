@@ -52,7 +52,7 @@ def test_each_conversation_has_the_reply_and_counts_of_a_single_request(
         ({"stream": True}, "stream", "is not offered for a batch"),
         ({"tools": [{"type": "function"}]}, "tools", "is not offered for a batch"),
         ({"n": 2}, "n", "do not support"),
-        ({"messages": []}, "body.messages", ""),
+        ({"messages": []}, "messages", ""),
     ],
     ids=str,
 )

@@ -5,9 +5,9 @@ import pytest
 from tenuto_testing.reported_case import Case
 from tenuto_testing.servers import RunningServer
 
-from .reported import budgets, messages, operations, reading, responses
+from .reported import budgets, clients, messages, operations, reading, responses
 
-CASES = [case for module in (reading, responses, messages, budgets, operations) for case in module.CASES]
+CASES = [case for module in (clients, reading, responses, messages, budgets, operations) for case in module.CASES]
 
 
 def test_every_case_has_a_name_of_its_own() -> None:

@@ -48,3 +48,32 @@ def test_litellm_turns_the_thinking_object_into_an_effort(url: str) -> None:
 def test_an_invalid_budget_is_a_bad_request(url: str) -> None:
     with pytest.raises(litellm.BadRequestError, match="max_thinking_tokens: -1 is not between"):
         complete(url, "openai", extra_body={"max_thinking_tokens": -1})
+
+
+def test_the_bridge_to_responses_takes_a_conversation_with_answers_of_the_assistant(url: str) -> None:
+    """LiteLLM sends a chat to `/v1/responses`; it gives earlier answers as `output_text` parts without ids."""
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": QUESTION},
+        {"role": "assistant", "content": "35"},
+        {"role": "user", "content": QUESTION},
+    ]
+    reply = litellm.completion(
+        model=f"openai/responses/{MODEL}",
+        api_base=f"{url}/v1",
+        api_key="none",
+        messages=messages,
+        reasoning_effort="low",
+        max_tokens=400,
+    )
+    assert 0 < reasoning_tokens(reply) <= 400
+    assert "Answer:" in reply.choices[0].message.content
+
+
+def test_responses_of_litellm_go_on_from_their_own_output(url: str) -> None:
+    options = {"model": f"openai/{MODEL}", "api_base": f"{url}/v1", "api_key": "none", "temperature": 0}
+    first = litellm.responses(input=QUESTION, extra_body={"max_thinking_tokens": 12}, **options)
+    assert [item.type for item in first.output] == ["reasoning", "message"]
+    history = [{"role": "user", "content": QUESTION}, *(item.model_dump() for item in first.output)]
+    second = litellm.responses(input=[*history, {"role": "user", "content": QUESTION}], **options)
+    assert second.status == "completed"

@@ -170,6 +170,8 @@ class CompletionRequest(BudgetFields, CheckedBody, vllm_compat.CompletionRequest
 class BatchChatCompletionRequest(BudgetFields, CheckedBody, vllm_compat.BatchChatCompletionRequest):
     """Body of `POST /v1/chat/completions/batch`: several conversations, each with a budget of its own."""
 
+    _requests: dict[int, ChatCompletionRequest] = PrivateAttr(default_factory=dict)  # by their list of messages
+
     @model_validator(mode="after")
     def check_extra(self) -> Self:
         """Refuse what vLLM takes for unknown fields and passes to each conversation, where it breaks the response."""
@@ -179,7 +181,13 @@ class BatchChatCompletionRequest(BudgetFields, CheckedBody, vllm_compat.BatchCha
         return self
 
     def to_chat_completion_request(self, messages: list[Any]) -> ChatCompletionRequest:
-        """The request of one conversation."""
+        """The request of one of the conversations. Made once: vLLM asks again after it has changed the messages."""
+        made = self._requests.get(id(messages))
+        if made is None:
+            made = self._requests[id(messages)] = self._request_of(messages)
+        return made
+
+    def _request_of(self, messages: list[Any]) -> ChatCompletionRequest:
         unknown = self.model_extra or {}  # vLLM ignores them, and `read_budget` has read ours among them
         body = self.model_dump(exclude={"messages", *unknown}, exclude_none=True)
         request: ChatCompletionRequest = ChatCompletionRequest.model_validate({**body, "messages": messages})
