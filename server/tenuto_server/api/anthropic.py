@@ -84,7 +84,8 @@ class ThinkingMessages(vllm_compat.CheckedChat, vllm_compat.AnthropicServingMess
         """vLLM's chat request as ours, which carries the budget; vLLM's own budget stays unset.
 
         Raises:
-            VLLMValidationError: for a last turn that cannot go on, and a choice of a tool that is not there.
+            VLLMValidationError: for a last turn that cannot go on.
+            InvalidRequest: for a choice of a tool that is not there.
         """
         prefill = prefill_of(anthropic_request.messages)
         if anthropic_request.messages and anthropic_request.messages[-1].role == "assistant":

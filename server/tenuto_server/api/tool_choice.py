@@ -3,9 +3,9 @@
 from typing import Any
 
 from pydantic import model_validator
-from vllm.exceptions import VLLMValidationError
 
 from .. import vllm_compat
+from ..errors import InvalidRequest
 
 #: Choices that need no tools.
 _FREE = (None, "auto", "none")
@@ -27,15 +27,14 @@ class CheckedToolChoice(vllm_compat.OpenAIBaseModel):
         return {name: value for name, value in data.items() if name not in unused}
 
 
-def unknown_tool(name: str) -> VLLMValidationError:
+def unknown_tool(name: str) -> InvalidRequest:
     """The error for a choice of a tool that the request does not have."""
-    return VLLMValidationError(f"tool_choice: there is no tool {name[:200]!r} in `tools`", parameter="tool_choice")
+    return InvalidRequest("tool_choice", f"there is no tool {name[:200]!r} in `tools`")
 
 
-def no_tools_to_call(choice: Any) -> VLLMValidationError:
+def no_tools_to_call(choice: Any) -> InvalidRequest:
     """The error for a choice that forces a tool call in a request without tools."""
     shown = str(choice)[:200]
-    return VLLMValidationError(
-        f"tools: tool_choice {shown} forces a tool call, but there are no tools; give one, or leave tool_choice out",
-        parameter="tools",
+    return InvalidRequest(
+        "tools", f"tool_choice {shown} forces a tool call, but there are no tools; give one, or leave tool_choice out"
     )

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 from vllm.entrypoints.anthropic.protocol import AnthropicMessagesRequest
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
-from vllm.exceptions import VLLMValidationError
 
 from tenuto_server.api.anthropic import (
     CountTokensRequest,
@@ -24,6 +23,7 @@ from tenuto_server.api.protocol import ChatCompletionRequest
 from tenuto_server.api.thinking_reports import CountedReplies
 from tenuto_server.budgets.request_fields import BUDGET_REQUEST
 from tenuto_server.context import CurrentRequest, using_request
+from tenuto_server.errors import InvalidRequest
 
 BODY: dict[str, Any] = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "x"}]}
 
@@ -187,9 +187,9 @@ def test_a_message_without_tools_calls_none(tools: dict[str, Any], choice: str |
     fields: dict[str, Any] = {} if choice is None else {"tool_choice": {"type": choice, **named}}
     request = MessagesRequest(**BODY, **tools, **fields)
     if choice in ("any", "tool"):
-        with pytest.raises(VLLMValidationError, match=r"^tools: .* there are no tools") as wrong:
+        with pytest.raises(InvalidRequest, match=r"^tools: .* there are no tools") as wrong:
             ThinkingMessages.to_chat_completion_request(request)
-        assert wrong.value.parameter == "tools"
+        assert wrong.value.param == "tools"
     else:
         chat = ThinkingMessages.to_chat_completion_request(request)
         assert (chat.tools, chat.tool_choice) == (None, "none")
@@ -200,5 +200,5 @@ def test_a_tool_that_a_message_chooses_has_to_be_there() -> None:
     chosen: dict[str, Any] = {"tool_choice": {"type": "tool", "name": "add"}}
     assert ThinkingMessages.to_chat_completion_request(MessagesRequest(**BODY, tools=tools, **chosen)).tools
     chosen["tool_choice"]["name"] = "ad"
-    with pytest.raises(VLLMValidationError, match=r"^tool_choice: there is no tool .ad."):
+    with pytest.raises(InvalidRequest, match=r"^tool_choice: there is no tool .ad."):
         ThinkingMessages.to_chat_completion_request(MessagesRequest(**BODY, tools=tools, **chosen))
