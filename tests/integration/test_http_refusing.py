@@ -28,7 +28,7 @@ GROWTH_BYTES = 64 << 20
 def slowest_probe(server: RunningServer, until: threading.Event) -> float:
     """The longest that `/livez` took before the event."""
     slowest = 0.0
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         while not until.is_set():
             begun = time.monotonic()
             assert client.get("/livez").status_code == 200

@@ -3,7 +3,7 @@
 The cost is bounded by the number of branches and their fields: of a list, only the first item is looked at.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,9 +20,9 @@ NO_BRANCH = f"{BRANCH}none"
 _NAMING = ("type", "role")
 #: How deep a value is compared with a branch: an item, its content, the first part of that.
 _DEPTH = 3
-#: How many combinations of `type` and `role` are remembered for a union: in some, a client may send any word.
+#: How many combinations of fields are remembered for a union, and of how many fields: a client may send any names.
 _REMEMBERED = 1000
-_NAMELESS = (None,) * len(_NAMING)
+_MAX_KEY = 64
 
 _OBJECTS = ("model-fields", "typed-dict", "dataclass-args")
 _LISTS = ("list", "set", "frozenset", "tuple", "generator")
@@ -114,25 +114,29 @@ class _Branch:
             return int(not self._is_scalar(value))
         if not isinstance(value, dict):
             return 1
-        if not depth:
-            return 0
-        faults = sum(name not in value for name in self.required)
+        return self.missing(value) + self.wrong_parts(value, depth) if depth else 0
+
+    def missing(self, value: Mapping[str, Any]) -> int:
+        """How many fields an object lacks that this branch requires."""
+        return len(self.required - value.keys()) if self.required else 0
+
+    def wrong_parts(self, value: Mapping[str, Any], depth: int = _DEPTH) -> int:
+        """How many fields of an object contradict this branch."""
+        wrong = 0
         for name, branch in self.fields.items():
             part = value.get(name)
             if part is not None:
-                faults += min(1, branch.faults(part, depth - 1))
-        return faults
+                wrong += min(1, branch.faults(part, depth - 1))
+        return wrong
 
     def _is_scalar(self, value: Any) -> bool:
         if self.literals:
             return _is_in(value, self.literals)
         return isinstance(value, self.classes) if self.classes else not isinstance(value, (list, dict))
 
-    def unknown(self, value: Any) -> int:
-        """How many fields of an object this branch does not declare."""
-        if self.kind != "object" or not isinstance(value, dict):
-            return 0
-        return sum(value[name] is not None for name in value.keys() - self.fields.keys())
+    def unknown(self, names: Set[str]) -> int:
+        """How many of the names this branch does not declare."""
+        return len(names - self.fields.keys())
 
 
 class Chooser:
@@ -149,6 +153,7 @@ class Chooser:
     ) -> None:
         self._schemas, self._scalar_schemas, self._definitions = branches, scalars, definitions
         self._by_names: dict[tuple[str | None, ...], list[int]] = {}
+        self._by_type: dict[tuple[str | None, ...], list[int]] = {}
 
     @cached_property
     def _branches(self) -> list[_Branch]:
@@ -163,6 +168,10 @@ class Chooser:
     @cached_property
     def _objects(self) -> list[int]:
         return [number for number, branch in enumerate(self._branches) if branch.kind == "object"]
+
+    @cached_property
+    def _has_names(self) -> bool:
+        return any(self._literals(number, name) for number in self._objects for name in _NAMING)
 
     def choose(self, value: Any) -> str:
         """The name of the branch; `NO_BRANCH` for a value that is meant for none."""
@@ -202,25 +211,47 @@ class Chooser:
         return PydanticCustomError("unknown", "{name}: {shown} is not one of {words}", context)
 
     def _of_object(self, value: dict[str, Any]) -> list[int]:
-        """The branches that an object's `type` and `role` leave; none where it has too little to choose by."""
+        """The branches that an object's `type` and `role` leave, those first that its fields fit best; none where it
+        has too little to choose by. It depends on the names of its fields only, and is remembered for these.
+        """
+        key = (*(value.get(name) for name in _NAMING), *(name for name, part in value.items() if part is not None))
+        is_short = len(key) <= _MAX_KEY and all(isinstance(part, str) or part is None for part in key)
+        numbers = self._by_names.get(key) if is_short else None
+        if numbers is None:
+            numbers = self._ordered(value)
+            if is_short and len(self._by_names) < _REMEMBERED:
+                self._by_names[key] = numbers
+        return numbers
+
+    def _ordered(self, value: dict[str, Any]) -> list[int]:
+        numbers = self._named(value)
+        if numbers and self._lacks_names(value, numbers):
+            return []
+        given = {name for name, part in value.items() if part is not None}
+        fitting = {n: (self._branches[n].missing(value), self._branches[n].unknown(given)) for n in numbers}
+        return sorted(numbers, key=fitting.__getitem__) or self._of_kind()
+
+    def _named(self, value: dict[str, Any]) -> list[int]:
+        """The branches that an object's `type` and `role` leave."""
         key = tuple(value.get(name) for name in _NAMING)
-        is_named = all(isinstance(part, str) or part is None for part in key)
-        numbers = self._by_names.get(key) if is_named else None
+        is_known = all(isinstance(part, str) or part is None for part in key)
+        numbers = self._by_type.get(key) if is_known else None
         if numbers is None:
             numbers = self._objects
             for name in _NAMING:
                 numbers = self._left(value, numbers, name)
-            if is_named and len(self._by_names) < _REMEMBERED:
-                self._by_names[key] = numbers
-        if numbers and key == _NAMELESS and self._lacks_names(value, numbers):
-            return []
-        return numbers or self._of_kind()
+            if is_known and len(self._by_type) < _REMEMBERED:
+                self._by_type[key] = numbers
+        return numbers
 
     def _lacks_names(self, value: Mapping[str, Any], numbers: list[int]) -> bool:
-        """Whether a value without `type` and `role` lacks something in every branch, of several that these name."""
-        if len(self._objects) == 1 or not any(self._literals(n, name) for n in self._objects for name in _NAMING):
+        """Whether a value without `type` and `role` fits none of several branches that these name."""
+        if any(value.get(name) is not None for name in _NAMING) or len(self._objects) == 1:
             return False
-        return all(self._branches[number].required - value.keys() for number in numbers)
+        return self._has_names and all(
+            self._branches[number].missing(value) or self._branches[number].fields.keys().isdisjoint(value)
+            for number in numbers
+        )
 
     def _of_kind(self, *kinds: str) -> list[int]:
         return [number for number, branch in enumerate(self._branches) if branch.kind in (*kinds, "any")]
@@ -245,15 +276,19 @@ class Chooser:
         return [number for number in numbers if number in named or not self._literals(number, name)]
 
     def _name(self, numbers: list[int], value: Any) -> str:
-        """The name of the branch with the fewest faults and the fewest fields that it does not declare."""
-        if len(numbers) < 2:
-            return f"{BRANCH}{numbers[0]}" if numbers else NO_BRANCH
+        """The name of the branch with the fewest faults, the first of several.
 
-        def rank(number: int) -> tuple[int, bool, int]:
+        Mostly the first has none. Where all have some, the value is wrong, and nothing after it is looked at.
+        """
+        best, fewest = NO_BRANCH, None
+        for number in numbers:
             branch = self._branches[number]
-            return branch.faults(value), branch.kind == "any", branch.unknown(value)
-
-        return f"{BRANCH}{min(numbers, key=rank)}"
+            faults = 0 if len(numbers) == 1 else branch.faults(value) + (branch.kind == "any")
+            if fewest is None or faults < fewest:
+                best, fewest = f"{BRANCH}{number}", faults
+            if not fewest:
+                break
+        return best
 
 
 class _Compiler:

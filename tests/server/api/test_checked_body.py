@@ -105,7 +105,10 @@ def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(kind: type[Che
     optional = [(path, place) for path, _, is_optional, place in places if is_optional and path not in required]
     kept = set()
     for path, place in optional:
-        shape = checked_body._shape(kind).validate_python(place(None))
+        try:
+            shape = checked_body._shape(kind).validate_python(place(None))
+        except ValidationError as error:  # without it, nothing says what the part is
+            shape = {} if "has no type" in str(error) else None
         kept |= {path} if "null" in json.dumps(shape) else set()
     assert kept <= OF_OTHER_TYPES
     assert optional or kind is DetokenizeRequest
