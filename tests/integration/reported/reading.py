@@ -18,7 +18,7 @@ GO_ON = {"role": "user", "content": "and once more"}
 
 def _responses(name: str, items: list[Any] | str, **fields: Any) -> Case:
     body = {"input": items, "max_output_tokens": 24, **SHORT, **fields}
-    return Case(name=f"responses: {name}", path=RESPONSES, body=body, agrees=False)
+    return Case(name=f"responses: {name}", path=RESPONSES, body=body)
 
 
 def _refused(name: str, path: str, param: str, message: str, **body: Any) -> Case:
