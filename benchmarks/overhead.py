@@ -25,13 +25,14 @@ from .servers import RunningServer, plain_vllm, serving, tenuto
 
 WIDE, TINY = "152,064 rows", "s1-tiny"
 
-#: What is measured against plain vLLM: a second server of its own kind, and Tenuto with these budgets.
-CONTROL, NO_BUDGET = "plain vLLM, second server", "no budget"
+#: What is measured against plain vLLM: a second server of its own kind, Tenuto as it is without options (the cap that
+#: keeps room for an answer is in force), and Tenuto without that cap, with these budgets.
+CONTROL, DEFAULT, NO_BUDGET = "plain vLLM, second server", "default cap", "no budget"
 GUARD, REDIRECT, FORCE = "guard", "redirect", "force"
 #: With another checkout there are more runs in each repetition, so that only these are measured.
 MODES_AGAINST = (NO_BUDGET, GUARD, REDIRECT)
 
-#: The servers of one group of runs. CONTROL's group has the second plain server as "tenuto".
+#: The servers of one group of runs. The groups of CONTROL and DEFAULT have servers of their own as "tenuto".
 PLAIN, TENUTO, OTHER = "plain", "tenuto", "other"
 #: Which figures are divided by which, by title. The last two need another checkout.
 COMPARISONS = {
@@ -134,7 +135,7 @@ def _repetitions(seconds: float) -> Iterator[int]:
 
 
 def _models(run: Run) -> list[Model]:
-    modes = (CONTROL, NO_BUDGET, GUARD, REDIRECT)
+    modes = (CONTROL, DEFAULT, NO_BUDGET, GUARD, REDIRECT)
     wide = Model(
         name=WIDE,
         folder=save_model(run.work / "wide"),
@@ -160,16 +161,19 @@ def _models(run: Run) -> list[Model]:
 
 @contextmanager
 def _servers(model: Model, run: Run) -> Iterator[dict[str, RunningServer]]:
-    """All servers, by PLAIN, TENUTO, OTHER and CONTROL; only one is under load at a time."""
+    """All servers, by PLAIN, TENUTO, OTHER, CONTROL and DEFAULT; only one is under load at a time."""
     flags = (*FLAGS, "--max-num-seqs", str(max(model.loads)))
     # As plain vLLM does: let any number of requests wait, and leave thinking alone where a request says nothing of it.
-    unbounded = ("--max-queued-requests", "-1", "--default-max-thinking-tokens", "unlimited")
+    any_number = ("--max-queued-requests", "-1")
+    unbounded = (*any_number, "--default-max-thinking-tokens", "unlimited")
     plain = plain_vllm(model.folder, *flags, *model.plain_flags)
     commands = {PLAIN: plain, TENUTO: tenuto(model.folder, *flags, *unbounded)}
     if run.against:
         commands[OTHER] = tenuto(model.folder, *flags, *unbounded, checkout=run.against)
     if CONTROL in model.modes:
         commands[CONTROL] = plain
+    if DEFAULT in model.modes:
+        commands[DEFAULT] = tenuto(model.folder, *flags, *any_number)
     with serving(commands, run.work) as servers:
         yield servers
 
@@ -215,7 +219,7 @@ def _repetition(
         names = [PLAIN, *([OTHER] if OTHER in servers else []), TENUTO]
         group = {}
         for name in names if turn % 2 == 0 else reversed(names):
-            server = servers[CONTROL if (mode, name) == (CONTROL, TENUTO) else name]
+            server = servers[mode if name == TENUTO and mode in servers else name]
             fields = {} if name == PLAIN else budget(mode, load.tokens - model.reserved)
             group[name] = _figures(server, streams, load, fields, next(seeds))
         yield mode, group

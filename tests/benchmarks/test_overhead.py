@@ -8,7 +8,7 @@ import pytest
 from benchmarks import overhead
 from benchmarks.benchmark import Report, Run, Verdict
 from benchmarks.estimates import Estimate
-from benchmarks.overhead import CONTROL, GUARD, NO_BUDGET, OTHER, PLAIN, REDIRECT, TENUTO
+from benchmarks.overhead import CONTROL, DEFAULT, GUARD, NO_BUDGET, OTHER, PLAIN, REDIRECT, TENUTO
 
 LUCK = (0.97, 0.98, 0.99, 1.0, 1.01, 1.02, 1.03)
 
@@ -117,8 +117,8 @@ def test_servers_take_turns_and_share_a_group(monkeypatch: pytest.MonkeyPatch, t
 
     monkeypatch.setattr(overhead, "_figures", figures_of)
     (wide,) = overhead._models(Run(tmp_path, check=True))
-    servers = {name: name for name in (PLAIN, TENUTO, CONTROL)}
-    for turn, expected in ((0, [PLAIN, CONTROL, PLAIN, TENUTO]), (5, [CONTROL, PLAIN, TENUTO, PLAIN])):
+    servers = {name: name for name in (PLAIN, TENUTO, CONTROL, DEFAULT)}
+    for turn, expected in ((0, [PLAIN, CONTROL, PLAIN, DEFAULT]), (7, [DEFAULT, PLAIN, TENUTO, PLAIN])):
         order.clear()
         modes = [mode for mode, _ in overhead._repetition(servers, wide, 8, wide.loads[8], turn, iter(range(99)))]  # type: ignore[arg-type]
         assert modes == list(wide.modes)

@@ -27,6 +27,7 @@ def test_two_ranks_write_what_one_writes(
             "model": MODEL,
             "messages": [{"role": "user", "content": question}],
             "return_token_ids": True,
+            "max_tokens": 2000,  # the default cap follows from it, and not from the contexts, which differ
             **budget,
             **draw,
         }
