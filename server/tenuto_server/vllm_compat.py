@@ -208,7 +208,8 @@ def process_input(engine: Any, request_id: str, prompt: Any, params: Any, option
     """What `AsyncLLM.generate` gets in place of the prompt: the request as vLLM's input processor has checked it.
 
     `generate` is an async generator and checks prompt and parameters only when it is first read, which is after a
-    stream's status was sent. It takes the processed request instead, and then processes nothing again.
+    stream's status was sent (https://github.com/vllm-project/vllm/pull/43072). It takes the processed request instead,
+    and then processes nothing again.
 
     Args:
         options: keyword arguments for `generate`.

@@ -28,6 +28,8 @@ _FORGET_PAUSE = 1.0
 async def answered(call: Awaitable[Answer], has_died: Callable[[], bool], seconds: float = ANSWER_SECONDS) -> Answer:
     """The engine's answer to a call: vLLM's own wait for it has no end if the engine dies.
 
+    Reported with https://github.com/vllm-project/vllm/pull/56416.
+
     Args:
         has_died: asked at intervals while there is no answer.
 
