@@ -25,7 +25,7 @@ from tenuto_server.api.protocol import (
 from tenuto_server.api.routes.requests import SteeringRequest
 from tenuto_server.api.union_choice import Chooser
 from tenuto_server.errors import InvalidRequest
-from tenuto_testing.body_mutations import Bodies
+from tenuto_testing.schema_bodies import Bodies
 
 TYPES: list[type[CheckedBody]] = [
     ChatCompletionRequest,
