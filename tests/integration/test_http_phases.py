@@ -80,6 +80,7 @@ def test_thinking_that_a_continued_message_has_opened_goes_on(thinker: RunningSe
             min_thinking_tokens=6,
             cap_text="",
             max_tokens=30,
+            temperature=0,
             return_token_ids=True,
         )
         (choice,) = response.json()["choices"]
