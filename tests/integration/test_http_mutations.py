@@ -16,6 +16,8 @@ from tenuto_testing.servers import MODEL, NO_TLS, RunningServer
 
 #: Seconds for a reply of a few tokens, or a refusal, on a busy machine.
 _SECONDS = 10.0
+#: Fields without which a reply may be as long as the context.
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _MAX_MESSAGE = 1000
 _MAX_GROWTH = 200 * 2**20  # bytes: what a server of this size takes for caches of its own
 
@@ -48,7 +50,7 @@ def test_a_wrong_value_gets_one_clear_error(server: RunningServer, path: str, is
     process = psutil.Process(server.process.pid)
     tried = 0
 
-    @settings(max_examples=2500 if is_long else 40, suppress_health_check=list(HealthCheck), derandomize=not is_long)
+    @settings(max_examples=1500 if is_long else 40, suppress_health_check=list(HealthCheck), derandomize=not is_long)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         nonlocal tried
@@ -56,7 +58,8 @@ def test_a_wrong_value_gets_one_clear_error(server: RunningServer, path: str, is
         tried += 1
         began = time.monotonic()
         response = send(http, path, body)
-        assert time.monotonic() - began < _SECONDS, f"{place}: {time.monotonic() - began:.1f} s"
+        seconds = time.monotonic() - began
+        assert seconds < _SECONDS or place[-1] in _LIMITS, f"{place}: {seconds:.1f} s"
         assert response.status_code < 500, response.text
         if response.status_code >= 400:
             check_error(path, response)

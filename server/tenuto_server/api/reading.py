@@ -53,7 +53,7 @@ class ReadingRoute(APIRoute):
 
 def refusal_of_reading(error: Exception, request: Request) -> InvalidRequest | None:
     """The refusal for an exception that was raised while a request was read; None for any other."""
-    if current_request().reached_engine or isinstance(error, _OTHERS):
+    if isinstance(error, _OTHERS):
         return None
     if isinstance(error, VLLMError):
         if create_error_response(error).error.code != HTTPStatus.BAD_REQUEST:
@@ -62,6 +62,8 @@ def refusal_of_reading(error: Exception, request: Request) -> InvalidRequest | N
         return _refusal(getattr(error, "parameter", None), reason)
     if isinstance(error, ValueError):  # the words are about the request
         return _refusal(None, str(error))
+    if current_request().reached_engine:
+        return None
     logger.warning("Request %s could not be read", request_id(request), exc_info=error)
     field = "tools" if "tools" in current_request().fields and _is_about_tools(error) else None
     return _refusal(field, f"cannot be read ({type(error).__name__}: {str(error)[:_MAX_REASON]}): check its parts")
@@ -70,7 +72,8 @@ def refusal_of_reading(error: Exception, request: Request) -> InvalidRequest | N
 def completed(error: ErrorResponse, request: Request) -> ErrorResponse:
     """An error of a serving object's, which names a field and is a 400 where the engine was not reached."""
     info = error.error
-    if current_request().reached_engine or info.code not in (400, 500):
+    is_fault = info.code == HTTPStatus.INTERNAL_SERVER_ERROR and not current_request().reached_engine
+    if not is_fault and info.code != HTTPStatus.BAD_REQUEST:
         return error
     if info.code == HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("Request %s could not be read: %s", request_id(request), info.message)
