@@ -249,4 +249,13 @@ _MALFORMED = [
     for role, block, reason in _BLOCKS
 ]
 
-CASES: list[Case] = [*_HUGE, *_WRONG, *_NULLS, *_HISTORY, *_REFUSED_PARAMETERS, *_MALFORMED]
+_SECOND_PROMPT = Case(
+    name="the second of two prompts is empty",
+    path="/v1/completions",
+    body={"prompt": ["a", ""], "max_tokens": 2},
+    status=400,
+    param="prompt",
+    message="cannot be empty",
+)
+
+CASES: list[Case] = [*_HUGE, *_WRONG, *_NULLS, *_HISTORY, *_REFUSED_PARAMETERS, *_MALFORMED, _SECOND_PROMPT]
