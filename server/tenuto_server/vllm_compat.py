@@ -231,12 +231,12 @@ _PROCESSED = frozenset(
 )
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of the engine's log is not the warning about what `process_input` does on purpose."""
+def _is_other_warning(record: logging.LogRecord) -> bool:
+    """Whether a record of the engine's log is not the warning about what `process_input` does on purpose."""
     return "Passing EngineCoreRequest to AsyncLLM.generate()" not in str(record.msg)
 
 
-logging.getLogger("vllm.v1.engine.async_llm").addFilter(_is_news)
+logging.getLogger("vllm.v1.engine.async_llm").addFilter(_is_other_warning)
 
 
 async def call_all_engines(engine: Any, method: str, arguments: Sequence[Any]) -> list[list[Any]]:

@@ -171,7 +171,7 @@ VALID: Mapping[str, tuple[Mapping[str, Any], ...]] = {
         {"messages": _CHAT_HISTORY, "tools": _CHAT_TOOLS, "add_generation_prompt": True},
     ),
     "/detokenize": ({"tokens": [5, 6, 7]},),
-    "/v1/requests/nobody/thinking": ({"action": "think_until", "min_thinking_tokens": 5},),
+    "/v1/requests/unknown/thinking": ({"action": "think_until", "min_thinking_tokens": 5},),
 }
 
 #: What takes the place of a value. `Infinity` is sent as Python writes it.

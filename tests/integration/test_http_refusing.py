@@ -41,7 +41,7 @@ def slowest_probe(server: RunningServer, until: threading.Event) -> float:
 
 
 @pytest.mark.parametrize(("path", "body"), HUGE, ids=[f"{path} {str(body)[:40]}" for path, body in HUGE])
-def test_a_large_wrong_body_disturbs_nobody(server: RunningServer, path: str, body: dict[str, Any]) -> None:
+def test_a_large_wrong_body_does_not_delay_others(server: RunningServer, path: str, body: dict[str, Any]) -> None:
     api = psutil.Process(server.process.pid)
     with httpx.Client(base_url=server.url, timeout=60) as client:
         wrong = {"model": "s1-tiny", **body}

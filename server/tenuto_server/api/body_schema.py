@@ -111,10 +111,10 @@ class _Builder:
         if not containers:
             return self._scalars(scalars)
         chooser = Chooser(containers, scalars, self.definitions)
-        choices = {f"{BRANCH}{number}": part for number, part in enumerate(self._branches(containers))}
+        choices: dict[str, Any] = {f"{BRANCH}{n}": part for n, part in enumerate(self._branches(containers))}
         if scalars:
             choices[BRANCH] = self._scalars(scalars)
-        choices[NO_BRANCH] = core_schema.no_info_plain_validator_function(chooser.refuse)  # type: ignore[assignment]
+        choices[NO_BRANCH] = core_schema.no_info_plain_validator_function(chooser.refuse)
         return {"type": "tagged-union", "choices": choices, "discriminator": chooser.choose}
 
     def _branches(self, branches: list[Mapping[str, Any]]) -> list[Schema]:

@@ -6,8 +6,9 @@ is unusual. A fault of the server's own shows in the same way; the traceback is 
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import HTTPException, RequestValidationError
@@ -36,7 +37,7 @@ _WORDS = frozenset({"model", "user", "n", "text", "input", "store"})
 class ReadingRoute(APIRoute):
     """A route of requests to the engine. What it raises before the engine has accepted one is a refusal."""
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_reading(request: Request) -> Response:
@@ -52,7 +53,10 @@ class ReadingRoute(APIRoute):
 
 
 def refusal_of_reading(error: Exception, request: Request) -> InvalidRequest | None:
-    """The refusal for an exception that was raised while a request was read; None for any other."""
+    """The refusal for an exception that is about the request; None for a fault of the server or the engine.
+
+    Errors of value are about the request wherever they are raised, others only until the engine was reached.
+    """
     if isinstance(error, _OTHERS):
         return None
     if isinstance(error, VLLMError):

@@ -29,7 +29,8 @@ _INSTRUCTIONS = ("system", "developer")
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """
+    """The turns of a request.
+
     Attributes:
         items: in a form in which vLLM converts each of them whole.
         prefill: what the last items have said of the reply; None where they belong to an earlier turn.

@@ -210,7 +210,7 @@ class ThinkingPolicy:
         return thinking + _marker_tokens(self.markers, tokenizer, Phase.BEFORE) + reserve
 
     def _layers(self, request: BudgetRequest, phase: Phase, room: "AnswerRoom", default: Fields) -> "_LayeredFields":
-        """What is asked for, by anybody, without regard to a grammar."""
+        """The fields that the request or the operator sets, without regard to a grammar."""
         layers = _LayeredFields()
         layers.add(self._explicit(request, phase, room), "request")
         layers.add(self._fitted(self.defaults.effort_of(request.model, request.effort), phase, room), EFFORT)

@@ -193,7 +193,7 @@ class ThinkingEngine(AsyncLLM):
                 yield output
 
     def _check_aborted(self, output: RequestOutput) -> None:
-        """Raise GenerationFailed if the engine has ended the reply although nobody here asked it to."""
+        """Raise GenerationFailed if the engine has ended the reply and `cut_replies` was not called."""
         if any(completion.finish_reason == "abort" for completion in output.outputs) and not self._is_cutting:
             raise GenerationFailed("the engine has aborted the reply")
 

@@ -39,7 +39,9 @@ def die_with_server() -> None:
     server, parent = int(os.environ[SERVER_PID]), os.getppid()
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-        threading.Thread(target=_end_when, args=(_wait_for_order, parent), name="signal-watch", daemon=True).start()
+        threading.Thread(
+            target=_end_when, args=(_wait_for_termination, parent), name="signal-watch", daemon=True
+        ).start()
     else:  # not Linux
         os.setpgid(0, 0)  # at least Ctrl-C reaches the server alone
     threading.Thread(target=_end_when, args=(_wait_for_end, server), name="parent-watch", daemon=True).start()
@@ -52,7 +54,7 @@ def _end_when(wait: Callable[[int], None], pid: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _wait_for_order(parent: int) -> None:
+def _wait_for_termination(parent: int) -> None:
     """Wait until the parent process sends SIGTERM, as multiprocessing does when it ends with children left."""
     while True:
         received = signal.sigwaitinfo(_ENDING)

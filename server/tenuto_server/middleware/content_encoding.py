@@ -13,6 +13,9 @@ CONTENT_ENCODING = b"content-encoding"
 #: For a frame that asks for a larger one, memory would not be bounded by the size of the body (RFC 9659).
 _ZSTD_WINDOW = 8 * 2**20
 
+#: A gzip file may have several members. What follows one is copied, so a body of empty ones would take quadratic time.
+_MAX_MEMBERS = 64
+
 _GZIP, _ZLIB, _RAW_DEFLATE = 31, 15, -15  # `wbits` of zlib
 
 
@@ -58,7 +61,7 @@ def replace_headers(scope: Scope, size: int) -> None:
 
 def _inflate(body: bytes, wbits: int, limit: int) -> bytes:
     decoded = bytearray()
-    while True:  # a gzip file may have several members
+    for _ in range(_MAX_MEMBERS):
         inflater = zlib.decompressobj(wbits)
         decoded += inflater.decompress(body, limit + 1 - len(decoded))
         if len(decoded) > limit:
@@ -68,6 +71,7 @@ def _inflate(body: bytes, wbits: int, limit: int) -> bytes:
         body = inflater.unused_data
         if not body:
             return bytes(decoded)
+    raise zlib.error(f"it has more than {_MAX_MEMBERS} members")
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:

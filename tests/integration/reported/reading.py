@@ -108,7 +108,7 @@ _NULLS = [
         )
     ),
     Case(
-        name="chat: no choice of a tool beside structured output",
+        name="chat: no choice of a tool together with structured output",
         path=CHAT,
         body={
             "messages": [BILL],

@@ -106,8 +106,8 @@ def test_a_folder_that_holds_no_model_is_one_line(incomplete: str) -> None:
 
 def test_a_model_that_cannot_be_fetched_is_named() -> None:
     with pytest.raises(StartupError) as error:
-        start("nobody/nothing")
-    check_line(str(error.value), "nobody/nothing cannot be served with these options: ")
+        start("unknown/model")
+    check_line(str(error.value), "unknown/model cannot be served with these options: ")
 
 
 def check_line(line: str, message: str) -> None:

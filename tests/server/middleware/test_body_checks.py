@@ -197,7 +197,7 @@ HALF = "\\ud83d"
     ],
 )
 def test_half_of_a_surrogate_pair_is_refused_where_it_is(text: str, field: str) -> None:
-    """Clients that cut a text after so many UTF-16 units send one; the tokenizer cannot encode it."""
+    """Clients that cut a text after a number of UTF-16 units send one; the tokenizer cannot encode it."""
     with pytest.raises(InvalidRequest, match="half of a surrogate pair") as caught:
         check_characters(json.loads(text), text.encode())
     assert caught.value.param == field
