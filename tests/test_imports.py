@@ -32,6 +32,7 @@ CORE = {
     "automaton",
     "budget",
     "errors",
+    "families",
     "loops",
     "markers",
     "plan",
@@ -52,10 +53,13 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "gpu": CORE,
         "logits": {"actions", "plan"},
         "vllm_compat": {"markers"},
-        "vllm_requests": {*CORE, "vllm_compat"},
+        # The detection renders chat templates with `transformers`, imported when needed.
+        "chat_templates": {"markers"},
+        "detection": {*CORE, "chat_templates"},
+        "vllm_requests": {*CORE, "detection", "vllm_compat"},
         "vllm_v1": {*CORE, "logits", "vllm_compat", "vllm_requests"},
         "vllm_v2": {*CORE, "gpu", "vllm_compat", "vllm_requests"},
-        "huggingface": {*CORE, "logits"},
+        "huggingface": {*CORE, "detection", "logits"},
     },
     "tenuto_server": {
         "launcher": {"api", "app", "budgets", "config", "engine", "middleware", "reasoning", *BASE},

@@ -8,8 +8,10 @@ Importing this package needs no engine. The adapters are modules of their own: `
 from .actions import Action, Force, Free, Redirect
 from .automaton import EndedBy, ThinkingAutomaton
 from .budget import FIELDS, Scope, ThinkingBudget
+from .detection import Detection, detect, detect_markers, resolve_markers
 from .errors import InvalidBudget, ThinkingError, UnknownMarkers, UnsupportedEngine
-from .markers import FAMILIES, ThinkingMarkers, detect_markers, resolve_markers
+from .families import FAMILIES
+from .markers import ThinkingMarkers
 from .plan import Marker, ThinkingPlan, compile_plan
 from .prompt import Phase, initial_phase
 from .vocabulary import Vocabulary
@@ -18,6 +20,7 @@ __all__ = [
     "FAMILIES",
     "FIELDS",
     "Action",
+    "Detection",
     "EndedBy",
     "Force",
     "Free",
@@ -35,6 +38,7 @@ __all__ = [
     "UnsupportedEngine",
     "Vocabulary",
     "compile_plan",
+    "detect",
     "detect_markers",
     "initial_phase",
     "resolve_markers",

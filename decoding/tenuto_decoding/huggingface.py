@@ -15,9 +15,10 @@ from transformers import LogitsProcessor
 from .actions import Free
 from .automaton import EndedBy, ThinkingAutomaton
 from .budget import ThinkingBudget
+from .detection import detect_markers
 from .errors import UnsupportedEngine
 from .logits import Edit, Edits, Sampling
-from .markers import ThinkingMarkers, detect_markers
+from .markers import ThinkingMarkers
 from .plan import compile_plan
 from .prompt import Phase
 from .vocabulary import Vocabulary

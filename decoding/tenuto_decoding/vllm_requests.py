@@ -3,12 +3,15 @@
 Shared by the adapters of both model runners and by the server.
 """
 
+from typing import Any
+
 from vllm import SamplingParams
 from vllm.config import VllmConfig
 
 from .budget import ThinkingBudget
+from .detection import resolve_markers
 from .errors import InvalidBudget
-from .markers import ThinkingMarkers, Tokenizer, resolve_markers
+from .markers import ThinkingMarkers, Tokenizer
 from .plan import ThinkingPlan, compile_plan
 from .vllm_compat import tokenizer_of
 
@@ -44,7 +47,7 @@ def markers_of(config: VllmConfig) -> ThinkingMarkers:
         UnknownMarkers: when neither shows any.
     """
     tokenizer = tokenizer_of(config)
-    given: dict[str, str | None] = {}
+    given: dict[str, Any] = {}
     if isinstance(config.additional_config, dict):
         given = config.additional_config.get(CONFIG_KEY) or {}
     template = getattr(tokenizer, "chat_template", None)

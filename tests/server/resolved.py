@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tenuto_decoding.budget import ThinkingBudget
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.prompt import initial_phase
 from tenuto_server.budgets.resolution import ResolvedBudget

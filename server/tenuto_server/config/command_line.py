@@ -12,7 +12,7 @@ from vllm.config.logging import LoggingConfig
 from vllm.platforms import current_platform
 
 from tenuto_decoding.budget import FIELDS
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 
 from ..budgets.defaults import EFFORT_CAPS, Defaults
 from ..budgets.request_fields import AUTO, CAP, UNLIMITED

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
-from tenuto_decoding.markers import ThinkingMarkers, detect_markers
+from tenuto_decoding.detection import detect_markers
+from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
 from tenuto_decoding.prompt import Phase, initial_phase
 from tenuto_decoding.vllm_requests import PARSER

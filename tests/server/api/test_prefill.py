@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from vllm.parser.parser_manager import ParserManager
 
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_server.api.prefill import Prefill
 from tenuto_server.errors import InvalidRequest
 from tenuto_server.reasoning import parser as reasoning

@@ -10,7 +10,7 @@ from vllm.logprobs import Logprob
 from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.parser.parser_manager import ParserManager
 
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_server.api.openai_responses import ResponsesRequest
 from tenuto_server.api.thinking_responses import ThinkingResponses
 from tenuto_server.errors import InvalidRequest

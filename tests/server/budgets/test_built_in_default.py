@@ -8,8 +8,8 @@ from vllm.sampling_params import SamplingParams, StructuredOutputsParams
 from tenuto_decoding.automaton import ThinkingAutomaton
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
+from tenuto_decoding.families import FAMILIES
 from tenuto_decoding.gpu.layout import MAX_SOURCES
-from tenuto_decoding.markers import FAMILIES
 from tenuto_decoding.prompt import Phase
 from tenuto_decoding.vllm_requests import plan_for
 from tenuto_server.budgets.defaults import BUILT_IN, Defaults

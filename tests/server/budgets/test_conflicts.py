@@ -7,8 +7,9 @@ from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
+from tenuto_decoding.families import FAMILIES
 from tenuto_decoding.gpu.layout import MAX_SOURCES
-from tenuto_decoding.markers import FAMILIES, ThinkingMarkers
+from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.prompt import initial_phase
 from tenuto_decoding.vllm_requests import plan_for
 from tenuto_server.budgets.conflicts import check_sampling

@@ -7,7 +7,7 @@ from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_server.api import anthropic, openai_responses, protocol
 from tenuto_server.budgets.request_fields import CAP, BudgetRequest, PromptSource
 from tenuto_server.budgets.resolution import Generation, ResolvedBudget, ThinkingPolicy

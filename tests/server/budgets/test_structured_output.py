@@ -6,7 +6,7 @@ import pytest
 
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.errors import InvalidBudget
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.prompt import initial_phase
 from tenuto_server.budgets.structured_output import (

@@ -10,7 +10,7 @@ from vllm.v1.engine.detokenizer import FastIncrementalDetokenizer
 
 from tenuto_decoding.automaton import ThinkingAutomaton
 from tenuto_decoding.budget import ThinkingBudget
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_decoding.plan import compile_plan
 from tenuto_server.engine.stop_strings import AnswerOnlyDetokenizer
 

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 from vllm.entrypoints.serve.utils.api_utils import with_cancellation
 
 from tenuto_decoding.budget import ThinkingBudget
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_decoding.plan import compile_plan
 from tenuto_server.config.limits import Limits
 from tenuto_server.context import report_stream_error

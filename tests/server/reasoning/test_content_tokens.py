@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_decoding.plan import compile_plan
 from tenuto_decoding.prompt import Phase
 from tenuto_server.reasoning.content_tokens import ContentTokens

@@ -7,7 +7,7 @@ import pytest
 from vllm.parser.abstract_parser import Parser
 from vllm.parser.parser_manager import ParserManager
 
-from tenuto_decoding.markers import FAMILIES
+from tenuto_decoding.families import FAMILIES
 from tenuto_server.api.protocol import ChatCompletionRequest
 from tenuto_server.reasoning import parser as reasoning
 from tenuto_server.reasoning.thinking_parser import with_thinking
