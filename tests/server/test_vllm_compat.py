@@ -20,6 +20,7 @@ from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
 from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 from vllm.entrypoints.serve.engine.protocol import ErrorInfo, ErrorResponse
 from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
+from vllm.entrypoints.serve.tokenize.serving import ServingTokenization
 from vllm.exceptions import VLLMError
 from vllm.parser.abstract_parser import DelegatingParser, Parser
 from vllm.renderers.online_renderer import OnlineRenderer
@@ -177,6 +178,19 @@ def test_the_prompt_of_a_message_is_rendered_where_it_can_be_continued() -> None
     for method in (OpenAIServingChat._create_chat_completion, AnthropicServingMessages.count_tokens):
         assert "await self.render_chat_request(" in inspect.getsource(method)
     assert "self.messages_full_converter(generator)" in inspect.getsource(AnthropicServingMessages.create_messages)
+
+
+def test_the_variables_of_a_chat_template_are_those_that_the_request_builds() -> None:
+    """`RenderedChat` adds its own there."""
+    assert "request.build_chat_params(" in inspect.getsource(OnlineRenderer.preprocess_chat)
+    for kind in (
+        vllm_compat.ChatCompletionRequest,
+        vllm_compat.ResponsesRequest,
+        vllm_compat.TokenizeChatRequest,
+    ):
+        assert parameters(kind.build_chat_params) == ["self", "default_template", "default_template_content_format"]
+    for method in (ServingTokenization.create_tokenize, OpenAIServingChatBatch.render_batch_chat_request):
+        assert ".preprocess_chat(" in inspect.getsource(method)
 
 
 def test_grammars_of_tool_calls_are_made_by_the_tool_parser_of_the_renderers_class() -> None:

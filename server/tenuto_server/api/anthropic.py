@@ -73,6 +73,8 @@ class MessageChatRequest(ChatCompletionRequest):
     def with_prefill(self, prefill: Prefill | None) -> Self:
         """This request, with what its reply has said already."""
         self._prefill = prefill
+        if prefill is not None and prefill.thinking is not None:
+            self.with_variables({})  # thinking that goes on needs a prompt that has not closed it
         return self
 
 
@@ -112,8 +114,6 @@ class ThinkingMessages(vllm_compat.CheckedChat, vllm_compat.AnthropicServingMess
         ):
             raise unknown_tool(choice.name)
         fields = {name: value for name, value in chat if name in chat.model_fields_set}
-        if not isinstance(anthropic_request, MessagesRequest):
-            return MessageChatRequest.model_construct(**fields).with_prefill(prefill)
         fields["thinking_token_budget"] = None
         if anthropic_request.budget_request.effort is not None:
             fields.setdefault("reasoning_effort", anthropic_request.budget_request.effort)

@@ -11,7 +11,7 @@ from .. import vllm_compat
 from ..context import report_stream_error
 from ..errors import InvalidRequest
 from .checked_body import CheckedBody
-from .protocol import BudgetFields, SpecialTokensChoice
+from .protocol import BudgetFields, RenderedChat, SpecialTokensChoice
 from .response_history import complete_item
 from .thinking_reports import CountedReplies, to_json_text
 from .tool_choice import CheckedToolChoice
@@ -27,7 +27,9 @@ _LOGPROBS = "message.output_text.logprobs"
 _INCLUDED = frozenset({_LOGPROBS, "reasoning.encrypted_content"})
 
 
-class ResponsesRequest(BudgetFields, SpecialTokensChoice, CheckedToolChoice, CheckedBody, vllm_compat.ResponsesRequest):
+class ResponsesRequest(
+    BudgetFields, RenderedChat, SpecialTokensChoice, CheckedToolChoice, CheckedBody, vllm_compat.ResponsesRequest
+):
     """Body of `POST /v1/responses`."""
 
     @model_validator(mode="wrap")

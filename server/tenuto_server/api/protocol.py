@@ -1,5 +1,7 @@
 """Request bodies: vLLM's, with the fields of a thinking budget."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
@@ -18,7 +20,49 @@ from .tool_choice import CheckedToolChoice
 _LIMITS = ("max_completion_tokens", "max_output_tokens")
 
 
-class BudgetFields(vllm_compat.OpenAIBaseModel):
+class BudgetCarrier(vllm_compat.OpenAIBaseModel):
+    """Mixed into a request type whose body may say something about thinking."""
+
+    _budget_request: BudgetRequest = PrivateAttr(default_factory=BudgetRequest)
+    _variables: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def budget_request(self) -> BudgetRequest:
+        """What the body asks for."""
+        return self._budget_request
+
+    def with_variables(self, variables: Mapping[str, Any]) -> Self:
+        """This request, whose chats are rendered with these variables where it does not give them itself."""
+        self._variables = variables
+        return self
+
+    def for_engine(self, engine: Any) -> Self:
+        """This request, whose chats are rendered as the engine's policy wants it for this budget."""
+        return self.with_variables(engine.template_variables(self._budget_request))
+
+    def with_budget_of(self, other: "BudgetCarrier") -> Self:
+        """This request, which was made of another, with what the other one asks for."""
+        self._budget_request, self._variables = other._budget_request, other._variables
+        return self
+
+
+class RenderedChat(BudgetCarrier):
+    """Mixed into a request type of vLLM's that has `build_chat_params`: its prompt is rendered as the budget needs it.
+
+    The variables that the request itself gives to the chat template are passed through unchanged.
+    """
+
+    def build_chat_params(self, *args: Any, **kwargs: Any) -> Any:
+        """vLLM's, with the effort under any of its names, and with the variables that switch thinking off."""
+        params = super().build_chat_params(*args, **kwargs)
+        own, effort = getattr(self, "chat_template_kwargs", None) or {}, self._budget_request.effort
+        # As vLLM's chat requests have it, which read one of the names only; those of /tokenize read none.
+        of_effort = {} if effort is None else {"reasoning_effort": effort, "enable_thinking": effort != "none"}
+        added = {name: value for name, value in self._variables.items() if name not in own}
+        return replace(params, chat_template_kwargs={**of_effort, **params.chat_template_kwargs, **added})
+
+
+class BudgetFields(BudgetCarrier):
     """The fields of a budget. Mixed into a request type of vLLM's that has `to_sampling_params`.
 
     Types and bounds here document the fields in OpenAPI. `BudgetRequest` checks them first, with better messages.
@@ -83,7 +127,6 @@ class BudgetFields(vllm_compat.OpenAIBaseModel):
     )
 
     _prompt_source: ClassVar[PromptSource] = PromptSource.TEMPLATE
-    _budget_request: BudgetRequest = PrivateAttr()  # set below, for every request that is made of a body
 
     @model_validator(mode="wrap")
     @classmethod
@@ -98,16 +141,6 @@ class BudgetFields(vllm_compat.OpenAIBaseModel):
         if uses_beam_search and budget_request.given_names:
             raise InvalidBudget(budget_request.given_names[0], "beam search (use_beam_search) takes no thinking budget")
         return request
-
-    @property
-    def budget_request(self) -> BudgetRequest:
-        """What the body asks for."""
-        return self._budget_request
-
-    def with_budget_of(self, other: "BudgetFields") -> Self:
-        """This request, which was made of another, with what the other one asks for."""
-        self._budget_request = other.budget_request
-        return self
 
     def to_sampling_params(self, *args: Any, **kwargs: Any) -> SamplingParams:
         try:
@@ -125,15 +158,18 @@ class BudgetFields(vllm_compat.OpenAIBaseModel):
         return VLLMValidationError(str(error.args[0]).replace("max_tokens", own), parameter=own, value=error.value)
 
 
-class CheckedNames(vllm_compat.OpenAIBaseModel):
+class CheckedNames(BudgetCarrier):
     """Mixed into a request type that generates nothing: a wrong budget is refused as it would be for the reply."""
 
     @model_validator(mode="wrap")
     @classmethod
     def check_budget(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if isinstance(data, dict):
-            BudgetRequest.from_body(data, known=("include_reasoning", *cls.model_fields))
-        return handler(data)
+        if not isinstance(data, dict):
+            return handler(data)
+        budget_request = BudgetRequest.from_body(data, known=("include_reasoning", *cls.model_fields))
+        request = handler(data)
+        request._budget_request = budget_request
+        return request
 
 
 class SpecialTokensChoice(vllm_compat.OpenAIBaseModel):
@@ -156,7 +192,7 @@ class SpecialTokensChoice(vllm_compat.OpenAIBaseModel):
 
 
 class ChatCompletionRequest(
-    BudgetFields, SpecialTokensChoice, CheckedToolChoice, CheckedBody, vllm_compat.ChatCompletionRequest
+    BudgetFields, RenderedChat, SpecialTokensChoice, CheckedToolChoice, CheckedBody, vllm_compat.ChatCompletionRequest
 ):
     """Body of `POST /v1/chat/completions`."""
 
@@ -194,7 +230,7 @@ class BatchChatCompletionRequest(BudgetFields, CheckedBody, vllm_compat.BatchCha
         return request.with_budget_of(self)
 
 
-class TokenizeChatRequest(CheckedNames, CheckedBody, vllm_compat.TokenizeChatRequest):
+class TokenizeChatRequest(CheckedNames, RenderedChat, CheckedBody, vllm_compat.TokenizeChatRequest):
     """Body of `POST /tokenize` with messages."""
 
 

@@ -62,6 +62,8 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
 
     async def _render(self, request: Any, conversation: Conversation, **options: Any) -> Any:
         request.input = conversation.for_vllm()
+        if conversation.prefill is not None and conversation.prefill.thinking is not None:
+            request.with_variables({})  # thinking that goes on needs a prompt that has not closed it
         result = await super()._render_resolved_response_inputs(request, None, **options)
         if conversation.prefill is not None and not isinstance(result, vllm_compat.ErrorResponse):
             tokenizer = self.renderer.get_tokenizer()

@@ -205,8 +205,8 @@ def efforts(body: Mapping[str, Any]) -> Iterator[tuple[Path, object]]:
             yield path, value
 
 
-def template_switch(body: Mapping[str, Any]) -> str | None:
-    """The template's variable that turns thinking off, if one does."""
+def switched_off(body: Mapping[str, Any]) -> str | None:
+    """The path of the template's variable that turns thinking off, if one does. Raises InvalidBudget."""
     off = None
     for path in TEMPLATE_SWITCHES:
         value = at(body, path)
@@ -215,6 +215,11 @@ def template_switch(body: Mapping[str, Any]) -> str | None:
         if value is False:
             off = off or ".".join(path)
     return off
+
+
+def switched_on(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the template's variables that turn thinking on."""
+    return tuple(path[-1] for path in TEMPLATE_SWITCHES if at(body, path) is True)
 
 
 def template_variables(body: Mapping[str, Any]) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from .other_names import (
     check_top_level,
     efforts,
     other_caps,
-    template_switch,
+    switched_off,
+    switched_on,
     template_variables,
 )
 
@@ -73,6 +74,7 @@ class BudgetRequest:
         model: the requested model's name.
         source: of the prompt.
         switched_off: the variable of the chat template that turns thinking off, if the request sets one.
+        switched_on: the variables of the chat template that turn thinking on, of those that the request sets.
         variables: of the chat template, that speak of thinking and that this server does not know.
     """
 
@@ -83,7 +85,13 @@ class BudgetRequest:
     model: str | None = None
     source: PromptSource = PromptSource.TEMPLATE
     switched_off: str | None = None
+    switched_on: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+
+    @property
+    def turns_on(self) -> tuple[str, ...]:
+        """The variables that turn thinking on, with the one that vLLM sets for an effort."""
+        return self.switched_on if self.effort in (None, "none") else (*self.switched_on, "enable_thinking")
 
     @property
     def given_names(self) -> list[str]:
@@ -130,7 +138,17 @@ class BudgetRequest:
         reserve = body.get(RESERVE)
         if reserve is not None:
             _check_count(RESERVE, reserve)
-        return cls(fields, name, _effort(body), reserve, model, source, template_switch(body), template_variables(body))
+        return cls(
+            fields=fields,
+            cap_name=name,
+            effort=_effort(body),
+            reserve=reserve,
+            model=model,
+            source=source,
+            switched_off=switched_off(body),
+            switched_on=switched_on(body),
+            variables=template_variables(body),
+        )
 
 
 def _check_names(body: Mapping[str, Any]) -> None:

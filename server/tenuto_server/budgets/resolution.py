@@ -117,6 +117,24 @@ class ThinkingPolicy:
     max_end_ids: int | None = None
     template: str | None = None
 
+    def template_variables(self, request: BudgetRequest) -> Mapping[str, Any]:
+        """The chat template's variables that switch thinking off, where the request's cap is 0; else none.
+
+        The model was trained on what the template itself writes in place of thinking: better than ending it by force.
+        A cap that only results in 0 once the prompt is known is not among these.
+        """
+        if self.markers is None or not self._has_cap_of_0(request):
+            return {}
+        return dict(self.markers.off_switch)
+
+    def _has_cap_of_0(self, request: BudgetRequest) -> bool:
+        """Whether the request switches thinking off, before its prompt is known."""
+        layers = _LayeredFields()
+        layers.add(request.fields, "request")
+        layers.add(self.defaults.effort_of(request.model, request.effort), EFFORT)
+        layers.add(self.defaults.budget_of(request.model), "default")
+        return request.switched_off is not None or layers.fields.get(CAP) == 0
+
     def resolve(self, request: BudgetRequest, generation: Generation, tokenizer: Tokenizer) -> ResolvedBudget | None:
         """The budget in force for a request, compiled; None where the model's markers are not known.
 
@@ -138,8 +156,8 @@ class ThinkingPolicy:
                 )
             return None
         phase = initial_phase(compile_plan(None, self.markers, tokenizer), generation.prompt)
-        if request.switched_off is not None and phase is not Phase.ANSWER:
-            request = _without_thinking(request, request.switched_off)  # the chat template has not closed it
+        if request.switched_off is not None:
+            request = _without_thinking(request, request.switched_off)
         if not _takes_defaults(request, generation.prompt, phase, tokenizer):
             return self._resolve(self.markers, request, generation, tokenizer, phase, {}, {})
         default = self.defaults.budget_of(request.model)
@@ -155,14 +173,28 @@ class ThinkingPolicy:
         if not request.variables:
             return
         is_rendered = request.source is PromptSource.TEMPLATE
-        template = self.template or template_of(tokenizer)
+        template = self._template(tokenizer)
         for name in request.variables if template or not is_rendered else ():
-            if not is_rendered or not re.search(rf"\b{re.escape(name)}\b", template):
+            if not is_rendered or not _names(template, name):
                 raise InvalidBudget(
                     f"{TEMPLATE}.{name}",
                     "is no variable of the chat template, so it would have no effect; "
                     "send max_thinking_tokens, or reasoning_effort, outside of it",
                 )
+
+    def _opens_thinking(
+        self, markers: ThinkingMarkers, request: BudgetRequest, tokenizer: Tokenizer, prompt: Sequence[int]
+    ) -> bool:
+        """Whether the model opens its thinking on its own, after a prompt that has not."""
+        if request.source is PromptSource.TEMPLATE:
+            template = self._template(tokenizer)
+            if any(_names(template, name) for name in request.turns_on):
+                return True
+        return opens_thinking(markers, tokenizer, prompt)
+
+    def _template(self, tokenizer: Tokenizer) -> str:
+        """The chat template's text; empty where it is not known."""
+        return self.template or template_of(tokenizer)
 
     def _resolve(
         self,
@@ -186,9 +218,9 @@ class ThinkingPolicy:
         only_closes = budget is not None and not is_asked_for
         begins: bool | None = None
         if generation.has_grammar:
-            check_grammar_start(budget, generation.grammar_start)
+            check_grammar_start(budget, generation.grammar_start, phase)
             if generation.grammar_start is GrammarStart.OUR_MARKERS:
-                opens = not is_asked_for and opens_thinking(markers, tokenizer, prompt)
+                opens = not is_asked_for and self._opens_thinking(markers, request, tokenizer, prompt)
                 budget, begins = budget_with_grammar(budget, phase, opens_thinking=opens, only_closes=only_closes)
                 set_by, only_closes = set_by if budget is not None else {}, False
         plan = plan_for(params, budget, markers, tokenizer, only_closes=only_closes)
@@ -336,6 +368,11 @@ class _LayeredFields:
         if origins.get(CAP) == "request" and cap_name != CAP:
             origins[CAP] = cap_name
         return ThinkingBudget(**fields), origins
+
+
+def _names(template: str, variable: str) -> bool:
+    """Whether a chat template names a variable."""
+    return re.search(rf"\b{re.escape(variable)}\b", template) is not None
 
 
 def _without_thinking(request: BudgetRequest, switch: str) -> BudgetRequest:

@@ -17,7 +17,7 @@ from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
 from tenuto_decoding.prompt import Phase
 
-from .chat_prompts import is_chat, template_of
+from .chat_prompts import is_chat
 
 
 class GrammarStart(Enum):
@@ -28,9 +28,14 @@ class GrammarStart(Enum):
     FIRST_TOKEN = auto()  # the grammar covers the thinking too (enable_in_reasoning)
 
 
-def check_grammar_start(budget: ThinkingBudget | None, start: GrammarStart) -> None:
-    """Refuse a budget together with a grammar that covers the thinking. Raises InvalidBudget."""
-    if budget is not None and start is GrammarStart.FIRST_TOKEN:
+def check_grammar_start(budget: ThinkingBudget | None, start: GrammarStart, phase: Phase) -> None:
+    """Refuse a budget together with a grammar that covers the thinking. Raises InvalidBudget.
+
+    A cap of 0 is kept where the prompt has closed the thinking: there is none that the grammar could cover.
+    """
+    if budget is None or (budget.max_thinking_tokens == 0 and phase is Phase.ANSWER):
+        return
+    if start is GrammarStart.FIRST_TOKEN:
         raise InvalidBudget(
             next(iter(budget.to_dict())),
             "this server's grammars cover the thinking too (enable_in_reasoning in --structured-outputs-config), "
@@ -58,8 +63,9 @@ def budget_with_grammar(
 
 
 def opens_thinking(markers: ThinkingMarkers, tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
-    """Whether the model opens its thinking on its own: its chat template names the marker, and the prompt is a chat.
+    """Whether the model opens its thinking on its own after this prompt: it is known to, and the prompt is a chat.
 
-    Many models without thinking have the markers in their vocabulary, and ChatML's are not specific to thinking.
+    Where nothing shows whether it does, it does not: a model without thinking may have the markers in its vocabulary,
+    and would be made to think by a grammar. One that does think then answers without, and in the form it was given.
     """
-    return markers.start in template_of(tokenizer) and is_chat(tokenizer, prompt)
+    return bool(markers.opens) and is_chat(tokenizer, prompt)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from copy import copy
 from itertools import count
@@ -100,6 +100,10 @@ class ThinkingEngine(AsyncLLM):
     def room_for_reply(self, request: BudgetRequest) -> int:
         """How many tokens of the context a reply needs that has no limit of its own."""
         return self._policy.room_for_reply(request, self.model_config.max_model_len, self.get_tokenizer())
+
+    def template_variables(self, request: BudgetRequest) -> Mapping[str, Any]:
+        """The variables with which the chats of a request are rendered, in addition to its own."""
+        return self._policy.template_variables(request)
 
     def _prepare(
         self, prompt: Any, given: SamplingParams

@@ -10,6 +10,7 @@ from anthropic.lib.streaming._messages import accumulate_event
 from pydantic import ValidationError
 from pydantic_core import from_json
 from vllm.entrypoints.anthropic.protocol import AnthropicMessagesRequest
+from vllm.entrypoints.anthropic.serving import AnthropicServingMessages
 from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionResponse
 
 from tenuto_server.api.anthropic import (
@@ -61,7 +62,7 @@ def test_other_fields_of_the_chat_request_are_vllms() -> None:
     tool = {"name": "add", "input_schema": {"type": "object"}}
     rest: dict[str, Any] = {"system": "s", "stop_sequences": ["a"], "top_k": 3, "tools": [tool], "stream": True}
     ours = ThinkingMessages.to_chat_completion_request(MessagesRequest(**BODY, **rest))
-    theirs = ThinkingMessages.to_chat_completion_request(AnthropicMessagesRequest(**BODY, **rest))
+    theirs = AnthropicServingMessages.to_chat_completion_request(AnthropicMessagesRequest(**BODY, **rest))
     names = theirs.model_fields_set - {"reasoning_effort"}
     assert {name: value for name, value in ours if name in names} == {
         name: value for name, value in theirs if name in names

@@ -1,5 +1,6 @@
 """The cap of a server on which none was set: it leaves room for an answer, changes nothing else, and yields."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,7 +39,8 @@ def resolve(
     stops = params.get("stop_token_ids", ())
     generation = Generation(tokenizer.encode(prompt), given, stops, context=9000, grammar_start=start)
     defaults = Defaults.from_options(default or {}, {}, None)
-    policy = ThinkingPolicy(FAMILIES[family], defaults, max_end_ids=MAX_SOURCES)
+    markers = replace(FAMILIES[family], opens=family == "think")
+    policy = ThinkingPolicy(markers, defaults, max_end_ids=MAX_SOURCES)
     found = policy.resolve(BudgetRequest.from_body(body or {}, source), generation, tokenizer)
     assert found is not None
     return found

@@ -181,15 +181,17 @@ def test_a_switch_that_the_template_does_not_know_is_a_cap_of_0(thinker: Any, na
     assert found.set_by == {CAP: f"chat_template_kwargs.{name}"}
 
 
-def test_a_switch_that_the_template_knows_leaves_the_rest_to_the_prompt(thinker: Any) -> None:
+@pytest.mark.parametrize("cap", [None, 9])
+def test_a_switch_that_the_template_knows_is_a_cap_of_0_too(thinker: Any, cap: int | None) -> None:
+    """The prompt has closed the thinking, and the reply does not open it again."""
     closed = f"{CHAT}<think>\n\n</think>\n\n"
-    off = {"chat_template_kwargs": {"enable_thinking": False}}
-    found = resolve(thinker, off, closed)
+    found = resolve(thinker, {"chat_template_kwargs": {"enable_thinking": False}, CAP: cap}, closed)
     assert found is not None
-    assert (found.budget, found.set_by) == (None, {})
-    found = resolve(thinker, {**off, CAP: 9}, closed)
-    assert found is not None
-    assert found.budget == ThinkingBudget(max_thinking_tokens=9)
+    assert found.budget == ThinkingBudget(max_thinking_tokens=0)
+    assert found.set_by == {CAP: "chat_template_kwargs.enable_thinking"}
+
+
+def test_a_switch_that_turns_thinking_on_sets_nothing(thinker: Any) -> None:
     on = resolve(thinker, {"chat_template_kwargs": {"enable_thinking": True}})
     assert on is not None
     assert on.budget is None

@@ -18,6 +18,7 @@ router = APIRouter(route_class=ReadingRoute, tags=["chat"])
 async def create_chat_completion(request: ChatCompletionRequest, raw_request: Request) -> Response:
     """A chat completion whose thinking keeps within `max_thinking_tokens` and reaches `min_thinking_tokens`."""
     serving, counted = raw_request.app.state.openai_serving_chat, counted_replies(request, raw_request)
+    request.for_engine(raw_request.app.state.engine_client)
     result = await counted.collect(serving.create_chat_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
@@ -31,6 +32,7 @@ async def create_chat_completion(request: ChatCompletionRequest, raw_request: Re
 async def create_batch_chat_completion(request: BatchChatCompletionRequest, raw_request: Request) -> Response:
     """A chat completion for each of several conversations. Choices are numbered as the conversations are."""
     serving, counted = raw_request.app.state.openai_serving_chat_batch, CountedReplies()
+    request.for_engine(raw_request.app.state.engine_client)
     result = await counted.collect(serving.create_batch_chat_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)

@@ -24,6 +24,7 @@ router = APIRouter(route_class=ReadingRoute, tags=["messages"])
 async def create_message(request: MessagesRequest, raw_request: Request) -> Response:
     """A message whose thinking keeps within `thinking.budget_tokens`, another name for `max_thinking_tokens`."""
     serving, counted = raw_request.app.state.anthropic_serving_messages, CountedReplies()
+    request.for_engine(raw_request.app.state.engine_client)
     result = await counted.collect(serving.create_messages(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
@@ -40,6 +41,7 @@ async def create_message(request: MessagesRequest, raw_request: Request) -> Resp
 @with_cancellation
 async def count_tokens(request: CountTokensRequest, raw_request: Request) -> Response:
     """The number of tokens in the prompt of a message."""
+    request.for_engine(raw_request.app.state.engine_client)
     result = await raw_request.app.state.anthropic_serving_messages.count_tokens(request, raw_request)
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)

@@ -18,6 +18,7 @@ router = APIRouter(route_class=ReadingRoute, tags=["responses"])
 async def create_response(request: ResponsesRequest, raw_request: Request) -> Response:
     """A response whose thinking keeps within `max_thinking_tokens` and reaches `min_thinking_tokens`."""
     serving, counted = raw_request.app.state.openai_serving_responses, CountedReplies()
+    request.for_engine(raw_request.app.state.engine_client)
     result = await counted.collect(serving.create_responses(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)

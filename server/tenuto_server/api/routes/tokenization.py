@@ -1,4 +1,4 @@
-"""`POST /tokenize` and `/detokenize`, also below `/v1`: vLLM's own, unchanged."""
+"""`POST /tokenize` and `/detokenize`, also below `/v1`: vLLM's own, with the prompts of the other endpoints."""
 
 from typing import Annotated, Any
 
@@ -38,6 +38,7 @@ TokenizeRequest = Annotated[
 @with_cancellation
 async def tokenize(request: TokenizeRequest, raw_request: Request) -> Response:
     """The tokens of a text, or of messages to which the chat template is applied."""
+    request.for_engine(raw_request.app.state.engine_client)
     result = await raw_request.app.state.serving_tokenization.create_tokenize(request, raw_request)
     return _respond(result, raw_request)
 
