@@ -64,7 +64,7 @@ def plan_for(state: str, scale: Scale) -> ThinkingPlan:
     - force: in a cap text that does not end.
     - suppress: as redirect, without a wait text, so the likeliest other token is searched for in whole rows.
     """
-    think = ThinkingPlan(start=Marker(ids=(OPEN,)), end=Marker(ids=(CLOSE,)), stops=(EOS,))
+    think = ThinkingPlan(start=Marker.of_ids((OPEN,)), end=Marker.of_ids((CLOSE,)), stops=(EOS,))
     waiting = replace(think, max_thinking_tokens=ENDLESS, num_waits=1, waits=((WAIT,),))
     cap_text = (WORD,) * (max(scale.histories) + scale.slack + 8)
     return {

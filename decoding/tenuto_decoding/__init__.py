@@ -12,6 +12,7 @@ from .detection import Detection, detect, detect_markers, resolve_markers
 from .errors import InvalidBudget, ThinkingError, UnknownMarkers, UnsupportedEngine
 from .families import FAMILIES
 from .markers import ThinkingMarkers
+from .matching import MarkerTable, Pattern
 from .plan import Marker, ThinkingPlan, compile_plan
 from .prompt import Phase, initial_phase
 from .vocabulary import Vocabulary
@@ -26,6 +27,8 @@ __all__ = [
     "Free",
     "InvalidBudget",
     "Marker",
+    "MarkerTable",
+    "Pattern",
     "Phase",
     "Redirect",
     "Scope",

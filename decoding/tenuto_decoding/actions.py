@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .plan import Ids
+from .matching import Ids
 
 
 @dataclass(frozen=True, slots=True)

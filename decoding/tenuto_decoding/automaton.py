@@ -10,7 +10,8 @@ from typing import Literal, Self
 
 from .actions import FREE, Action, Force, Redirect
 from .loops import LoopWatch
-from .plan import Ids, MarkerMatch, ThinkingPlan
+from .matching import Ids
+from .plan import ThinkingPlan
 from .prompt import Phase, initial_phase
 from .script import Script
 
@@ -26,7 +27,6 @@ class ThinkingAutomaton:
     Attributes:
         plan: what is enforced.
         phase: of the next token.
-        tokens: thinking tokens so far, in all blocks.
         waits: attempts to stop that were replaced so far, in all blocks.
         has_guessed: whether `advance` ever had to guess whether a token came from a redirect. Then a replay that is
             given the redirects may differ in its waits, its count and why thinking ended.
@@ -36,31 +36,35 @@ class ThinkingAutomaton:
         "_action",
         "_cap",
         "_changing_ids",
+        "_counted",
         "_ended",
         "_first_token",
         "_first_wait",
         "_floor",
         "_last",
         "_loop",
-        "_marker",
+        "_offsets",
         "_plain_left",
         "_script",
+        "_state",
         "has_guessed",
         "phase",
         "plan",
-        "tokens",
         "waits",
     )
 
     def __init__(self, plan: ThinkingPlan, phase: Phase = Phase.BEFORE, last: int | None = None) -> None:
         self.plan = plan
         self.phase = phase
-        self.tokens = self.waits = 0
+        self.waits = 0
         self.has_guessed = False
         self._cap, self._floor = plan.max_thinking_tokens, plan.min_thinking_tokens  # in force; steering changes them
         self._first_token = self._first_wait = 0  # `tokens` and `waits` where the budget in force started to count
         self._loop = LoopWatch(plan.loop_tokens)
-        self._marker = MarkerMatch(plan.end if phase is Phase.THINKING else plan.start)  # the one that comes next
+        self._counted = 0  # thinking tokens, and tokens of an end marker that may turn out to be text
+        self._state = plan.table.inside if phase is Phase.THINKING else plan.table.outside
+        # Bit n: a counted token begins n symbols before the end of the text, and within what may become a marker.
+        self._offsets = 0
         self._last = last  # token of the text so far
         self._ended: EndedBy = "none"
         self._script: Script | None = None
@@ -71,9 +75,9 @@ class ThinkingAutomaton:
         self._plain_left = 0
         if phase is Phase.BEFORE and plan.opens_thinking:
             self._script = Script(plan.start.ids)
-        elif phase is Phase.BEFORE and plan.enforced and plan.force_start and plan.max_thinking_tokens == 0:
+        elif phase is Phase.BEFORE and plan.skips_thinking:
             self.phase, self._ended = Phase.ANSWER, "cap"
-            self._script = Script(plan.end.ids + plan.answer_prefix, closes="cap")
+            self._script = Script(plan.no_thinking, closes="cap")
         self._settle()
 
     @classmethod
@@ -82,6 +86,16 @@ class ThinkingAutomaton:
         return cls(plan, initial_phase(plan, prompt), prompt[-1] if prompt else None)
 
     # What is known of the sequence
+
+    @property
+    def tokens(self) -> int:
+        """Thinking tokens so far, in all blocks: those that begin before the end marker does."""
+        return self._counted - (self._pending if self.plan.table.is_certain[self._state] else 0)
+
+    @property
+    def _pending(self) -> int:
+        """Counted tokens of an end marker that has begun. If it were complete now, they would not count."""
+        return self._offsets.bit_count()
 
     @property
     def ended_by(self) -> EndedBy:
@@ -103,7 +117,7 @@ class ThinkingAutomaton:
     @property
     def opening(self) -> int:
         """Outside of thinking, how many of the last tokens may turn out to begin the start marker."""
-        return 0 if self.phase is Phase.THINKING else self._marker.matched
+        return 0 if self.phase is Phase.THINKING else self._offsets.bit_count()
 
     @property
     def count(self) -> int:
@@ -113,8 +127,7 @@ class ThinkingAutomaton:
     @property
     def extends(self) -> bool:
         """Whether an attempt to stop would be replaced now."""
-        # The ids of a spelt end marker were counted as text; if it were completed now, they would not have been.
-        below_floor = self.count - self._marker.matched < self._floor
+        below_floor = self._counted - self._pending - self._first_token < self._floor
         return below_floor or self.waits - self._first_wait < self.plan.num_waits
 
     @property
@@ -140,18 +153,18 @@ class ThinkingAutomaton:
         return self._thinking_action() if self.phase is Phase.THINKING else self._outside_action()
 
     def _thinking_action(self) -> Action:
-        plan, end = self.plan, self._marker
-        if not self.extends:
-            return Redirect(plan.stops, end.next_id) if plan.stops else FREE
-        target = next(iter(self._wait), None)
-        ending = (end.next_id,) if end.is_at_gate else ()
-        sources = tuple(token for token in ending + plan.stops + plan.also_ends if token != target)
+        plan, table, state = self.plan, self.plan.table, self._state
+        if self.extends:
+            sources, target = table.ends[state] + plan.stops + table.openers[state], next(iter(self._wait), None)
+            sources = tuple(token for token in sources if token != target)
+        else:
+            sources = plan.stops + (table.openers[state] if plan.closes_at_openers else ())
+            target = table.rests[state][0]
         return Redirect(sources, target) if sources else FREE
 
     def _outside_action(self) -> Action:
-        if self._is_exhausted and self._marker.is_at_gate:
-            return Redirect((self._marker.next_id,), None)
-        return FREE
+        starting = self.plan.table.ends[self._state]
+        return Redirect(starting, None) if self._is_exhausted and starting else FREE
 
     @property
     def _wait(self) -> Ids:
@@ -180,7 +193,7 @@ class ThinkingAutomaton:
             self._plain_left -= 1
             self._last = token
             if self.phase is Phase.THINKING:
-                self.tokens += 1
+                self._counted += 1
             return
         script = self._script
         if script is None:
@@ -216,40 +229,48 @@ class ThinkingAutomaton:
             self.waits += 1
             return Script(wait, counted_to=len(wait)) if wait else None
         self._ended = "stop_token"
-        self.tokens -= self._marker.matched
-        return Script(self._marker.rest)
+        return self._end_begun()
+
+    def _end_begun(self) -> Script:
+        """The rest of the end marker. What of it has been written does not count."""
+        self._counted -= self._pending
+        self._offsets = 0
+        return Script(self.plan.table.rests[self._state])
 
     def _take(self, token: int, script: Script | None) -> None:
-        """Count the token and open or close thinking. If there is a script, the token is its next one."""
-        marker, plan = self._marker, self.plan
-        # Where the plan only counts, an end marker that has begun may turn out to be text, which is then counted late.
-        # An enforced plan forces its rest.
-        uncounted = 0 if plan.enforced else marker.past_gate
-        complete = marker.take(token)
+        """Count the token and open or close thinking. If there is a script, the token is its next one.
+
+        A token that holds the end of one part of the reply and the beginning of another belongs to the first.
+        """
+        table = self.plan.table
+        self._state, hit, size, length = table.step(self._state, token)
         self._last = token
-        if self.phase is not Phase.THINKING:
-            if complete:
-                self._open()
-            return
-        self._loop.take(token)
-        if complete:
-            if script is None:
-                self.tokens -= plan.end.gate  # counted as text while the marker was being spelt
-            self._close(script)
-        elif token in plan.also_ends:
-            self.tokens += uncounted
-            self._close(script)
-        elif script is None or script.counts:
-            self.tokens += max(uncounted + (token not in plan.stops) - marker.past_gate, 0)
+        before = self._offsets << size
+        if self.phase is Phase.THINKING:
+            self._loop.take(token)
+            counts = token not in self.plan.stops if script is None else script.counts
+            if hit:
+                within = (2 << length) - 1
+                self._counted += (counts and size > length) - (before & within).bit_count()
+                self._close(script)
+            else:
+                within = (2 << table.depths[self._state]) - 1
+                self._counted += counts
+                self._offsets = (before | counts << size) & within & ~1
+        elif hit:
+            self._open()
+        else:
+            depth = table.depths[self._state]
+            self._offsets = (before | 1 << min(size, depth)) & ((2 << depth) - 1) & ~1
 
     def _open(self) -> None:
-        self.phase, self._marker, self._last = Phase.THINKING, MarkerMatch(self.plan.end), None
+        self.phase, self._offsets, self._last = Phase.THINKING, 0, None
         self._loop.begin()
         if self.plan.scope == "block":
             self._first_token, self._first_wait = self.tokens, self.waits
 
     def _close(self, script: Script | None) -> None:
-        self.phase, self._marker = Phase.ANSWER, MarkerMatch(self.plan.start)
+        self.phase, self._offsets = Phase.ANSWER, 0
         if script is None:
             self._ended = "model"
         elif script.closes:
@@ -262,14 +283,15 @@ class ThinkingAutomaton:
         if self.plan.enforced and self.phase is Phase.THINKING and (self._script is None or self._script.is_wait):
             self._begin_closing()
         self._action = None
-        self._changing_ids = self.plan.changing_ids if self.phase is Phase.THINKING else self.plan.start.ids
+        plan = self.plan
+        self._changing_ids = plan.changing_ids if self.phase is Phase.THINKING else plan.table.changing_outside
         self._plain_left = self._count_plain()
 
     def _begin_closing(self) -> None:
         """Force the rest of an end marker that the model has begun, or all of it at the cap or in a loop."""
-        if self._marker.past_gate:
+        if self.plan.table.is_certain[self._state]:
             if self._script is None:
-                self._ended, self._script = "model", Script(self._marker.rest)
+                self._ended, self._script = "model", self._end_begun()
         elif self._is_at_cap:
             self._script = self._closing("cap")
         elif self._loop.found:
@@ -294,8 +316,12 @@ class ThinkingAutomaton:
         return min(max(at - self.plan.landing_tokens + 1, self._floor, 1), at)
 
     def _closing(self, reason: Literal["cap", "loop"]) -> Script:
-        plan = self.plan
-        newline = () if self._last in plan.line_ends else plan.newline
+        plan, after_newline = self.plan, self._last in self.plan.line_ends
+        if plan.table.is_begun[self._state]:
+            return Script(self._end_begun().tokens + plan.answer_prefix, closes=reason)
+        if self._cap == 0 and not self.count:
+            return Script(plan.closing_of_nothing(after_newline=after_newline), closes=reason)
+        newline = () if after_newline else plan.newline
         fits = self._cap is None or self.count + len(plan.cap_text) <= self._cap
         cap_text = plan.cap_text if fits else ()
         counted_to = len(newline) + len(cap_text)
@@ -303,7 +329,7 @@ class ThinkingAutomaton:
 
     def _count_plain(self) -> int:
         """How many tokens of plain text would change neither the action nor what is forced next."""
-        if self._script is not None or self._marker.matched:
+        if self._script is not None or self.plan.table.depths[self._state]:
             return 0
         if self.phase is not Phase.THINKING:
             return sys.maxsize

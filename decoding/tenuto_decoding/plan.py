@@ -1,75 +1,34 @@
 """A budget and a family's markers, compiled with a tokenizer into token ids."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any, Self
 
 from .budget import MAX_TOKENS, Scope, ThinkingBudget
 from .errors import InvalidBudget, UnknownMarkers
 from .markers import ThinkingMarkers, Tokenizer
+from .matching import Ids, MarkerTable, Pattern, is_added
 from .vocabulary import Vocabulary
-
-Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
-    """A marker as ids, and where it is intercepted.
+    """A marker: how it is forced, and by what it is recognized.
 
     Attributes:
-        ids: at least one id.
-        gate: index of the first id that can only be the marker's: 0 where that is a token of its own, the last index
-            where the marker is spelt in ordinary text (the ids before it may be text).
+        ids: as it is forced; at least one.
+        patterns: the texts that the model may write; the first is that of `ids`.
     """
 
     ids: Ids
-    gate: int = 0
+    patterns: tuple[Pattern, ...]
 
-    def follow(self, matched: int, token: int) -> int:
-        """How many of the marker's ids the text ends in after `token`, given how many it ended in before.
-
-        A step of Knuth, Morris and Pratt's search; `len(ids)` means that the marker is complete.
-        """
-        while matched and (matched == len(self.ids) or token != self.ids[matched]):
-            matched = self._shorter(matched)
-        return matched + 1 if token == self.ids[matched] else 0
-
-    def _shorter(self, matched: int) -> int:
-        """Length of the longest proper prefix of the marker that is a suffix of its first `matched` ids."""
-        head = self.ids[:matched]
-        return next((size for size in range(matched - 1, 0, -1) if head[-size:] == head[:size]), 0)
-
-
-@dataclass(slots=True)
-class MarkerMatch:
-    """A marker, and how many of its ids the text so far ends in."""
-
-    marker: Marker
-    matched: int = 0
-
-    def take(self, token: int) -> bool:
-        """Take the next token of the text; whether it completes the marker."""
-        self.matched = self.marker.follow(self.matched, token)
-        return self.matched == len(self.marker.ids)
-
-    @property
-    def next_id(self) -> int:
-        return self.marker.ids[self.matched]
-
-    @property
-    def rest(self) -> Ids:
-        """The ids that would complete it."""
-        return self.marker.ids[self.matched :]
-
-    @property
-    def is_at_gate(self) -> bool:
-        """Whether the next id would make it certain that the marker is meant."""
-        return self.matched == self.marker.gate
-
-    @property
-    def past_gate(self) -> int:
-        """How many ids have come from the gate on: 0 where what has come may be text."""
-        return max(self.matched - self.marker.gate, 0)
+    @classmethod
+    def of_ids(cls, ids: Ids, gate: int = 0) -> Self:
+        """The marker of tokens each of which is a symbol; see `Pattern.of_ids`."""
+        return cls(ids=ids, patterns=(Pattern.of_ids(ids, gate),))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,31 +37,40 @@ class ThinkingPlan:
 
     Attributes:
         start, end: the markers.
-        also_ends: single ids that leave thinking, in addition to the end marker.
+        also_ends: other texts that leave thinking.
         stops: single ids that end the reply; while thinking they are replaced by the end marker.
         waits: replacements of an attempt to stop, in turn; an empty one only suppresses the attempt.
         cap_text: forced before the end marker at the cap and in a loop; counted.
         newline: forced before that if the thinking does not end in one; not counted; empty for none.
         answer_prefix: forced after the end marker at the cap.
+        no_thinking: forced in place of thinking that has not been opened where the cap is 0; empty to only keep the
+            model from opening it.
+        no_text: the closing where the cap is 0 and nothing has been thought, where it differs from that of other
+            thinking: after a text that ends in a newline, and after any other.
         force_start: the plan opens thinking itself.
+        closes_at_openers: a text that leaves thinking is replaced by the end marker, as a stop is.
         max_thinking_tokens, min_thinking_tokens, num_waits, landing_tokens, loop_tokens, scope: as in ThinkingBudget.
         enforced: False for a plan that only counts: nothing is forced, redirected or masked.
         line_ends: ids after which no newline is needed.
         landings: ids at which the thinking may land; empty without `landing_tokens`.
-        boundaries: control tokens; in a prompt they separate the turns.
+        boundaries: added tokens that are no part of thinking; in a prompt they separate the turns.
+        table: the search for the markers; made from them if not given.
         changing_ids: ids that may change the state while thinking where nothing is being forced; all others are plain
             text.
     """
 
     start: Marker
     end: Marker
-    also_ends: Ids = ()
+    also_ends: tuple[Pattern, ...] = ()
     stops: Ids = ()
     waits: tuple[Ids, ...] = ((),)
     cap_text: Ids = ()
     newline: Ids = ()
     answer_prefix: Ids = ()
+    no_thinking: Ids = ()
+    no_text: tuple[Ids, Ids] | None = None
     force_start: bool = False
+    closes_at_openers: bool = False
     max_thinking_tokens: int | None = None
     min_thinking_tokens: int = 0
     num_waits: int = 0
@@ -113,18 +81,33 @@ class ThinkingPlan:
     line_ends: frozenset[int] = frozenset()
     landings: frozenset[int] = frozenset()
     boundaries: frozenset[int] = frozenset()
+    table: MarkerTable = field(default=None, repr=False, compare=False)  # type: ignore[assignment]
     changing_ids: frozenset[int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.table is None:
+            made = MarkerTable(self.start.patterns, self.end.patterns, self.also_ends)
+            object.__setattr__(self, "table", made)
         first_of_waits = {wait[0] for wait in self.waits if wait}
-        changing = first_of_waits.union(self.end.ids, self.stops, self.also_ends)
-        object.__setattr__(self, "changing_ids", frozenset(changing))
+        changing = self.table.changing_inside.union(first_of_waits, self.stops)
+        object.__setattr__(self, "changing_ids", changing)
 
     @property
     def opens_thinking(self) -> bool:
         """Whether thinking that the prompt has not opened is opened by force."""
         wanted = self.force_start or self.min_thinking_tokens > 0 or self.num_waits > 0
         return self.enforced and wanted and self.max_thinking_tokens != 0
+
+    @property
+    def skips_thinking(self) -> bool:
+        """Whether `no_thinking` is forced where the prompt has not opened thinking."""
+        return self.enforced and self.max_thinking_tokens == 0 and bool(self.no_thinking)
+
+    def closing_of_nothing(self, *, after_newline: bool) -> Ids:
+        """What closes thinking that has no text, where the cap is 0."""
+        if self.no_text is not None:
+            return self.no_text[0 if after_newline else 1]
+        return (() if after_newline else self.newline) + self.end.ids + self.answer_prefix
 
 
 def compile_plan(
@@ -168,18 +151,21 @@ def _compile(
             replace(budget, max_thinking_tokens=MAX_TOKENS), markers, vocabulary, stop_ids, grammar, only_closes
         )
         return _with_cap(longest, budget.max_thinking_tokens)
-    start = _marker(markers.start, vocabulary, shared=markers.shared_start)
-    end = _marker(markers.end, vocabulary)
-    also_ends = tuple(i for i in vocabulary.single(markers.also_ends) if i not in end.ids)
+    search = _search(markers, vocabulary)
     stops = tuple(dict.fromkeys(vocabulary.stop + vocabulary.single(markers.stops) + tuple(sorted(stop_ids))))
-    stops = tuple(token for token in stops if token not in end.ids and token not in also_ends)
-    if grammar:
-        stops, also_ends = stops + also_ends, ()
+    leaving = {*search.end.ids, *vocabulary.single(markers.also_ends)}
+    stops = tuple(token for token in stops if token not in leaving)
     prefix = vocabulary.encode(markers.answer_prefix)
     if grammar and vocabulary.special.isdisjoint(prefix):  # otherwise it is the header of the answer
         prefix = ()
     counting = ThinkingPlan(
-        start=start, end=end, also_ends=also_ends, stops=stops, boundaries=vocabulary.special, enforced=False
+        start=search.start,
+        end=search.end,
+        also_ends=search.also_ends,
+        stops=stops,
+        boundaries=vocabulary.atomic.difference(vocabulary.single(markers.inside)),
+        enforced=False,
+        table=search.table,
     )
     if budget is None:
         return counting
@@ -189,25 +175,24 @@ def _compile(
     # A request's own stop ids do not make its texts invalid here: the server checks that conflict on its own.
     texts = replace(counting, stops=tuple(token for token in stops if token not in stop_ids))
     cap_ids = _plain("cap_text", cap_text, texts, vocabulary)
-    return ThinkingPlan(
-        start=start,
-        end=end,
-        also_ends=also_ends,
-        stops=stops,
+    return replace(
+        counting,
         waits=tuple(_plain("wait_text", text, texts, vocabulary) for text in wait_texts),
         cap_text=cap_ids if budget.closes else (),
         newline=vocabulary.encode("\n") if markers.newline_before_end else (),
         answer_prefix=prefix,
+        **_without_thinking(markers, prefix, vocabulary, grammar=grammar, only_closes=only_closes),
         force_start=not only_closes and (markers.force_start or (grammar and not markers.shared_start)),
+        closes_at_openers=grammar,
         max_thinking_tokens=budget.max_thinking_tokens,
         min_thinking_tokens=budget.min_thinking_tokens,
         num_waits=budget.num_waits,
         landing_tokens=budget.landing_tokens,
         loop_tokens=budget.loop_tokens,
         scope=budget.scope,
-        line_ends=vocabulary.line_ends if markers.newline_before_end else frozenset(),
+        enforced=True,
+        line_ends=vocabulary.line_ends if markers.newline_before_end or markers.no_thinking else frozenset(),
         landings=vocabulary.landings if budget.landing_tokens else frozenset(),
-        boundaries=vocabulary.special,
     )
 
 
@@ -216,24 +201,112 @@ def _with_cap(plan: ThinkingPlan, cap: int | None) -> ThinkingPlan:
     return replace(plan, max_thinking_tokens=cap, cap_text=cap_text)
 
 
-def _marker(text: str, vocabulary: Vocabulary, *, shared: bool = False) -> Marker:
-    ids = vocabulary.encode(text)
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """The markers as patterns, and the table of their search."""
+
+    start: Marker
+    end: Marker
+    also_ends: tuple[Pattern, ...]
+    table: MarkerTable
+
+
+@lru_cache(maxsize=64)
+def _search(markers: ThinkingMarkers, vocabulary: Vocabulary) -> _Search:
+    start = Marker(
+        ids=_encode_marker(markers.start, vocabulary),
+        patterns=tuple(
+            _pattern(text, vocabulary, shared=markers.shared_start)
+            for text in (markers.start, *markers.start_spellings)
+        ),
+    )
+    end = Marker(
+        ids=_encode_marker(markers.end, vocabulary),
+        patterns=tuple(_pattern(text, vocabulary, attempt=_attempt) for text in (markers.end, *markers.end_spellings)),
+    )
+    also_ends = tuple(_pattern(text, vocabulary) for text in markers.also_ends if vocabulary.may_write(text))
+    turns = [vocabulary.symbols(text) for text in markers.turn]
+
+    def rest(symbols: str) -> Ids:
+        """What completes the end marker; in the middle of a character, which no text can complete, all of it."""
+        try:
+            return vocabulary.spell(symbols)
+        except UnicodeDecodeError:
+            return end.ids
+
+    table = MarkerTable(start.patterns, end.patterns, also_ends, turns, tokens=vocabulary.tokens(), spell=rest)
+    return _Search(start, end, also_ends, table)
+
+
+def _encode_marker(text: str, vocabulary: Vocabulary) -> Ids:
+    ids = vocabulary.encode_marker(text)
     if not ids:
         raise UnknownMarkers(f"the tokenizer has no token for the marker {text!r}")
-    if ids[0] not in vocabulary.atomic:
-        return Marker(ids=ids, gate=len(ids) - 1)
-    return Marker(ids=ids, gate=1 if shared and len(ids) > 1 else 0)
+    return ids
+
+
+def _pattern(
+    text: str, vocabulary: Vocabulary, *, attempt: Callable[[str], int] = len, shared: bool = False
+) -> Pattern:
+    """The pattern of a text.
+
+    Args:
+        attempt: the number of bytes of ordinary text from which on the model is taken to write it.
+        shared: the first symbol begins other texts too.
+    """
+    symbols = vocabulary.symbols(text)
+    added = next((size for size, symbol in enumerate(symbols, 1) if is_added(symbol)), None)
+    if added is None:
+        return Pattern(symbols, attempt(symbols), len(symbols))
+    certain = min(added + shared, len(symbols))
+    return Pattern(symbols, certain, certain)
+
+
+def _attempt(symbols: str) -> int:
+    """The number of bytes of an end marker in ordinary text by which an attempt to stop is recognized.
+
+    The wait has to replace the marker's first token, or the text would keep a part of it. So a tag is recognized by the
+    punctuation that it begins with (`</`), and a sentence, which begins like many others, by all but its last word. A
+    marker that neither tells apart from other text is recognized when it is complete.
+    """
+    punctuation = re.match("[^a-zA-Z0-9 ]*", symbols)
+    if punctuation and 1 < len(punctuation[0]) < len(symbols):
+        return len(punctuation[0])
+    words = symbols.split(" ")
+    return len(" ".join(words[:-1])) if len(words) > 2 else len(symbols)
+
+
+def _without_thinking(
+    markers: ThinkingMarkers, prefix: Ids, vocabulary: Vocabulary, *, grammar: bool, only_closes: bool
+) -> dict[str, Any]:
+    """The fields of a plan for a cap of 0. With a grammar, no text is forced after the end marker."""
+    text, end = markers.no_thinking, markers.end
+    if not text:
+        return (
+            {"no_thinking": _encode_marker(end, vocabulary) + prefix} if markers.force_start and not only_closes else {}
+        )
+    if grammar and end in text:
+        text = text[: text.index(end) + len(end)]
+    rest = text.removeprefix(markers.start)
+    no_text = (vocabulary.encode(rest.removeprefix("\n")), vocabulary.encode(rest)) if end in rest else None
+    return {"no_thinking": () if only_closes else vocabulary.encode(text), "no_text": no_text}
 
 
 def _plain(field: str, text: str, counting: ThinkingPlan, vocabulary: Vocabulary) -> Ids:
     """Ids of a text that is forced while thinking; it must be plain text there."""
-    ids, end = vocabulary.encode(text), counting.end
-    control = vocabulary.special.union(counting.stops, counting.also_ends)
-    matched = 0
-    for token in ids:
-        matched = end.follow(matched, token)
-        if token in control or matched > end.gate:
-            raise InvalidBudget(field, f"{text!r} holds a control token or a marker; only plain text is allowed")
-    if any(ids[:size] == end.ids[-size:] for size in range(1, len(end.ids)) if end.gate):
+    ids, table = vocabulary.encode(text), counting.table
+    if not vocabulary.special.union(counting.stops).isdisjoint(ids) or _completes(table, table.inside, ids):
+        raise InvalidBudget(field, f"{text!r} holds a control token or a marker; only plain text is allowed")
+    if any(_completes(table, state, ids) for state in range(table.inside, table.prompt)):
         raise InvalidBudget(field, f"{text!r} begins like the rest of the end marker, so it could complete one")
     return ids
+
+
+def _completes(table: MarkerTable, state: int, ids: Ids) -> bool:
+    """Whether the text, after one that leads to the state inside, completes something that leaves thinking."""
+    for token in ids:
+        step = table.step(state, token)
+        if step.hit:
+            return True
+        state = step.state
+    return False

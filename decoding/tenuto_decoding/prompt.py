@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from enum import Enum
 
-from .plan import Ids, ThinkingPlan
+from .matching import Hit
+from .plan import ThinkingPlan
 
 
 class Phase(Enum):
@@ -17,24 +18,20 @@ class Phase(Enum):
 def initial_phase(plan: ThinkingPlan, prompt: Sequence[int]) -> Phase:
     """The phase in which a reply to the prompt begins.
 
-    The last marker decides, unless a control token that is no part of it follows: then it belongs to an earlier turn,
-    or to quoted text, and the reply has not begun to think.
+    The last marker decides, unless an added token that is no part of it, or the text that begins a turn, follows: then
+    it belongs to an earlier turn, or to quoted text, and the reply has not begun to think.
     """
-    start, end, boundaries = plan.start.ids, plan.end.ids, plan.boundaries
-    last_ids = start[-1], end[-1]
+    table = plan.table
     for stop in range(len(prompt), 0, -1):
         token = prompt[stop - 1]
-        if token in last_ids:
-            if _ends_in(prompt, stop, start):
-                return Phase.THINKING
-            if _ends_in(prompt, stop, end):
-                return Phase.ANSWER
-        if token in boundaries:
+        if token in table.completing:
+            # A token has at least one symbol, so this many are enough to see the longest pattern.
+            hit = table.last_hit(prompt[max(stop - table.longest, 0) : stop])
+            if hit:
+                return _PHASES[hit]
+        if token in plan.boundaries:
             break
     return Phase.BEFORE
 
 
-def _ends_in(prompt: Sequence[int], stop: int, marker: Ids) -> bool:
-    """Whether the first `stop` tokens of the prompt end in the marker."""
-    size = len(marker)
-    return size <= stop and tuple(prompt[stop - size : stop]) == marker
+_PHASES = {Hit.START: Phase.THINKING, Hit.END: Phase.ANSWER, Hit.TURN: Phase.BEFORE}

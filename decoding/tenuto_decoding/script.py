@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .plan import Ids
+from .matching import Ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Needs only the standard library and `tenuto_decoding`, so that a GPU machine can
 from dataclasses import dataclass, replace
 from random import Random
 
-from tenuto_decoding import Marker, ThinkingPlan
+from tenuto_decoding import Marker, Pattern, ThinkingPlan
 from tenuto_decoding.gpu.layout import mark_tokens
 
 VOCABULARY = 40
@@ -79,7 +79,7 @@ def draw_plan(chance: Random) -> ThinkingPlan:
         start=_draw_start(chance),
         end=_draw_end(chance),
         stops=chance.choice(((EOS,), (EOS, EOT), (EOS, EOT), ())),
-        also_ends=chance.choice(((), (), (TOOL,))),
+        also_ends=chance.choice(((), (), (Pattern.of_ids((TOOL,)),))),
         waits=tuple(_draw_text(chance) for _ in range(chance.randint(1, 3))),
         cap_text=cap_text if cap is not None and len(cap_text) <= cap else (),
         newline=chance.choice(((), (NEWLINE,))),
@@ -100,24 +100,24 @@ def draw_plan(chance: Random) -> ThinkingPlan:
 def _draw_start(chance: Random) -> Marker:
     kind = chance.choice(("own", "lined", "led", "shared", "spelt"))
     if kind == "own":
-        return Marker(ids=(OPEN,))
+        return Marker.of_ids((OPEN,))
     if kind == "lined":  # its line end belongs to the marker: a closing right after it has a newline of its own
-        return Marker(ids=(OPEN, NEWLINE))
+        return Marker.of_ids((OPEN, NEWLINE))
     words = _draw_words(chance, 3 if kind == "spelt" else 2)
     if kind == "spelt":
-        return Marker(ids=words, gate=len(words) - 1)
-    return Marker(ids=(LEAD, *words, OPEN), gate=1) if kind == "shared" else Marker(ids=(LEAD, *words))
+        return Marker.of_ids(words, len(words) - 1)
+    return Marker.of_ids((LEAD, *words, OPEN), 1) if kind == "shared" else Marker.of_ids((LEAD, *words))
 
 
 def _draw_end(chance: Random) -> Marker:
     kind = chance.choice(("own", "led", "spelt", "repeating"))
     if kind == "own":
-        return Marker(ids=(CLOSE,))
+        return Marker.of_ids((CLOSE,))
     if kind == "led":
-        return Marker(ids=(LEAD, *_draw_words(chance, 3)))
+        return Marker.of_ids((LEAD, *_draw_words(chance, 3)))
     a, b = MARKER_WORDS[:2]
     ids = _draw_words(chance, 5) if kind == "spelt" else chance.choice(((a, a, b), (a, b, a), (a, b, a, b, a), (a, a)))
-    return Marker(ids=ids, gate=len(ids) - 1)
+    return Marker.of_ids(ids, len(ids) - 1)
 
 
 def _draw_words(chance: Random, most: int) -> Ids:

@@ -5,18 +5,23 @@ tool opener; everything from 20 on is text.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from tenuto_decoding import Force, Marker, Phase, ThinkingAutomaton, ThinkingPlan
+from tenuto_decoding import Force, Marker, Pattern, Phase, ThinkingAutomaton, ThinkingPlan
 
 START, END, EOS, WAIT, HMM, NEWLINE, TOOL = (1, 2), (3, 4), 9, 7, 8, 5, 6
+OPENERS = (Pattern.of_ids((TOOL,)),)
 TEXT = 20
 
 
 def plan(**changes: Any) -> ThinkingPlan:
-    base = ThinkingPlan(start=Marker(ids=START), end=Marker(ids=END), stops=(EOS,), waits=((WAIT,),))
-    return replace(base, **changes)
+    fields: dict[str, Any] = {
+        "start": Marker.of_ids(START),
+        "end": Marker.of_ids(END),
+        "stops": (EOS,),
+        "waits": ((WAIT,),),
+    }
+    return ThinkingPlan(**(fields | changes))
 
 
 def thinking(**changes: Any) -> ThinkingAutomaton:

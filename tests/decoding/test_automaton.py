@@ -6,7 +6,7 @@ import pytest
 
 from tenuto_decoding import Force, Free, Marker, Phase, Redirect, ThinkingAutomaton
 
-from .small_plans import END, EOS, HMM, NEWLINE, START, TEXT, TOOL, WAIT, feed, forced, plan, thinking
+from .small_plans import END, EOS, HMM, NEWLINE, OPENERS, START, TEXT, TOOL, WAIT, feed, forced, plan, thinking
 
 
 class TestBeforeThinking:
@@ -34,12 +34,12 @@ class TestBeforeThinking:
         assert automaton.ended_by == "none"
 
     def test_cap_zero_masks_a_spelt_opener_at_its_last_token(self) -> None:
-        automaton = ThinkingAutomaton(plan(max_thinking_tokens=0, start=Marker(ids=START, gate=1)))
+        automaton = ThinkingAutomaton(plan(max_thinking_tokens=0, start=Marker.of_ids(START, 1)))
         assert isinstance(automaton.action(), Free)
         assert feed(automaton, [START[0]]).action() == Redirect((START[1],), None)
 
     def test_cap_zero_forces_the_answer_of_the_family_that_must_be_opened(self) -> None:
-        automaton = ThinkingAutomaton(plan(max_thinking_tokens=0, force_start=True, answer_prefix=(5, 30)))
+        automaton = ThinkingAutomaton(plan(max_thinking_tokens=0, no_thinking=(*END, 5, 30)))
         assert forced(automaton) == [*END, 5, 30]
         assert (automaton.phase, automaton.tokens, automaton.ended_by) == (Phase.ANSWER, 0, "cap")
 
@@ -106,17 +106,17 @@ class TestAttemptsToEnd:
             assert automaton.waits == 0
 
     def test_a_tool_opener_is_an_attempt_too(self) -> None:
-        automaton = thinking(num_waits=1, also_ends=(TOOL,))
+        automaton = thinking(num_waits=1, also_ends=OPENERS)
         assert automaton.action() == Redirect((END[0], EOS, TOOL), WAIT)
 
     def test_a_spelt_end_marker_is_intercepted_at_its_last_token(self) -> None:
-        automaton = thinking(num_waits=1, end=Marker(ids=END, gate=1))
+        automaton = thinking(num_waits=1, end=Marker.of_ids(END, 1))
         assert automaton.action() == Redirect((EOS,), WAIT)
         assert feed(automaton, [END[0]]).action() == Redirect((END[1], EOS), WAIT)
 
     def test_the_floor_is_not_reached_by_the_marker_that_ends_there(self) -> None:
         """Spelling the marker takes tokens that count as text until it is complete: the floor holds without them."""
-        automaton = feed(thinking(min_thinking_tokens=2, end=Marker(ids=END, gate=1)), [TEXT, END[0]])
+        automaton = feed(thinking(min_thinking_tokens=2, end=Marker.of_ids(END, 1)), [TEXT, END[0]])
         assert automaton.tokens == 2
         assert automaton.action() == Redirect((END[1], EOS), WAIT)
 
@@ -136,12 +136,12 @@ class TestNaturalEnd:
         assert (automaton.phase, automaton.tokens, automaton.ended_by) == (Phase.ANSWER, 2, "model")
 
     def test_a_marker_of_one_token(self) -> None:
-        automaton = thinking(end=Marker(ids=(3,)))
+        automaton = thinking(end=Marker.of_ids((3,)))
         feed(automaton, [TEXT]).advance(3, False)
         assert (automaton.phase, automaton.tokens, automaton.ended_by) == (Phase.ANSWER, 1, "model")
 
     def test_a_spelt_marker_is_taken_back_from_the_count(self) -> None:
-        automaton = thinking(end=Marker(ids=(3, 3, 4), gate=2), max_thinking_tokens=50)
+        automaton = thinking(end=Marker.of_ids((3, 3, 4), 2), max_thinking_tokens=50)
         feed(automaton, [TEXT, 3, 3])
         assert automaton.tokens == 3
         automaton.advance(3, False)  # the marker's beginning slips by one
@@ -149,7 +149,7 @@ class TestNaturalEnd:
         assert (automaton.phase, automaton.tokens, automaton.ended_by) == (Phase.ANSWER, 2, "model")
 
     def test_a_stop_token_completes_the_spelt_marker_that_was_begun(self) -> None:
-        automaton = thinking(end=Marker(ids=(3, 3, 4), gate=2))
+        automaton = thinking(end=Marker.of_ids((3, 3, 4), 2))
         feed(automaton, [TEXT, 3])
         assert automaton.action() == Redirect((EOS,), 3)
         automaton.advance(3, True)
@@ -157,7 +157,7 @@ class TestNaturalEnd:
         assert (automaton.tokens, automaton.ended_by) == (1, "stop_token")
 
     def test_a_tool_opener_ends_thinking(self) -> None:
-        automaton = feed(thinking(also_ends=(TOOL,)), [TEXT, TOOL])
+        automaton = feed(thinking(also_ends=OPENERS), [TEXT, TOOL])
         assert (automaton.phase, automaton.tokens, automaton.ended_by) == (Phase.ANSWER, 1, "model")
 
 
@@ -263,7 +263,7 @@ class TestSeveralBlocks:
         assert automaton.action() == Redirect((END[0], EOS), WAIT)
 
     def test_a_shared_first_token_of_the_opener_stays_allowed(self) -> None:
-        automaton = feed(thinking(max_thinking_tokens=1, start=Marker(ids=START, gate=1)), [TEXT])
+        automaton = feed(thinking(max_thinking_tokens=1, start=Marker.of_ids(START, 1)), [TEXT])
         forced(automaton)
         assert isinstance(automaton.action(), Free)
         assert feed(automaton, [START[0]]).action() == Redirect((START[1],), None)
@@ -288,7 +288,7 @@ class TestReport:
             ([TEXT, begun, *START, TEXT, *END, TEXT], 5),
         ):
             assert feed(thinking(enforced=False), text).tokens == tokens, text
-        assert feed(thinking(enforced=False, also_ends=(TOOL,)), [TEXT, begun, TOOL, TEXT]).tokens == 2
+        assert feed(thinking(enforced=False, also_ends=OPENERS), [TEXT, begun, TOOL, TEXT]).tokens == 2
 
     def test_counting_without_enforcing(self) -> None:
         automaton = ThinkingAutomaton(plan(enforced=False, max_thinking_tokens=1, force_start=True))

@@ -4,13 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tenuto_decoding import (
     FAMILIES,
     InvalidBudget,
-    Marker,
+    Pattern,
+    Phase,
     ThinkingAutomaton,
     ThinkingBudget,
     ThinkingMarkers,
@@ -19,6 +18,7 @@ from tenuto_decoding import (
 )
 from tenuto_decoding.actions import Redirect
 from tenuto_decoding.errors import UnknownMarkers
+from tenuto_decoding.matching import symbol_of
 
 S1 = FAMILIES["s1"]
 THINK = FAMILIES["think"]
@@ -28,8 +28,8 @@ def test_markers_of_s1_are_a_special_token_and_a_word(chatml: Any) -> None:
     plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), S1, chatml)
     start, end, wait = (tuple(chatml.encode(text)) for text in (S1.start, S1.end, "Wait"))
     assert (len(start), len(end), len(wait)) == (2, 2, 1)
-    assert (plan.start.ids, plan.start.gate) == (start, 0)
-    assert (plan.end.ids, plan.end.gate) == (end, 0)
+    assert (plan.start.ids, plan.end.ids) == (start, end)
+    assert plan.table.ends[plan.table.outside] == plan.table.ends[plan.table.inside] == start[:1]
     assert plan.waits == (wait,)
     assert plan.stops == (chatml.eos_token_id, chatml.pad_token_id)
     assert (plan.newline, plan.answer_prefix) == (tuple(chatml.encode("\n")), tuple(chatml.encode("\nFinal Answer:")))
@@ -37,15 +37,43 @@ def test_markers_of_s1_are_a_special_token_and_a_word(chatml: Any) -> None:
     assert plan.force_start
 
 
-def test_markers_spelt_in_text_are_intercepted_at_their_last_token(chatml: Any) -> None:
-    plan = compile_plan(ThinkingBudget(), THINK, chatml)
-    assert len(plan.end.ids) > 1
-    assert plan.end.gate == len(plan.end.ids) - 1
+@pytest.mark.parametrize(
+    ("end", "begun"),
+    [
+        ("</think>", "</"),
+        ("[/THINK]", "[/"),
+        ("◁/think▷", "◁/"),
+        ("Here is my response:", "Here is my"),
+        ("<answer>", "<answer>"),
+        ("Final Answer:", "Final Answer:"),
+        ("<", "<"),
+    ],
+)
+def test_a_marker_in_ordinary_text_is_recognized_where_it_differs_from_other_text(
+    chatml: Any, end: str, begun: str
+) -> None:
+    plan = compile_plan(ThinkingBudget(), ThinkingMarkers(family="custom", start="[[", end=end), chatml)
+    (pattern,) = plan.end.patterns
+    assert (pattern.attempt, pattern.certain) == (len(begun.encode()), len(end.encode()))
+
+
+def test_a_marker_is_completed_from_wherever_it_was_begun(chatml: Any) -> None:
+    """In the middle of a character, which no text can complete, from its beginning."""
+    plan = compile_plan(ThinkingBudget(), ThinkingMarkers(family="custom", start="[[", end="</é>"), chatml)
+    texts = [chatml.decode(plan.table.rests[state]) for state in range(plan.table.inside, plan.table.prompt)]
+    assert texts == ["</é>", "/é>", "é>", "</é>", ">", ""]
 
 
 def test_tool_openers_end_thinking_where_they_are_tokens(thinker: Any, chatml: Any) -> None:
-    assert compile_plan(ThinkingBudget(), THINK, thinker).also_ends == tuple(thinker.encode("<tool_call>"))
-    assert compile_plan(ThinkingBudget(), THINK, chatml).also_ends == ()
+    opener = Pattern.of_ids(tuple(thinker.encode("<tool_call>")))
+    assert opener in compile_plan(ThinkingBudget(), THINK, thinker).also_ends
+
+
+def test_openers_may_be_ordinary_text_but_not_what_looks_like_a_control_token(chatml: Any) -> None:
+    markers = replace(THINK, also_ends=("<tool_call>", "<|tool_call|>", "<｜DSML｜call>", "<|im_start|>tool"))
+    plan = compile_plan(ThinkingBudget(), markers, chatml)
+    start = chatml.encode("<|im_start|>")[0]
+    assert [pattern.symbols for pattern in plan.also_ends] == ["<tool_call>", symbol_of(start) + "tool"]
 
 
 def test_the_cap_text_is_left_out_where_the_cap_is_shorter(thinker: Any) -> None:
@@ -125,30 +153,23 @@ def test_a_vocabulary_is_made_once_for_a_tokenizer(chatml: Any, thinker: Any) ->
     assert Vocabulary.of(chatml) is not Vocabulary.of(thinker)
 
 
-@given(marker=st.lists(st.integers(0, 2), min_size=1, max_size=5), text=st.lists(st.integers(0, 2), max_size=40))
-def test_following_a_marker_finds_the_longest_suffix(marker: list[int], text: list[int]) -> None:
-    subject, matched = Marker(ids=tuple(marker), gate=len(marker) - 1), 0
-    for place, token in enumerate(text, 1):
-        matched = subject.follow(matched, token)
-        head = text[:place]
-        assert matched == max(
-            size for size in range(len(marker) + 1) if size <= place and head[place - size :] == marker[:size]
-        )
-
-
 def test_every_id_that_ends_the_reply_ends_thinking_instead(thinker: Any) -> None:
     opener, end = thinker.encode("<tool_call>")[0], thinker.encode("</think>")[0]
     plan = compile_plan(ThinkingBudget(), THINK, thinker, stop_ids=[7, opener, end, thinker.eos_token_id])
     assert plan.stops == (thinker.eos_token_id, thinker.pad_token_id, 7)
-    assert plan.also_ends == (opener,)
+    assert Pattern.of_ids((opener,)) in plan.also_ends
 
 
 class TestBesideAGrammar:
     def test_nothing_but_the_end_marker_ends_thinking(self, thinker: Any) -> None:
         """The grammar begins after it, and has not seen a call that was opened before."""
         plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker, grammar=True)
-        assert plan.also_ends == ()
-        assert set(thinker.encode("<tool_call>")) < set(plan.stops)
+        automaton = ThinkingAutomaton(plan, Phase.THINKING)
+        opener, end = (thinker.encode(text)[0] for text in ("<tool_call>", "</think>"))
+        action = automaton.action()
+        assert isinstance(action, Redirect)
+        assert opener in action.sources
+        assert action.target == end
 
     def test_a_budget_opens_the_thinking(self, thinker: Any) -> None:
         assert compile_plan(ThinkingBudget(max_thinking_tokens=9), THINK, thinker, grammar=True).opens_thinking

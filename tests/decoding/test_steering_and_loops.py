@@ -119,7 +119,7 @@ class TestSteering:
         by_a_stop = thinking()
         by_a_stop.advance(END[0], True)
         ended = feed(thinking(), [TEXT, *END])
-        closed_from_the_start = ThinkingAutomaton(plan(max_thinking_tokens=0, force_start=True))
+        closed_from_the_start = ThinkingAutomaton(plan(max_thinking_tokens=0, no_thinking=END))
         for automaton in (at_the_cap, by_the_model, by_a_stop, ended, closed_from_the_start):
             before = automaton.action(), automaton.max_thinking_tokens, automaton.min_thinking_tokens
             assert not automaton.steer(until)

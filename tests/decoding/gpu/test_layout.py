@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import triton.language as tl
 
-from tenuto_decoding import Marker, ThinkingPlan, UnsupportedEngine
+from tenuto_decoding import Marker, Pattern, ThinkingPlan, UnsupportedEngine
 from tenuto_decoding.gpu import constants, layout
 from tenuto_decoding.gpu.kernels import step
 from tenuto_decoding.gpu.layout import (
@@ -27,10 +27,10 @@ from tenuto_decoding.gpu.layout import (
 from tenuto_decoding.loops import MIN_REPEATS
 
 PLAN = ThinkingPlan(
-    start=Marker(ids=(1, 2), gate=1),
-    end=Marker(ids=(3, 4, 5)),
+    start=Marker.of_ids((1, 2), 1),
+    end=Marker.of_ids((3, 4, 5)),
     stops=(6, 7),
-    also_ends=(8,),
+    also_ends=(Pattern.of_ids((8,)),),
     waits=((9, 10), (), (11,)),
     cap_text=(12, 13),
     newline=(14,),
@@ -92,13 +92,21 @@ def test_a_compiled_kernel_is_cached_under_the_layout() -> None:
 @pytest.mark.parametrize(
     ("plan", "reason"),
     [
-        (ThinkingPlan(start=Marker(ids=tuple(range(MAX_MARKER + 1))), end=Marker(ids=(99,))), "start marker has 32"),
-        (ThinkingPlan(start=Marker(ids=(1,)), end=Marker(ids=tuple(range(40)))), "end marker has 40"),
         (
-            ThinkingPlan(start=Marker(ids=(1,)), end=Marker(ids=(2,)), stops=tuple(range(10, 11 + MAX_SOURCES))),
+            ThinkingPlan(start=Marker.of_ids(tuple(range(MAX_MARKER + 1))), end=Marker.of_ids((99,))),
+            "start marker has 32",
+        ),
+        (ThinkingPlan(start=Marker.of_ids((1,)), end=Marker.of_ids(tuple(range(40)))), "end marker has 40"),
+        (
+            ThinkingPlan(start=Marker.of_ids((1,)), end=Marker.of_ids((2,)), stops=tuple(range(10, 11 + MAX_SOURCES))),
             "33 tokens end a reply",
         ),
-        (ThinkingPlan(start=Marker(ids=(1,)), end=Marker(ids=(2,)), stops=(3,), also_ends=(3,)), "named only once"),
+        (
+            ThinkingPlan(
+                start=Marker.of_ids((1,)), end=Marker.of_ids((2,)), stops=(3,), also_ends=(Pattern.of_ids((3,)),)
+            ),
+            "named only once",
+        ),
     ],
 )
 def test_a_plan_beyond_the_limits_is_refused(plan: ThinkingPlan, reason: str) -> None:
@@ -108,7 +116,7 @@ def test_a_plan_beyond_the_limits_is_refused(plan: ThinkingPlan, reason: str) ->
 
 def test_a_plan_that_only_counts_is_not_packed() -> None:
     with pytest.raises(ValueError, match="not enforced"):
-        pack_plan(ThinkingPlan(start=Marker(ids=(1,)), end=Marker(ids=(2,)), enforced=False))
+        pack_plan(ThinkingPlan(start=Marker.of_ids((1,)), end=Marker.of_ids((2,)), enforced=False))
 
 
 def test_each_id_has_its_marks() -> None:

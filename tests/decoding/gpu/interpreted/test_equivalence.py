@@ -126,7 +126,7 @@ def test_the_longest_markers() -> None:
 
     def long_one(size: int) -> Marker:
         ids = tuple(chance.choices((9, 10), (6, 1), k=size))
-        return Marker(ids=ids, gate=size - 1)
+        return Marker.of_ids(ids, size - 1)
 
     drawn = []
     for _ in range(40):
@@ -148,7 +148,9 @@ def test_prompts_are_scanned_from_their_end(drawn: list[SimulatedRequest], seed:
     history = torch.zeros(len(drawn), LONGEST, dtype=torch.int32)
     plans, prompts = [], []
     for slot, request in enumerate(drawn):
-        plan = request.plan or ThinkingPlan(start=Marker(ids=(OPEN,)), end=Marker(ids=(9, 9)), boundaries=BOUNDARIES)
+        plan = request.plan or ThinkingPlan(
+            start=Marker.of_ids((OPEN,)), end=Marker.of_ids((9, 9)), boundaries=BOUNDARIES
+        )
         pieces = [plan.start.ids, plan.end.ids, plan.start.ids[:-1], plan.end.ids[:-1], (TURN,)]
         filler = [tuple(chance.choices(range(20, 29), k=chance.randint(1, 90))) for _ in range(8)]
         prompt = [token for piece in chance.choices([*pieces, *filler], k=12) for token in piece][-LONGEST:] or [TURN]
@@ -176,7 +178,7 @@ def test_a_real_vocabulary_is_wide() -> None:
     slots = BudgetSlots(
         4, 8, mark_tokens(wide, unknown=unknown), CPU, Tiles(lanes=4, width=4096, fill_rows=4, patterns=8)
     )
-    base = ThinkingPlan(start=Marker(ids=(7,)), end=Marker(ids=(151_668 - 5, 9)), stops=(tail,))
+    base = ThinkingPlan(start=Marker.of_ids((7,)), end=Marker.of_ids((151_668 - 5, 9)), stops=(tail,))
     plans = [
         replace(base, max_thinking_tokens=0),
         replace(base, num_waits=1, waits=((14_190,),)),
@@ -215,7 +217,9 @@ def test_a_real_vocabulary_is_wide() -> None:
 
 def test_the_probability_moves_and_nothing_else_does() -> None:
     """A redirect adds the sources' probability to the target's; that of every other token stays the same."""
-    plan = ThinkingPlan(start=Marker(ids=(OPEN,)), end=Marker(ids=(9, 10)), stops=(EOS,), num_waits=99, waits=((12,),))
+    plan = ThinkingPlan(
+        start=Marker.of_ids((OPEN,)), end=Marker.of_ids((9, 10)), stops=(EOS,), num_waits=99, waits=((12,),)
+    )
     temperatures = (0.3, 0.6, 1.0, 1.7)
     slots = BudgetSlots(4, 8, mark_tokens(VOCABULARY), CPU)
     for slot, temperature in enumerate(temperatures):
