@@ -1,7 +1,8 @@
 """Budget forcing in `transformers`' `generate()`, as a logits processor.
 
-thinking = ThinkingLogitsProcessor(ThinkingBudget(max_thinking_tokens=512), tokenizer, do_sample=False)
-output = model.generate(**inputs, do_sample=False, logits_processor=[thinking])
+config = model.generation_config
+thinking = ThinkingLogitsProcessor(ThinkingBudget(max_thinking_tokens=512), tokenizer, generation_config=config)
+output = model.generate(**inputs, logits_processor=[thinking])
 thinking.reports(output)
 """
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor
+from transformers import GenerationConfig, LogitsProcessor
 
 from .actions import Free
 from .automaton import EndedBy, ThinkingAutomaton
@@ -37,13 +38,16 @@ class ThinkingLogitsProcessor(LogitsProcessor):
     """Enforces a budget in one call of `generate()`; make a new one for each call.
 
     Greedy search and sampling are supported, over a batch that is padded on the left. `generate()` applies temperature,
-    top-k, top-p and min-p after this processor: give it the same values.
+    top-k, top-p and min-p after this processor, and ends a reply at every `eos_token_id` of its configuration: give the
+    processor the same configuration, and the values that are given to `generate()` itself.
 
     Args:
         budget: for all sequences, or one for each (None for a sequence without).
         tokenizer: the model's.
         markers: detected from the tokenizer if not given.
-        do_sample, temperature, top_k, top_p, min_p: as given to `generate()`.
+        generation_config: the one that `generate()` uses, the model's own if no other is given to it.
+        do_sample, temperature, top_k, top_p, min_p, eos_token_id: as given to `generate()`; None for those of the
+            configuration.
 
     Raises:
         InvalidBudget, UnknownMarkers: when made.
@@ -56,19 +60,33 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         tokenizer: Any,
         markers: ThinkingMarkers | None = None,
         *,
-        do_sample: bool = True,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
+        generation_config: GenerationConfig | None = None,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        eos_token_id: int | Sequence[int] | None = None,
     ) -> None:
         markers = markers or detect_markers(tokenizer, tokenizer.chat_template)
         budgets = [budget] if isinstance(budget, ThinkingBudget) else list(budget)
+        given = {
+            "do_sample": do_sample,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "eos_token_id": eos_token_id,
+        }
+        in_force = {name: _first(value, generation_config, name) for name, value in given.items()}
+        ends = in_force.pop("eos_token_id")
+        stop_ids = (ends,) if isinstance(ends, int) else tuple(ends)
         self._shared = isinstance(budget, ThinkingBudget)
-        self._plans = [compile_plan(each, markers, tokenizer) for each in budgets]
+        self._plans = [compile_plan(each, markers, tokenizer, stop_ids=stop_ids) for each in budgets]
         self._vocabulary = Vocabulary.of(tokenizer)
         self._padding = tokenizer.pad_token_id
-        self._sampling = Sampling(temperature, top_k, top_p, min_p) if do_sample else Sampling(temperature=0.0)
+        samples = in_force.pop("do_sample")
+        self._sampling = Sampling(**in_force) if samples else Sampling(temperature=0.0)
         self._automata: list[ThinkingAutomaton] = []
         self._ids: torch.Tensor | None = None  # of the last step, to check that the sequences only grew
         self._done: list[bool] = []  # ended while thinking, without a budget: from then on they are only padded
@@ -132,3 +150,19 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         for plan, ids in zip(plans, input_ids.tolist(), strict=True):
             first = next((at for at, token in enumerate(ids) if token != self._padding), 0)
             self._automata.append(ThinkingAutomaton.after(plan, ids[first:]))
+
+
+#: What `generate()` takes where neither it nor the configuration has a value.
+_DEFAULTS: dict[str, Any] = {
+    "do_sample": False,
+    "temperature": 1.0,
+    "top_k": 50,
+    "top_p": 1.0,
+    "min_p": 0.0,
+    "eos_token_id": (),
+}
+
+
+def _first(value: Any, config: GenerationConfig | None, name: str) -> Any:
+    """The value that is in force: given, the configuration's, or the default."""
+    return next((each for each in (value, getattr(config, name, None)) if each is not None), _DEFAULTS[name])

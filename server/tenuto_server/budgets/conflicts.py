@@ -6,6 +6,7 @@ from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import Tokenizer
+from tenuto_decoding.matching import ids_of, is_added
 from tenuto_decoding.plan import Ids, ThinkingPlan
 from tenuto_decoding.prompt import Phase
 
@@ -67,11 +68,11 @@ def _check_stops(stops: set[int], plan: ThinkingPlan, phase: Phase) -> None:
 
 def _check_number(stops: set[int], plan: ThinkingPlan, most: int | None) -> None:
     """The GPU's logits processor has room for a fixed number of ids."""
-    number = len(plan.stops) + len(plan.also_ends)
+    number = len(plan.stops)
     if most is not None and number > most:
         raise InvalidBudget(
             "stop_token_ids",
-            f"has {len(stops)} ids, which makes {number} that end a reply or its thinking; "
+            f"has {len(stops)} ids, which makes {number} that end a reply; "
             f"with a thinking budget at most {most} are supported",
         )
 
@@ -92,8 +93,9 @@ def _check_closing(params: SamplingParams, stops: set[int], plan: ThinkingPlan, 
 
 def _check_way_out(params: SamplingParams, plan: ThinkingPlan, tokenizer: Tokenizer) -> None:
     """Without a cap, the model must be able to end its thinking; in any case, to write some text."""
-    end, allowed = plan.end.ids[: plan.end.gate + 1], params.allowed_token_ids
-    leaves = {*plan.stops, *plan.also_ends, plan.end.ids[plan.end.gate]}
+    allowed, patterns = params.allowed_token_ids, (*plan.end.patterns, *plan.also_ends)
+    end = plan.end.ids[:1] if is_added(patterns[0].symbols[0]) else plan.end.ids  # the rest of it is forced
+    leaves = {*plan.stops, *ids_of(each.symbols[0] for each in patterns if is_added(each.symbols[0]))}
     if allowed is not None and leaves.issuperset(allowed):
         raise InvalidBudget(
             "allowed_token_ids",

@@ -16,6 +16,7 @@ from vllm.reasoning import ReasoningParser, ReasoningParserManager
 
 from tenuto_decoding.detection import detect_markers
 from tenuto_decoding.markers import ThinkingMarkers
+from tenuto_decoding.matching import Hit, is_added
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
 from tenuto_decoding.prompt import Phase, initial_phase
 from tenuto_decoding.vllm_requests import PARSER
@@ -64,7 +65,7 @@ def _reading(tokenizer: Any, markers_json: str | None) -> _Reading:
             end=markers.end,
             openers=markers.also_ends,
             dropped=tuple(text for text in dropped if text not in markers.also_ends),
-            exclusive=plan.end.gate == 0,
+            exclusive=is_added(plan.end.patterns[0].symbols[0]),
         )
 
     return _Reading(markers, plan, hidden=markup(tokenizer.all_special_tokens), shown=markup(()))
@@ -102,7 +103,7 @@ class MarkerReasoningParser(ReasoningParser):
 
     def is_reasoning_end_streaming(self, input_ids: Sequence[int], delta_ids: Iterable[int]) -> bool:
         new = len(list(delta_ids))
-        return self._end_in(input_ids[-(new + len(self._plan.end.ids) - 1) :], new) is not None
+        return self._end_in(input_ids[-(new + max(self._plan.table.depths)) :], new) is not None
 
     def extract_content_ids(self, input_ids: list[int]) -> list[int]:
         end = self._end_in(input_ids, len(input_ids))
@@ -143,12 +144,14 @@ class MarkerReasoningParser(ReasoningParser):
         return TextSplitter(self._reading.shown if keeps_special_tokens else self._reading.hidden, phase)
 
     def _end_in(self, ids: Sequence[int], new: int) -> int | None:
-        """The index after the last end of thinking that one of the last `new` ids completes."""
-        end, size = self._plan.end.ids, len(self._plan.end.ids)
-        for stop in range(len(ids), len(ids) - new, -1):
-            if tuple(ids[max(0, stop - size) : stop]) == end or ids[stop - 1] in self._plan.also_ends:
-                return stop
-        return None
+        """The index after the last end of thinking that one of the last `new` ids completes; the ids begin inside."""
+        table, found = self._plan.table, None
+        state = table.inside
+        for stop, token in enumerate(ids, 1):
+            state, hit, _, _ = table.step(state, token)
+            if hit in (Hit.END, Hit.OPENER) and stop > len(ids) - new:
+                found = stop
+        return found
 
 
 ReasoningParserManager.register_module(NAME, module=MarkerReasoningParser)
