@@ -22,6 +22,7 @@ from tenuto_decoding.prompt import Phase, initial_phase
 from tenuto_decoding.vllm_requests import PARSER
 from tenuto_decoding.vocabulary import Vocabulary
 
+from .answer_wrappers import AnswerWrappers
 from .content_tokens import ContentTokens
 from .text_splitter import Markup, TextSplitter
 
@@ -63,6 +64,9 @@ def _reading(tokenizer: Any, markers_json: str | None) -> _Reading:
         return Markup(
             start=markers.start,
             end=markers.end,
+            start_spellings=markers.start_spellings,
+            end_spellings=markers.end_spellings,
+            wrappers=AnswerWrappers(markers.answer_wrappers),
             openers=markers.also_ends,
             dropped=tuple(text for text in dropped if text not in markers.also_ends),
             exclusive=is_added(plan.end.patterns[0].symbols[0]),
@@ -135,9 +139,11 @@ class MarkerReasoningParser(ReasoningParser):
 
     def pieces(self, text: str) -> list[str]:
         """The text, cut after each start of thinking: in no piece is there content before thinking."""
-        start = self._reading.markers.start
-        *before, last = text.split(start)
-        return [*(part + start for part in before), *([last] if last or not before else [])]
+        return self._reading.shown.pieces(text)
+
+    def closes_unopened(self, text: str) -> bool:
+        """Whether a whole text closes thinking that it did not open."""
+        return self._reading.shown.closes_unopened(text)
 
     def splitter(self, phase: Phase, *, keeps_special_tokens: bool) -> TextSplitter:
         """A splitter for the text of one sequence that begins in this phase."""

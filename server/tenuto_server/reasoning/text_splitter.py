@@ -1,10 +1,20 @@
 """Splits generated text, as it arrives, into reasoning and content at the thinking markers."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from tenuto_decoding.prompt import Phase
+
+from .answer_wrappers import NO_WRAPPERS, AnswerText, AnswerWrappers
+
+#: Markup that models write around a marker that is a phrase: a heading's signs, and those of emphasis.
+_HEADING, _EMPHASIS = "#{1,6} ", r"\*{1,3}|_{1,3}"
+_MOST_MARKUP = 10
+#: Matches the beginning of such markup, whatever follows it.
+_MARKUP = re.compile(rf"(?:#{{1,6}}(?: |\Z))?(?:{_EMPHASIS})?")
 
 
 @dataclass(frozen=True)
@@ -13,40 +23,84 @@ class Markup:
 
     Attributes:
         start, end: the thinking markers; removed.
+        start_spellings, end_spellings: other texts of the same meaning.
         openers: other texts that end thinking, such as the opener of a tool call; kept, as content.
         dropped: texts of special tokens; removed.
+        wrappers: texts around an answer; removed.
         exclusive: the markers begin with a token of their own, so they are never plain text.
     """
 
     start: str
     end: str
+    start_spellings: tuple[str, ...] = ()
+    end_spellings: tuple[str, ...] = ()
     openers: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+    wrappers: AnswerWrappers = NO_WRAPPERS
     exclusive: bool = True
+
+    @cached_property
+    def starts(self) -> tuple[str, ...]:
+        return (self.start, *self.start_spellings)
+
+    @cached_property
+    def ends(self) -> tuple[str, ...]:
+        return (self.end, *self.end_spellings)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return (self.start, self.end, *self.openers, *self.dropped)
+        return (*self.starts, *self.ends, *self.openers, *self.dropped)
+
+    @cached_property
+    def phrases(self) -> tuple[str, ...]:
+        """The markers that are words, and so may have markup around them, which is removed with them."""
+        return tuple(text for text in (*self.starts, *self.ends) if text[0].isalpha())
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches one of the texts, the longest at its position."""
-        return re.compile("|".join(map(re.escape, sorted(set(self.texts), key=len, reverse=True))))
+        """Matches one of the texts, the longest at its position; groups are the emphasis before a phrase, and texts."""
+        pattern = f"({_any(self.texts)})"
+        if self.phrases:
+            pattern = f"(?:{_HEADING})?(?P<emphasis>{_EMPHASIS})?(?P<phrase>{_any(self.phrases)})|{pattern}"
+        return re.compile(pattern)
 
     @cached_property
     def first_character(self) -> re.Pattern[str]:
         """Matches the first character of one of them."""
-        return re.compile(f"[{re.escape(''.join(text[0] for text in self.texts))}]")
+        first = {text[0] for text in self.texts} | set("#*_" if self.phrases else "")
+        return re.compile(f"[{re.escape(''.join(sorted(first)))}]")
 
     @cached_property
     def prefixes(self) -> frozenset[str]:
         """Proper prefixes of them."""
-        return frozenset(text[:size] for text in self.texts for size in range(1, len(text)))
+        return _prefixes(self.texts)
 
     @cached_property
     def longest_prefix(self) -> int:
-        """Length of the longest prefix, in characters."""
-        return max(map(len, self.texts)) - 1
+        """Length of the longest text that may become one of them, in characters."""
+        return max(map(len, self.texts)) - 1 + (_MOST_MARKUP if self.phrases else 0)
+
+    @cached_property
+    def phrase_prefixes(self) -> frozenset[str]:
+        """Those of phrases, the empty one too."""
+        return _prefixes(self.phrases) | {""}
+
+    def may_become_one(self, text: str) -> bool:
+        """Whether a whole text is the beginning of one of them, or of markup before a phrase."""
+        if text in self.prefixes:
+            return True
+        found = _MARKUP.match(text)
+        return bool(self.phrases and found and found.end() and text[found.end() :] in self.phrase_prefixes)
+
+    def closes_unopened(self, text: str) -> bool:
+        """Whether a whole text closes thinking that it did not open."""
+        first = min((place for end in self.ends if (place := text.find(end)) >= 0), default=None)
+        return first is not None and not any(start in text[:first] for start in self.starts)
+
+    def pieces(self, text: str) -> list[str]:
+        """The text, cut after each start of thinking: in no piece is there content before thinking."""
+        cuts = [0, *(found.end() for found in re.finditer(_any(self.starts), text)), len(text)]
+        return [text[begin:end] for begin, end in pairwise(cuts) if begin < end] or [text]
 
 
 class TextSplitter:
@@ -60,51 +114,80 @@ class TextSplitter:
         self.phase = phase
         self._markup = markup
         self._held = ""
+        self._emphasis = ""  # that goes with the phrase before it, if it follows
+        self._answer = AnswerText(markup.wrappers)
 
     def feed(self, text: str, *, last: bool = False) -> tuple[str, str]:
         """(reasoning, content) that the new text adds. With `last`, nothing is held back."""
-        if not self._held and not self._markup.first_character.search(text):  # the common case
-            return (text, "") if self.phase is Phase.THINKING else ("", text)
-        parts = {True: "", False: ""}
+        if not last and not self._held and not self._emphasis and not self._markup.first_character.search(text):
+            return self._split(text)  # the common case
+        reasoning = content = ""
         rest = self._held + text
         while rest:
+            if self._emphasis:
+                if len(rest) < len(self._emphasis) and self._emphasis.startswith(rest) and not last:
+                    break
+                rest, self._emphasis = rest.removeprefix(self._emphasis), ""
             found = self._markup.pattern.search(rest)
             kept = len(rest) if last else self._hold_from(rest)
             cut = min(found.start() if found else kept, kept)
-            parts[self.phase is Phase.THINKING] += rest[:cut]
+            new = self._split(rest[:cut])
+            reasoning, content = reasoning + new[0], content + new[1]
             rest = rest[cut:]
             if found is None or cut < found.start() or kept <= found.start():
                 break
-            parts[False] += self._pass_marker(found.group())
+            content += self._pass_marker(found)
             rest = rest[len(found.group()) :]
         self._held = rest
-        return parts[True], parts[False]
+        return reasoning, content + self._answer.finish() if last else content
 
     def finish(self) -> tuple[str, str]:
         """What was held back, at the end of the text. The beginning of a marker that was cut off is dropped."""
-        markers = (self._markup.start, self._markup.end) if self._markup.exclusive else ()
+        markers = (*self._markup.starts, *self._markup.ends) if self._markup.exclusive else ()
         if any(marker.startswith(self._held) for marker in markers):
             self._held = ""
         return self.feed("", last=True)
+
+    def _split(self, text: str) -> tuple[str, str]:
+        """(reasoning, content) of a text without markers."""
+        return (text, "") if self.phase is Phase.THINKING else ("", self._answer.feed(text))
 
     def _hold_from(self, text: str) -> int:
         """Where a part begins that may become one of the texts; the length of the text if there is none."""
         markup = self._markup
         for found in markup.first_character.finditer(text, max(0, len(text) - markup.longest_prefix)):
-            if text[found.start() :] in markup.prefixes:
+            if markup.may_become_one(text[found.start() :]):
                 return found.start()
         return len(text)
 
-    def _pass_marker(self, text: str) -> str:
-        """Pass one of the texts, and return what of it is content."""
-        markup = self._markup
-        if text == markup.start:
-            self.phase = Phase.THINKING
-            return ""
-        if text == markup.end and (self.phase is Phase.THINKING or markup.exclusive):
-            self.phase = Phase.ANSWER
+    def _pass_marker(self, found: re.Match[str]) -> str:
+        """Pass one of the texts, and return what of it, and of the answer before it, is content."""
+        markup, groups = self._markup, found.groupdict()
+        text = groups.get("phrase") or found.group()
+        if text in markup.starts:
+            self.phase, self._emphasis = Phase.THINKING, groups.get("emphasis") or ""
+            return self._next_answer()
+        if text in markup.ends and (self.phase is Phase.THINKING or markup.exclusive):
+            self.phase, self._emphasis = Phase.ANSWER, groups.get("emphasis") or ""
             return ""
         if text in markup.openers:
             self.phase = Phase.ANSWER if self.phase is Phase.THINKING else self.phase
-            return text
-        return "" if text in markup.dropped else text
+            before = self._next_answer()
+            self._answer = AnswerText(NO_WRAPPERS)  # of the call nothing is left out
+            return before + text
+        return "" if text in markup.dropped else self._answer.feed(found.group())
+
+    def _next_answer(self) -> str:
+        """Begin another part of the answer, and return what was held back of the one before."""
+        before, self._answer = self._answer.finish(), AnswerText(self._markup.wrappers)
+        return before
+
+
+def _any(texts: Sequence[str]) -> str:
+    """A pattern of all texts, the longest first."""
+    return "|".join(map(re.escape, sorted(set(texts), key=len, reverse=True)))
+
+
+def _prefixes(texts: Sequence[str]) -> frozenset[str]:
+    """Proper prefixes, without the empty one."""
+    return frozenset(text[:size] for text in texts for size in range(1, len(text)))

@@ -65,8 +65,8 @@ class ThinkingParser(ToolCallParser):
 
     def extract_reasoning(self, model_output: str, request: Any) -> tuple[str | None, str | None]:
         """(reasoning, content) of a whole text."""
-        if self._phase is None and self._closes_unopened(model_output):
-            self._phase = Phase.THINKING
+        if self._phase is None and self._markers.closes_unopened(model_output):
+            self._phase = Phase.THINKING  # the prompt, which is not known, opened it
         reasoning, content = _split(self._new_splitter(request), model_output, last=True)
         return reasoning or None, content or None
 
@@ -99,11 +99,6 @@ class ThinkingParser(ToolCallParser):
     def _new_splitter(self, request: Any) -> TextSplitter:
         keeps = getattr(request, "keeps_special_tokens", False)
         return self._markers.splitter(self._phase or Phase.BEFORE, keeps_special_tokens=keeps)
-
-    def _closes_unopened(self, text: str) -> bool:
-        """Whether the text closes thinking that it did not open: the prompt, which is not known, did."""
-        end = text.find(self._markers.reasoning_end_str)
-        return end >= 0 and self._markers.reasoning_start_str not in text[:end]
 
 
 def _split(splitter: TextSplitter, text: str, *, last: bool) -> tuple[str, str]:

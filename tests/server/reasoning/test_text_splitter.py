@@ -2,20 +2,55 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tenuto_decoding.prompt import Phase
+from tenuto_server.reasoning.answer_wrappers import AnswerWrappers
 from tenuto_server.reasoning.text_splitter import Markup, TextSplitter
 
 S1 = Markup(
     start="<|im_start|>think", end="<|im_start|>answer", dropped=("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 )
 THINK = Markup(start="<think>", end="</think>", openers=("<tool_call>",))
-SPELT = Markup(start="Here is my thought process:", end="Here is my response:", exclusive=False)
+SPELT = Markup(
+    start="Here is my thought process:",
+    end="Here is my response:",
+    start_spellings=("Here's my thought process:",),
+    end_spellings=("Here's my response:",),
+    exclusive=False,
+)
+WRAPPED = Markup(
+    start="<think>",
+    end="</think>",
+    openers=("<tool_call>",),
+    dropped=("</s>",),
+    wrappers=AnswerWrappers(("<response>", "</response>")),
+)
 
 PIECES = st.sampled_from(
-    [*S1.texts, *THINK.texts, *SPELT.texts, "a", "\n", "Wait", "<", "<|im_", "<thi", "</", "Here is my ", "think"]
+    [
+        *(*S1.texts, *WRAPPED.texts, *SPELT.texts, *WRAPPED.wrappers.texts),
+        *(
+            "a",
+            "\n",
+            " ",
+            "Wait",
+            "<",
+            "<|im_",
+            "<thi",
+            "</",
+            "Here is my ",
+            "think",
+            "*",
+            "**",
+            "_",
+            "#",
+            "## ",
+            "<re",
+        ),
+    ]
 )
 
 
@@ -61,6 +96,87 @@ def test_a_spelt_marker_is_text_outside_of_thinking() -> None:
     assert split(SPELT, "Here is my thought process: a Here is my resp") == (" a Here is my resp", "")
 
 
+def test_other_spellings_are_markers_too() -> None:
+    assert split(SPELT, "Here's my thought process: a Here is my response: b") == (" a ", " b")
+    assert split(SPELT, "Here is my thought process: a Here's my response: b") == (" a ", " b")
+
+
+@pytest.mark.parametrize("around", ["", "**", "*", "***", "__", "## ", "### **"])
+def test_markup_around_a_phrase_is_removed_with_it(around: str) -> None:
+    after = around.lstrip("# ")
+    text = f"{around}Here is my thought process:{after} a\n\n{around}Here's my response:{after} **b** c"
+    assert split(SPELT, text) == (" a\n\n", " **b** c")
+    assert split(SPELT, *text) == (" a\n\n", " **b** c")
+
+
+def test_other_markup_stays() -> None:
+    thinking = "Here is my thought process: # a * b ** c\n**d**\n"
+    assert split(SPELT, f"{thinking}Here is my response:**e**") == (" # a * b ** c\n**d**\n", "**e**")
+    assert split(SPELT, f"{thinking}**Here is my response: e**") == (" # a * b ** c\n**d**\n", " e**")
+    assert split(SPELT, "**Here is my response:** e") == ("", "**Here is my response:** e")  # outside of thinking
+    assert split(SPELT, "# a\n#b **c") == ("", "# a\n#b **c")
+    assert split(THINK, "**<think>a</think>**") == ("a", "****")  # no phrase
+
+
+@pytest.mark.parametrize(
+    ("answer", "content"),
+    [
+        ("\n\n<response>\na\n</response>\n", "a"),
+        ("<response>a</response></s>", "a"),
+        ("\n\na", "\n\na"),
+        ("\n\na\n", "\n\na\n"),
+        ("<response>\na\n", "a\n"),  # cut off
+        ("\na\n</response>", "\na"),  # a forced end wrote no opening one
+        ("a <response> b </response> c", "a <response> b </response> c"),
+        ("<response>\n<response>a</response>\n</response>", "<response>a</response>"),
+        ("<response>\n\n  a\n\n  b</response>", "  a\n\n  b"),
+        ("<response>\na\n</response>\n<tool_call>{}</response>", "a<tool_call>{}</response>"),
+        ("<response>\na\n</response>\n<think>b</think>\n<response>\nc\n</response>", "ac"),
+        ("<response>\n</response>", ""),
+        ("<respo", "<respo"),
+        ("a</respo", "a</respo"),
+        ("<response>" + 9 * "\n" + "a" + 9 * "\n" + "</response>", 5 * "\n" + "a" + 5 * "\n"),
+    ],
+)
+def test_what_is_written_around_an_answer_is_left_out_at_its_ends_only(answer: str, content: str) -> None:
+    for pieces in ([answer], list(answer)):
+        assert split(WRAPPED, "<think>x</think>", *pieces)[1] == content
+        assert split(WRAPPED, *pieces, phase=Phase.ANSWER)[1] == content
+
+
+def test_without_wrappers_nothing_of_an_answer_is_held_back() -> None:
+    assert TextSplitter(THINK, Phase.ANSWER).feed("\n") == ("", "\n")
+    splitter = TextSplitter(WRAPPED, Phase.ANSWER)
+    assert [splitter.feed(piece)[1] for piece in ("a", "\n", "</", "b", "\n\n\n\n\n", "c")] == [
+        *("a", "", "", "\n</b", "\n", "\n\n\n\nc"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a</think>b", True),
+        ("<think>a</think>b", False),
+        ("a", False),
+        ("</think><think>", True),
+    ],
+)
+def test_a_whole_text_shows_whether_the_prompt_had_opened_thinking(text: str, expected: bool) -> None:
+    assert THINK.closes_unopened(text) is expected
+
+
+def test_any_spelling_closes_what_the_prompt_has_opened() -> None:
+    assert SPELT.closes_unopened("a Here's my response: b")
+    assert not SPELT.closes_unopened("Here's my thought process: a Here's my response: b")
+
+
+def test_pieces_end_where_thinking_begins() -> None:
+    assert THINK.pieces("a<think>b</think>c<think>") == ["a<think>", "b</think>c<think>"]
+    assert THINK.pieces("a") == ["a"]
+    assert THINK.pieces("") == [""]
+    assert SPELT.pieces("aHere's my thought process:b") == ["aHere's my thought process:", "b"]
+
+
 def test_text_that_cannot_become_a_marker_is_not_held_back() -> None:
     splitter = TextSplitter(THINK)
     assert splitter.feed("a<th") == ("", "a")
@@ -68,7 +184,7 @@ def test_text_that_cannot_become_a_marker_is_not_held_back() -> None:
 
 
 @given(
-    st.sampled_from([S1, THINK, SPELT]),
+    st.sampled_from([S1, THINK, SPELT, WRAPPED]),
     st.sampled_from(list(Phase)),
     st.lists(PIECES, max_size=12).map("".join),
     st.lists(st.integers(0, 200), max_size=20),
