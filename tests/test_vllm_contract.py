@@ -15,7 +15,7 @@ from tests.vllm_contract.uses import Use, uses_of
 #: vLLM's documented interfaces: our modules may import these, and nothing else outside of their `vllm_compat`.
 DOCUMENTED = {
     "vllm": {"SamplingParams", "__version__", "envs"},
-    "vllm.config": {"VllmConfig"},
+    "vllm.config": {"ModelConfig", "VllmConfig"},
     "vllm.config.logging": {"LoggingConfig"},
     "vllm.engine.arg_utils": {"AsyncEngineArgs"},
     "vllm.exceptions": {"VLLMError", "VLLMValidationError"},

@@ -6,14 +6,15 @@ Shared by the adapters of both model runners and by the server.
 from typing import Any
 
 from vllm import SamplingParams
-from vllm.config import VllmConfig
+from vllm.config import ModelConfig, VllmConfig
 
 from .budget import ThinkingBudget
 from .detection import resolve_markers
 from .errors import InvalidBudget
+from .marker_fields import read_fields
 from .markers import ThinkingMarkers, Tokenizer
 from .plan import ThinkingPlan, compile_plan
-from .vllm_compat import tokenizer_of
+from .vllm_compat import template_of, tokenizer_of
 
 #: Key of `SamplingParams.extra_args` under which a server names the request, so that it can request its report.
 REQUEST_KEY = "thinking_request"
@@ -21,6 +22,8 @@ REQUEST_KEY = "thinking_request"
 ONLY_CLOSES_KEY = "thinking_only_closes"
 #: Key of `VllmConfig.additional_config` for the markers.
 CONFIG_KEY = "thinking"
+#: Entry of a model's config.json that names its family.
+FAMILY_ENTRY = "tenuto_thinking_family"
 #: Name of the reasoning parser for which thinking ends where it does for the automaton: `tenuto_server.reasoning`.
 PARSER = "tenuto"
 
@@ -41,17 +44,24 @@ def check_request(params: SamplingParams) -> None:
 
 
 def markers_of(config: VllmConfig) -> ThinkingMarkers:
-    """The markers of the engine's model: configured ones, else those that its tokenizer and chat template show.
+    """The markers of the engine's model: configured ones, else those that the model shows.
+
+    Under CONFIG_KEY, the engine's `additional_config` may give any fields of `ThinkingMarkers`; a server gives all.
 
     Raises:
-        UnknownMarkers: when neither shows any.
+        UnknownMarkers: for a field that is wrong, and when nothing shows the markers.
     """
-    tokenizer = tokenizer_of(config)
     given: dict[str, Any] = {}
     if isinstance(config.additional_config, dict):
-        given = config.additional_config.get(CONFIG_KEY) or {}
-    template = getattr(tokenizer, "chat_template", None)
-    return resolve_markers(tokenizer, template if isinstance(template, str) else str(template or ""), **given)
+        given = read_fields(config.additional_config.get(CONFIG_KEY) or {})
+    tokenizer = tokenizer_of(config)
+    return resolve_markers(tokenizer, template_of(tokenizer), **shown_by(config.model_config), **given)
+
+
+def shown_by(model_config: ModelConfig) -> dict[str, Any]:
+    """What a model's name and its config.json say about its markers, as arguments of the detection."""
+    family = getattr(model_config.hf_config, FAMILY_ENTRY, None)
+    return {"name": model_config.model, "config_family": family}
 
 
 def plan_for(

@@ -1,4 +1,4 @@
-"""`tenuto serve`: hands over to the server's process. Imports nothing heavy."""
+"""`tenuto serve` and `tenuto markers`: hand over to processes of their own. Imports nothing heavy."""
 
 import os
 import sys
@@ -10,3 +10,8 @@ def command(argv: Sequence[str]) -> Never:
     """Serve a model over HTTP, with thinking budgets; without a model, the built-in small one."""
     # -P: a folder called `vllm` in the working directory must not be taken for the engine.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "tenuto_server.launcher.process", *argv])
+
+
+def markers(argv: Sequence[str]) -> Never:
+    """Show how a model marks its thinking, and what is forced, without loading its weights."""
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "tenuto_server.inspection", *argv])

@@ -80,6 +80,9 @@ from vllm.logger import configure_logging_from_args
 # What serving objects make for each sequence to parse its text. To subclass it is the way to parse in another way.
 from vllm.parser.abstract_parser import DelegatingParser, Parser
 
+# Composes the parser of replies from the names of a reasoning parser and a tool parser, and makes it once.
+from vllm.parser.parser_manager import ParserManager
+
 # The engine's side: what a prompt holds, what is sent to the engine core, and what turns its tokens into text.
 from vllm.renderers.inputs.preprocess import extract_prompt_components
 
@@ -144,6 +147,7 @@ __all__ = [
     "OpenAIBaseModel",
     "OutputProcessor",
     "Parser",
+    "ParserManager",
     "ResponsesRequest",
     "ResponsesResponse",
     "SimpleContext",
@@ -163,6 +167,7 @@ __all__ = [
     "freeze_gc_heap",
     "get_uvicorn_log_config",
     "init_app_state",
+    "is_harmony",
     "make_arg_parser",
     "make_chat",
     "make_messages",
@@ -188,6 +193,11 @@ TOO_LONG = frozenset({"input_text", "input_tokens"})
 
 #: Names in vLLM's errors that are no fields of a body: of its parts, or of what is made of it.
 NO_FIELDS = TOO_LONG | {"type", "image_url", "image_embeds", "audio_embeds", "video_embeds", "audio_filesize_mb"}
+
+
+def is_harmony(model_config: Any) -> bool:
+    """Whether vLLM writes this model's prompts and reads its replies in gpt-oss's own format."""
+    return bool(model_config.hf_config.model_type == "gpt_oss")
 
 
 def prompt_token_ids(engine: Any, prompt: Any) -> Sequence[int]:

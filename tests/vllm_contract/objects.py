@@ -85,6 +85,13 @@ RELIED = (
     Relied("vllm.config:ModelConfig.logits_processors", "our processor is added to it"),
     Relied("vllm.config:ModelConfig.get_vocab_size", "rows of logits", "get_vocab_size()"),
     Relied("vllm.config:ModelConfig.max_model_len", "the context that a budget has to fit into"),
+    Relied("vllm.config:ModelConfig.model", "the model's name is evidence for its family"),
+    Relied("vllm.config:ModelConfig.hf_config", "config.json may name the family; gpt-oss is read in a way of its own"),
+    Relied(
+        "vllm.engine.arg_utils:AsyncEngineArgs.create_model_config",
+        "a model's tokenizer without its engine",
+        "create_model_config()",
+    ),
     Relied("vllm.config:ModelConfig.is_diffusion", "refused on the V2 runner"),
     Relied("vllm.config:ParallelConfig.worker_extension_cls", "our worker extension"),
     Relied("vllm.config:ParallelConfig.data_parallel_size", "the server's capacity"),

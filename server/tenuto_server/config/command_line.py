@@ -12,7 +12,6 @@ from vllm.config.logging import LoggingConfig
 from vllm.platforms import current_platform
 
 from tenuto_decoding.budget import FIELDS
-from tenuto_decoding.families import FAMILIES
 
 from ..budgets.defaults import EFFORT_CAPS, Defaults
 from ..budgets.request_fields import AUTO, CAP, UNLIMITED
@@ -21,6 +20,7 @@ from ..errors import StartupError
 from ..paths import QUIET
 from ..vllm_compat import FlexibleArgumentParser, make_arg_parser, validate_parsed_serve_args
 from .limits import DEFAULT_HEAD_BYTES, DEFAULT_HEADERS
+from .marker_options import MarkerOptions
 from .option_errors import in_one_line, usage_errors
 from .options import OperatingOptions, flag
 from .unsupported import reject_unsupported_options
@@ -55,22 +55,9 @@ def _efforts(text: str) -> dict[str, int | str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServeConfig(OperatingOptions):
+class ServeConfig(OperatingOptions, MarkerOptions):
     """All our options. Each field is a flag of the same name; help, type and default are read from here."""
 
-    thinking_family: str | None = flag(
-        None,
-        str,
-        "FAMILY",
-        f"How the model marks its thinking: {', '.join(FAMILIES)}. Default: detected from tokenizer and chat template.",
-    )
-    thinking_start_marker: str | None = flag(
-        None,
-        str,
-        "TEXT",
-        "Text that opens thinking, for a model of an unknown family; needs the end marker too.",
-    )
-    thinking_end_marker: str | None = flag(None, str, "TEXT", "Text that closes thinking.")
     default_max_thinking_tokens: int | str | None = flag(
         None,
         _cap,
@@ -147,6 +134,7 @@ class ServeConfig(OperatingOptions):
         if self.answer_reserve_tokens < 0:
             raise StartupError(f"--answer-reserve-tokens: {self.answer_reserve_tokens} is below 0")
         self.read_defaults()
+        self.read_markers()
 
     def read_defaults(self) -> Defaults:
         """The default budgets. Raises StartupError for an invalid one."""
@@ -180,6 +168,14 @@ def parse_command_line(argv: Sequence[str]) -> tuple[ServeConfig, Namespace]:
     if config.log_format == "json":
         args.logging_config = replace(getattr(args, "logging_config", None) or LoggingConfig(), formatter="json")
     return config, args
+
+
+def given_template(option: str | None) -> str | None:
+    """The text of `--chat-template`, which is a file or, in one line, the template itself; other files vLLM refuses."""
+    if option is None or any(mark in option for mark in "{}\n"):
+        return option
+    path = Path(option)
+    return path.read_text() if path.is_file() else None
 
 
 def _parsed(parser: FlexibleArgumentParser, argv: Sequence[str]) -> Namespace:

@@ -1,5 +1,6 @@
 """What is refused after the engine is configured and before the model is loaded."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,9 +30,12 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def nameless(tmp_path: Path) -> str:
-    """A model whose vocabulary and chat template do not show how it marks its thinking."""
+    """A model whose vocabulary, chat template and configuration do not show how it marks its thinking."""
     folder = tmp_path / "model"
     shutil.copytree(BUILT_IN_MODEL, folder)
+    config = json.loads((folder / "config.json").read_text())
+    del config["tenuto_thinking_family"]
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message['content'] }}{% endfor %}")
     return str(folder)
 

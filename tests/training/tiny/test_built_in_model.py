@@ -33,6 +33,7 @@ def test_it_is_a_small_qwen2_with_a_context_of_4096_or_more(committed: Path, mod
     config = json.loads((committed / "config.json").read_text())
     assert config["architectures"] == ["Qwen2ForCausalLM"]
     assert config["max_position_embeddings"] >= 4096
+    assert config["tenuto_thinking_family"] == model.config.tenuto_thinking_family == "s1"
     assert model.num_parameters() < 2_000_000
 
 

@@ -23,6 +23,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
         initializer_range=0.05,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        tenuto_thinking_family="s1",  # as for any model in the s1 format, neither vocabulary nor template shows it
     )
     model = Qwen2ForCausalLM(config)
     model.generation_config = GenerationConfig(

@@ -1,0 +1,1 @@
+"""`tenuto markers`: what a model shows of its thinking markers, and what is forced, without its weights."""

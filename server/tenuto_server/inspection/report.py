@@ -1,0 +1,190 @@
+"""What is known of a model's thinking without its weights."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vllm.engine.arg_utils import AsyncEngineArgs
+
+from tenuto_decoding.actions import Force
+from tenuto_decoding.automaton import ThinkingAutomaton
+from tenuto_decoding.budget import ThinkingBudget
+from tenuto_decoding.chat_templates import render_chat
+from tenuto_decoding.detection import detect, resolve_markers
+from tenuto_decoding.errors import ThinkingError
+from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
+from tenuto_decoding.plan import ThinkingPlan, compile_plan
+from tenuto_decoding.prompt import Phase, initial_phase
+from tenuto_decoding.vllm_compat import template_of, tokenizer_of
+from tenuto_decoding.vllm_requests import shown_by
+from tenuto_decoding.vocabulary import Vocabulary
+
+from ..config.command_line import given_template, parse_command_line
+from ..config.option_errors import usage_errors
+from ..errors import StartupError
+
+_QUESTION = "How many r are in raspberry?"
+#: A cap that leaves room for any family's cap text.
+_CAP = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenText:
+    """A text, and the ids that are forced or recognised for it."""
+
+    text: str
+    ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownPrompt:
+    """A prompt of one user message.
+
+    Attributes:
+        variables: what the chat template was given.
+        reply_begins: `before` thinking, in `thinking` (the prompt has opened it) or in the `answer` (has closed it).
+    """
+
+    variables: Mapping[str, Any]
+    text: str
+    ids: Sequence[int]
+    reply_begins: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkerReport:
+    """What `tenuto markers` prints.
+
+    Attributes:
+        evidence: sentences about what shows the markers.
+        markers: all fields, named as in a file of `--thinking-markers`.
+        ids: of each text of the markers that is recognised or forced.
+        opened_by: who opens the thinking after `prompt`.
+        prompt: with the template's defaults; None where nothing writes chats.
+        off_prompt: with thinking switched off; None where there is no switch.
+        forced_end: at the cap, after text that ends in no line end.
+        without_thinking: forced with a cap of 0 after `prompt`.
+    """
+
+    model: str
+    evidence: Sequence[str]
+    markers: ThinkingMarkers
+    ids: Mapping[str, Sequence[int]]
+    opened_by: str
+    prompt: ShownPrompt | None
+    off_prompt: ShownPrompt | None
+    forced_end: TokenText
+    without_thinking: TokenText
+
+
+def inspect_model(argv: Sequence[str]) -> MarkerReport:
+    """The report for a command line of `tenuto serve`.
+
+    Raises:
+        StartupError: for options that cannot work, and where the markers are not known.
+    """
+    config, args = parse_command_line(argv)
+    given = config.read_markers()
+    with usage_errors(args):
+        model_config = AsyncEngineArgs.from_cli_args(args).create_model_config()
+        tokenizer = tokenizer_of(model_config)
+        template = given_template(args.chat_template) or template_of(tokenizer)
+    shown = {**shown_by(model_config), "name": args.model}
+    try:
+        markers = resolve_markers(tokenizer, template, **shown, **given)
+        model = _Model(tokenizer, template, markers)
+        prompt = model.prompt(args.default_chat_template_kwargs or {})
+        return MarkerReport(
+            model=args.model,
+            evidence=_evidence(tokenizer, template, shown, given),
+            markers=markers,
+            ids={text: model.vocabulary.encode(text) for text in _texts(markers)},
+            opened_by=_opened_by(markers, prompt),
+            prompt=prompt,
+            off_prompt=model.prompt({**prompt.variables, **dict(markers.off_switch)})
+            if prompt and markers.off_switch
+            else None,
+            forced_end=model.forced_end(),
+            without_thinking=model.without_thinking(prompt),
+        )
+    except ThinkingError as error:
+        raise StartupError(f"{args.model}: {error}") from error
+
+
+def _evidence(
+    tokenizer: Tokenizer, template: str | None, shown: Mapping[str, Any], given: Mapping[str, Any]
+) -> Sequence[str]:
+    """What shows the markers, and which of them are given."""
+    options = (f"given on the command line or in its file: {', '.join(given)}",) if given else ()
+    if "family" in given or "start" in given:
+        return options
+    return (*detect(tokenizer, template, **shown).evidence, *options)
+
+
+def _texts(markers: ThinkingMarkers) -> Iterator[str]:
+    yield markers.start
+    yield from markers.start_spellings
+    yield markers.end
+    yield from markers.end_spellings
+    yield from markers.also_ends
+    yield from markers.stops
+    yield from markers.inside
+
+
+def _opened_by(markers: ThinkingMarkers, prompt: ShownPrompt | None) -> str:
+    if prompt is not None and prompt.reply_begins == Phase.THINKING.value:
+        return "the prompt"
+    if prompt is not None and prompt.reply_begins == Phase.ANSWER.value:
+        return "nobody: the prompt has closed it"
+    if markers.force_start:
+        return "the budget: the model does not open it reliably"
+    if markers.opens is None:
+        return "the model, if it does: nothing shows that (--thinking-opens, --no-thinking-opens)"
+    return "the model" if markers.opens else "a floor or waits: the model does not open it on its own"
+
+
+class _Model:
+    """A model without its weights: what its prompts look like, and what budgets force."""
+
+    def __init__(self, tokenizer: Tokenizer, template: str | None, markers: ThinkingMarkers) -> None:
+        self.vocabulary = Vocabulary.of(tokenizer)
+        self._tokenizer, self._template, self._markers = tokenizer, template, markers
+        self._counting = compile_plan(None, markers, tokenizer)
+
+    def prompt(self, variables: Mapping[str, Any]) -> ShownPrompt | None:
+        """A rendered prompt; None where nothing writes chats."""
+        if self._template is None and not hasattr(self._tokenizer, "apply_chat_template"):
+            return None
+        message = {"role": "user", "content": _QUESTION}
+        try:
+            text = render_chat(self._tokenizer, self._template, [message], **variables)
+        except Exception:  # of any kind: a template raises what it likes
+            return None
+        ids = self.vocabulary.encode(text)
+        return ShownPrompt(
+            variables=variables, text=text, ids=ids, reply_begins=initial_phase(self._counting, ids).value
+        )
+
+    def forced_end(self) -> TokenText:
+        """What is forced when the cap is reached."""
+        automaton = ThinkingAutomaton(self._plan(_CAP), Phase.THINKING)
+        (*_, plain) = self.vocabulary.encode("a")
+        for _ in range(_CAP):
+            if isinstance(automaton.action(), Force):
+                break
+            automaton.advance(plain)
+        return self._forced(automaton)
+
+    def without_thinking(self, prompt: ShownPrompt | None) -> TokenText:
+        """What is forced with a cap of 0 after the prompt."""
+        return self._forced(ThinkingAutomaton.after(self._plan(0), prompt.ids if prompt else ()))
+
+    def _plan(self, cap: int) -> ThinkingPlan:
+        return compile_plan(ThinkingBudget(max_thinking_tokens=cap), self._markers, self._tokenizer)
+
+    def _forced(self, automaton: ThinkingAutomaton) -> TokenText:
+        ids = []
+        while isinstance(action := automaton.action(), Force):
+            ids.append(action.token)
+            automaton.advance(action.token)
+        return TokenText(text=self._tokenizer.decode(ids), ids=ids)

@@ -1,0 +1,59 @@
+"""Every family that can be named is configured for a model that has its tokens, up to the loading of weights."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from vllm.config import VllmConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+
+from tenuto_decoding import FAMILIES
+from tenuto_decoding.vllm_requests import markers_of
+from tenuto_server.budgets.resolution import ThinkingPolicy
+from tenuto_server.config.command_line import parse_command_line
+from tenuto_server.errors import StartupError
+from tenuto_server.launcher.engine_startup import configure
+from tenuto_testing.family_models import save_family
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def configured(model: Path, *options: str) -> tuple[VllmConfig, ThinkingPolicy]:
+    config, args = parse_command_line([str(model), "--enforce-eager", "--dtype", "float32", *options])
+    return configure(config, args, AsyncEngineArgs.from_cli_args(args))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_can_be_served(family: str, tmp_path: Path) -> None:
+    vllm_config, policy = configured(save_family(tmp_path, family), "--thinking-family", family)
+    assert policy.markers == FAMILIES[family]
+    assert vllm_config.structured_outputs_config.reasoning_parser == "tenuto"
+    assert markers_of(vllm_config) == FAMILIES[family]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--tool-call-parser", "cohere_command3"), "cohere_melody"),
+        (("--reasoning-parser", "cohere_command4"), "cohere_melody"),
+        (("--tool-call-parser", "hf"), "response_template"),
+        (("--reasoning-parser", "deepseek_r1"), "think start/end tokens"),
+        (("--reasoning-parser", "mistral"), "tool call token"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_parser_that_cannot_be_made_is_found_before_the_model_is_loaded(
+    options: Sequence[str], message: str, tmp_path: Path
+) -> None:
+    model = save_family(tmp_path, "cohere")
+    tools = ("--enable-auto-tool-choice",) if "--tool-call-parser" in options else ()
+    with pytest.raises(StartupError, match=message) as refusal:
+        configured(model, "--thinking-family", "cohere", *options, *tools)
+    assert len(str(refusal.value).splitlines()) == 1
