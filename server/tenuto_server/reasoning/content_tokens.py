@@ -21,6 +21,7 @@ class ContentTokens:
         self._table = plan.table
         self._ends_anywhere = is_added(plan.end.patterns[0].symbols[0])  # otherwise it may be the answer's own text
         self._count = 0
+        self._has_begun = False  # a reply may begin with the end marker alone, which a cap of 0 forces
         # Tokens that may belong to a marker, each with the number of symbols from its beginning to the end of the text.
         self._pending: list[tuple[Placed, int]] = []
         self._enter(phase)
@@ -44,7 +45,8 @@ class ContentTokens:
             before = self._release(length)
             self._enter(Phase.ANSWER)
             return before + self._release(0)
-        if hit is Hit.START or (hit is Hit.END and (self._phase is Phase.THINKING or self._ends_anywhere)):
+        is_first = self._phase is Phase.BEFORE and not self._has_begun and self._pending[0][1] <= length
+        if hit is Hit.START or (hit is Hit.END and (self._phase is Phase.THINKING or self._ends_anywhere or is_first)):
             before = self._release(length)
             self._enter(Phase.THINKING if hit is Hit.START else Phase.ANSWER)
             self._pending = []
@@ -54,5 +56,6 @@ class ContentTokens:
     def _release(self, kept: int) -> list[Placed]:
         """The pending tokens except for those within the last `kept` symbols; none of them while thinking."""
         released = [placed for placed, symbols in self._pending if symbols > kept or not kept]
+        self._has_begun = self._has_begun or bool(released)
         self._pending = [(placed, symbols) for placed, symbols in self._pending if kept and symbols <= kept]
         return [] if self._phase is Phase.THINKING else released

@@ -67,6 +67,7 @@ def _reading(tokenizer: Any, markers_json: str | None) -> _Reading:
             start_spellings=markers.start_spellings,
             end_spellings=markers.end_spellings,
             wrappers=AnswerWrappers(markers.answer_wrappers),
+            no_thinking=markers.no_thinking,
             openers=markers.also_ends,
             dropped=tuple(text for text in dropped if text not in markers.also_ends),
             exclusive=is_added(plan.end.patterns[0].symbols[0]),

@@ -1,7 +1,7 @@
 """Splits generated text, as it arrives, into reasoning and content at the thinking markers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -27,6 +27,7 @@ class Markup:
         openers: other texts that end thinking, such as the opener of a tool call; kept, as content.
         dropped: texts of special tokens; removed.
         wrappers: texts around an answer; removed.
+        no_thinking: what the chat template writes in place of thinking: such a block is no reasoning.
         exclusive: the markers begin with a token of their own, so they are never plain text.
     """
 
@@ -37,6 +38,7 @@ class Markup:
     openers: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     wrappers: AnswerWrappers = NO_WRAPPERS
+    no_thinking: str = ""
     exclusive: bool = True
 
     @cached_property
@@ -55,6 +57,12 @@ class Markup:
     def phrases(self) -> tuple[str, ...]:
         """The markers that are words, and so may have markup around them, which is removed with them."""
         return tuple(text for text in (*self.starts, *self.ends) if text[0].isalpha())
+
+    @cached_property
+    def nothing(self) -> tuple[str, ...]:
+        """Texts of a block in which nothing is thought; the prompt may have written their first line break."""
+        inside, end, _ = self.no_thinking.removeprefix(self.start).partition(self.end)
+        return tuple(text for text in (inside, inside.removeprefix("\n")) if text) if end else ()
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -115,7 +123,9 @@ class TextSplitter:
         self._markup = markup
         self._held = ""
         self._emphasis = ""  # that goes with the phrase before it, if it follows
+        self._nothing: str | None = ""  # the text of a block so far, while nothing may be thought in it
         self._answer = AnswerText(markup.wrappers)
+        self._has_begun = False
 
     def feed(self, text: str, *, last: bool = False) -> tuple[str, str]:
         """(reasoning, content) that the new text adds. With `last`, nothing is held back."""
@@ -131,15 +141,16 @@ class TextSplitter:
             found = self._markup.pattern.search(rest)
             kept = len(rest) if last else self._hold_from(rest)
             cut = min(found.start() if found else kept, kept)
-            new = self._split(rest[:cut])
-            reasoning, content = reasoning + new[0], content + new[1]
-            rest = rest[cut:]
-            if found is None or cut < found.start() or kept <= found.start():
+            is_marker = found is not None and cut == found.start() < kept
+            for new in (self._split(rest[:cut]), self._pass_marker(found) if found and is_marker else ("", "")):
+                reasoning, content = reasoning + new[0], content + new[1]
+            if found is None or not is_marker:
+                rest = rest[cut:]
                 break
-            content += self._pass_marker(found)
-            rest = rest[len(found.group()) :]
+            rest = rest[found.end() :]
         self._held = rest
-        return reasoning, content + self._answer.finish() if last else content
+        ending = self._end_part() if last else ("", "")
+        return reasoning + ending[0], content + ending[1]
 
     def finish(self) -> tuple[str, str]:
         """What was held back, at the end of the text. The beginning of a marker that was cut off is dropped."""
@@ -150,7 +161,14 @@ class TextSplitter:
 
     def _split(self, text: str) -> tuple[str, str]:
         """(reasoning, content) of a text without markers."""
-        return (text, "") if self.phase is Phase.THINKING else ("", self._answer.feed(text))
+        self._has_begun = self._has_begun or bool(text)
+        if self.phase is not Phase.THINKING:
+            return "", self._answer.feed(text)
+        if self._nothing is not None:
+            text, self._nothing = self._nothing + text, None
+            if any(nothing.startswith(text) for nothing in self._markup.nothing):
+                text, self._nothing = "", text
+        return text, ""
 
     def _hold_from(self, text: str) -> int:
         """Where a part begins that may become one of the texts; the length of the text if there is none."""
@@ -160,27 +178,35 @@ class TextSplitter:
                 return found.start()
         return len(text)
 
-    def _pass_marker(self, found: re.Match[str]) -> str:
-        """Pass one of the texts, and return what of it, and of the answer before it, is content."""
+    def _pass_marker(self, found: re.Match[str]) -> tuple[str, str]:
+        """Pass one of the texts: (reasoning, content) that it adds, and that was held back before it."""
         markup, groups = self._markup, found.groupdict()
         text = groups.get("phrase") or found.group()
+        # A reply may begin with the end marker alone: a cap of 0 forces it where thinking was not opened.
+        is_first, self._has_begun = not self._has_begun and self.phase is Phase.BEFORE, True
         if text in markup.starts:
-            self.phase, self._emphasis = Phase.THINKING, groups.get("emphasis") or ""
-            return self._next_answer()
-        if text in markup.ends and (self.phase is Phase.THINKING or markup.exclusive):
-            self.phase, self._emphasis = Phase.ANSWER, groups.get("emphasis") or ""
-            return ""
+            return self._begin_part(Phase.THINKING, groups)
+        if text in markup.ends and (self.phase is Phase.THINKING or markup.exclusive or is_first):
+            return self._begin_part(Phase.ANSWER, groups)
         if text in markup.openers:
-            self.phase = Phase.ANSWER if self.phase is Phase.THINKING else self.phase
-            before = self._next_answer()
+            reasoning, content = self._begin_part(Phase.ANSWER if self.phase is Phase.THINKING else self.phase, {})
             self._answer = AnswerText(NO_WRAPPERS)  # of the call nothing is left out
-            return before + text
-        return "" if text in markup.dropped else self._answer.feed(found.group())
+            return reasoning, content + text
+        return "", "" if text in markup.dropped else self._answer.feed(found.group())
 
-    def _next_answer(self) -> str:
-        """Begin another part of the answer, and return what was held back of the one before."""
-        before, self._answer = self._answer.finish(), AnswerText(self._markup.wrappers)
-        return before
+    def _begin_part(self, phase: Phase, groups: Mapping[str, str | None]) -> tuple[str, str]:
+        """Begin a part of the text with a marker: (reasoning, content) that was held back of the part before."""
+        ending = self._end_part()
+        self.phase, self._emphasis = phase, groups.get("emphasis") or ""
+        self._nothing, self._answer = "", AnswerText(self._markup.wrappers)
+        return ending
+
+    def _end_part(self) -> tuple[str, str]:
+        """(reasoning, content) that was held back of a block of thinking or an answer that has ended."""
+        if self.phase is not Phase.THINKING:
+            return "", self._answer.finish()
+        text, self._nothing = self._nothing or "", None
+        return "" if text in self._markup.nothing else text, ""
 
 
 def _any(texts: Sequence[str]) -> str:

@@ -29,6 +29,9 @@ TEXTS = {
         ("Here is my resHere is my response:", Phase.ANSWER, "Here is my resHere is my response:"),
         ("Here is my resHere is my response:x", Phase.THINKING, "x"),
         ("Here is my th", Phase.BEFORE, "Here is my th"),
+        ("Here is my response:x", Phase.BEFORE, "x"),
+        ("aHere is my response:x", Phase.BEFORE, "aHere is my response:x"),
+        ("Here is my response:xHere is my response:", Phase.BEFORE, "xHere is my response:"),
     ],
 }
 

@@ -27,6 +27,7 @@ WRAPPED = Markup(
     openers=("<tool_call>",),
     dropped=("</s>",),
     wrappers=AnswerWrappers(("<response>", "</response>")),
+    no_thinking="<think>\n\n</think>\n\n",
 )
 
 PIECES = st.sampled_from(
@@ -75,6 +76,21 @@ def test_thinking_that_the_prompt_opened_continues() -> None:
 
 def test_an_answer_that_begins_with_the_end_marker_has_no_reasoning() -> None:
     assert split(S1, "<|im_start|>answer\nFinal Answer: 3") == ("", "\nFinal Answer: 3")
+    assert split(SPELT, "Here is my response: 3 Here is my response:") == ("", " 3 Here is my response:")
+
+
+@pytest.mark.parametrize(("text", "phase"), [("<think>\n\n</think>", Phase.BEFORE), ("\n</think>", Phase.THINKING)])
+def test_the_templates_own_form_without_thinking_is_no_reasoning(text: str, phase: Phase) -> None:
+    """A cap of 0 forces it, or what of it follows the opener that the prompt wrote."""
+    for pieces in ([text, "\n\na"], [*text, *"\n\na"]):
+        assert split(WRAPPED, *pieces, phase=phase) == ("", "\n\na")
+        assert split(THINK, *pieces, phase=phase)[0] == text[:-8].removeprefix("<think>")
+    for thinking in ("\n", "\n\n", "\n\n\n", "\n\na", "a\n\n", " "):
+        kept = "" if thinking in ("\n", "\n\n") else thinking
+        assert split(WRAPPED, f"<think>{thinking}</think>a") == (kept, "a")
+        assert split(WRAPPED, *f"<think>{thinking}") == (kept, "")
+        assert split(WRAPPED, *f"<think>{thinking}<tool_call>") == (kept, "<tool_call>")
+    assert split(WRAPPED, "<think>\n\n</think>a<think>\n\nb</think>c") == ("\n\nb", "ac")
 
 
 def test_a_second_block_of_thinking_is_reasoning_too() -> None:
@@ -92,7 +108,9 @@ def test_a_marker_that_was_cut_off_is_dropped() -> None:
 
 
 def test_a_spelt_marker_is_text_outside_of_thinking() -> None:
-    assert split(SPELT, "Here is my response: no thoughts") == ("", "Here is my response: no thoughts")
+    assert split(SPELT, "So. Here is my response: no thoughts") == ("", "So. Here is my response: no thoughts")
+    answer = "Here is my response: no thoughts"
+    assert split(SPELT, answer, phase=Phase.ANSWER) == ("", answer)
     assert split(SPELT, "Here is my thought process: a Here is my resp") == (" a Here is my resp", "")
 
 
@@ -113,7 +131,8 @@ def test_other_markup_stays() -> None:
     thinking = "Here is my thought process: # a * b ** c\n**d**\n"
     assert split(SPELT, f"{thinking}Here is my response:**e**") == (" # a * b ** c\n**d**\n", "**e**")
     assert split(SPELT, f"{thinking}**Here is my response: e**") == (" # a * b ** c\n**d**\n", " e**")
-    assert split(SPELT, "**Here is my response:** e") == ("", "**Here is my response:** e")  # outside of thinking
+    assert split(SPELT, "**Here is my response:** e") == ("", " e")
+    assert split(SPELT, "a **Here is my response:** e") == ("", "a **Here is my response:** e")  # outside of thinking
     assert split(SPELT, "# a\n#b **c") == ("", "# a\n#b **c")
     assert split(THINK, "**<think>a</think>**") == ("a", "****")  # no phrase
 
