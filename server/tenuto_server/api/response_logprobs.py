@@ -7,6 +7,7 @@ from typing import Any
 from openai.types.responses import response_text_delta_event
 from openai.types.responses.response_output_text import Logprob
 
+from ..reasoning.answer_wrappers import AnswerWrappers
 from ..reasoning.content_tokens import ContentTokens
 
 
@@ -19,6 +20,7 @@ class ResponseLogprobs:
     Args:
         tokens: finds the tokens that are content.
         hidden: ids that are not in the text: the special tokens, unless the request keeps them.
+        wrappers: texts around an answer, which are not in the text either.
         describe: makes OpenAI's logprobs of ids and the engine's logprobs.
     """
 
@@ -26,13 +28,16 @@ class ResponseLogprobs:
         self,
         tokens: ContentTokens,
         hidden: Container[int],
+        wrappers: AnswerWrappers,
         describe: Callable[[Sequence[int], Sequence[Any]], list[Logprob]],
     ) -> None:
         self._tokens = tokens
         self._hidden = hidden
+        self._wrappers = wrappers
         self._describe = describe
         self._seen = 0  # tokens of the reply
         self._waiting: deque[tuple[int, int, Any]] = deque()  # where a token's text begins, its id, its logprobs
+        self._texts = ""  # of the tokens, until the first text is shown
         self._written = self._shown = 0  # characters of the tokens, and of the text
         self._of_item: list[Logprob] = []
 
@@ -61,16 +66,26 @@ class ResponseLogprobs:
             if token in self._hidden:
                 continue
             self._waiting.append((self._written, token, logprobs[position]))
-            self._written += len(logprobs[position][token].decoded_token or "")
+            text = logprobs[position][token].decoded_token or ""
+            self._written += len(text)
+            self._texts += "" if self._shown else text
         self._seen = len(ids)
 
     def _take(self, size: int) -> list[Logprob]:
         """The logprobs of the tokens that begin in the next `size` characters of the text."""
+        if not self._shown and (wrapper := self._wrappers.opening_size(self._texts)):
+            self._skip(wrapper)
         self._shown += size
         found = []
         while self._waiting and self._waiting[0][0] < self._shown:
             found.append(self._waiting.popleft())
         return self._describe([token for _, token, _ in found], [logprobs for _, _, logprobs in found])
+
+    def _skip(self, size: int) -> None:
+        """Leave out the tokens of the first `size` characters, and keep one that the answer's text begins in."""
+        self._shown = size
+        while len(self._waiting) > 1 and self._waiting[1][0] <= size:
+            self._waiting.popleft()
 
 
 def _in_event(logprob: Logprob) -> response_text_delta_event.Logprob:

@@ -175,7 +175,8 @@ class ThinkingResponses(vllm_compat.CheckedResponses):
         tokenizer = self.renderer.get_tokenizer()
         hidden = () if request.keeps_special_tokens else Vocabulary.of(tokenizer).special
         describe = partial(self._create_response_logprobs, tokenizer=tokenizer, top_logprobs=request.top_logprobs)
-        return ResponseLogprobs(parser.content_tokens(), hidden, describe)
+        wrappers = parser.reasoning_parser.answer_wrappers
+        return ResponseLogprobs(parser.content_tokens(), hidden, wrappers, describe)
 
 
 async def _in_order(outputs: AsyncGenerator[Any, None], parser: Any) -> AsyncGenerator[Any, None]:

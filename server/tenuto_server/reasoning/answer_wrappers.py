@@ -24,6 +24,11 @@ class AnswerWrappers:
         """Matches a wrapper at the beginning of a text; the line breaks after it are a group."""
         return re.compile(rf"\s{{0,{MOST_BREAKS}}}(?:{_any(self.texts)})(\n{{0,{MOST_BREAKS}}})")
 
+    def opening_size(self, text: str) -> int:
+        """How many characters of an answer are a wrapper at its beginning, with the line breaks around it."""
+        found = self.opening.match(text) if self.texts else None
+        return found.end() if found else 0
+
     @cached_property
     def beginning(self) -> re.Pattern[str]:
         """Matches a whole text that may become one that `opening` matches."""

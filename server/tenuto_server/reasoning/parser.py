@@ -146,6 +146,11 @@ class MarkerReasoningParser(ReasoningParser):
         """Whether a whole text closes thinking that it did not open."""
         return self._reading.shown.closes_unopened(text)
 
+    @property
+    def answer_wrappers(self) -> AnswerWrappers:
+        """The texts around an answer, which are left out of it."""
+        return self._reading.shown.wrappers
+
     def splitter(self, phase: Phase, *, keeps_special_tokens: bool) -> TextSplitter:
         """A splitter for the text of one sequence that begins in this phase."""
         return TextSplitter(self._reading.shown if keeps_special_tokens else self._reading.hidden, phase)

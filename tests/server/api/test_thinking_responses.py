@@ -1,6 +1,7 @@
 """Responses made of the events of their streams: items, statuses, logprobs; and conversations that have to fit."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -177,6 +178,19 @@ async def test_logprobs_are_those_of_the_answers_text_whole_and_streamed(
     for kind in ("delta", "done"):
         found = [event for event in events if event.type == f"response.output_text.{kind}"]
         assert "".join(logprob.token for event in found for logprob in event.logprobs) == answer
+    streamed = events[-1].model_dump(mode="json")["response"]
+    assert list(map(essence, streamed["output"])) == list(map(essence, whole["output"]))
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+async def test_what_is_written_around_an_answer_has_no_logprobs(thinker: Any, size: int) -> None:
+    reasoning.use_markers(replace(FAMILIES["think"], answer_wrappers=("<response>", "</response>")))
+    text = "<think>ab</think>\n<response>\ncd e\n</response>\n"
+    tokens = [piece for piece, _ in piecewise(text, thinker)]
+    pieces = ["".join(tokens[place : place + size]) for place in range(0, len(tokens), size)]
+    whole, events = await responses_to(thinker, [(piece, piece) for piece in pieces], **LOGPROBS)
+    (part,) = whole["output"][1]["content"]
+    assert part["text"] == "".join(logprob["token"] for logprob in part["logprobs"]) == "cd e"
     streamed = events[-1].model_dump(mode="json")["response"]
     assert list(map(essence, streamed["output"])) == list(map(essence, whole["output"]))
 
