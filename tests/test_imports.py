@@ -56,7 +56,9 @@ ROOMS: dict[str, dict[str, set[str]]] = {
         "vllm_compat": {"markers"},
         # The detection renders chat templates with `transformers`, imported when needed.
         "chat_templates": {"markers"},
-        "detection": {*CORE, "chat_templates"},
+        "beginnings": {*CORE, "chat_templates"},
+        "template_facts": {*CORE, "beginnings", "chat_templates"},
+        "detection": {*CORE, "beginnings", "chat_templates", "template_facts"},
         "vllm_requests": {*CORE, "detection", "vllm_compat"},
         "vllm_v1": {*CORE, "logits", "vllm_compat", "vllm_requests"},
         "vllm_v2": {*CORE, "gpu", "vllm_compat", "vllm_requests"},

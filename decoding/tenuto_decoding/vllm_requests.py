@@ -9,7 +9,7 @@ from vllm import SamplingParams
 from vllm.config import ModelConfig, VllmConfig
 
 from .budget import ThinkingBudget
-from .detection import resolve_markers
+from .detection import CONFIG_ENTRY, resolve_markers
 from .errors import InvalidBudget
 from .marker_fields import read_fields
 from .markers import ThinkingMarkers, Tokenizer
@@ -22,8 +22,6 @@ REQUEST_KEY = "thinking_request"
 ONLY_CLOSES_KEY = "thinking_only_closes"
 #: Key of `VllmConfig.additional_config` for the markers.
 CONFIG_KEY = "thinking"
-#: Entry of a model's config.json that names its family.
-FAMILY_ENTRY = "tenuto_thinking_family"
 #: Name of the reasoning parser for which thinking ends where it does for the automaton: `tenuto_server.reasoning`.
 PARSER = "tenuto"
 
@@ -60,7 +58,7 @@ def markers_of(config: VllmConfig) -> ThinkingMarkers:
 
 def shown_by(model_config: ModelConfig) -> dict[str, Any]:
     """What a model's name and its config.json say about its markers, as arguments of the detection."""
-    family = getattr(model_config.hf_config, FAMILY_ENTRY, None)
+    family = getattr(model_config.hf_config, CONFIG_ENTRY, None)
     return {"name": model_config.model, "config_family": family}
 
 

@@ -14,7 +14,7 @@ import torch
 from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import BatchUpdateBuilder, MoveDirectionality
 
-from tenuto_decoding import ThinkingAutomaton, ThinkingBudget, compile_plan, detect_markers
+from tenuto_decoding import FAMILIES, ThinkingAutomaton, ThinkingBudget, compile_plan
 from tenuto_decoding.logits import Edit, Edits, Sampling
 from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
@@ -73,8 +73,7 @@ class Batch:
         budget = ThinkingBudget.from_mapping(fields)
         if budget is None:
             return Request(params, prompt, None)
-        markers = detect_markers(self.tokenizer, self.tokenizer.chat_template)
-        plan = compile_plan(budget, markers, self.tokenizer)
+        plan = compile_plan(budget, FAMILIES["s1"], self.tokenizer)
         return Request(params, prompt, ThinkingAutomaton.after(plan, prompt))
 
     def running(self) -> Iterator[tuple[int, Request]]:

@@ -1,10 +1,12 @@
 """Families of markers and their detection."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
-from tenuto_decoding import FAMILIES, UnknownMarkers, detect_markers, resolve_markers
+from tenuto_decoding import FAMILIES, UnknownMarkers, detect, detect_markers, resolve_markers
 from tenuto_testing.byte_tokenizer import make_tokenizer
 
 
@@ -16,7 +18,7 @@ def test_the_s1_family_is_the_papers_format() -> None:
     assert s1.force_start
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"s1", "gpt-oss"}))
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"s1"}))
 def test_every_other_family_lands_with_a_sentence(family: str) -> None:
     assert FAMILIES[family].cap_text.endswith(".\n")
 
@@ -25,8 +27,47 @@ def test_gpt_oss_is_closed_with_the_header_of_the_final_channel() -> None:
     assert FAMILIES["gpt-oss"].answer_prefix == "<|start|>assistant<|channel|>final<|message|>"
 
 
-def test_chatml_without_thinking_markers_is_s1(chatml: Any) -> None:
-    assert detect_markers(chatml, chatml.chat_template).family == "s1"
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "simplescaling/s1-32B",
+        "simplescaling/s1.1-7B",
+        "/models/s1.1-1.5B/",
+        "s1.1-32B",
+        "~/.cache/huggingface/hub/models--simplescaling--s1.1-32B/snapshots/12ab",
+    ],
+)
+def test_models_of_simplescaling_are_known_by_their_name(name: str) -> None:
+    assert detect(make_tokenizer(CHATML), CHATML, name=name).markers == FAMILIES["s1"]
+
+
+@pytest.mark.parametrize("name", ["", "Qwen/Qwen2.5-7B-Instruct", "someone/s1-tuned", "ops1-32B", "s1-32B/checkpoint"])
+def test_chatml_alone_is_no_evidence_of_s1(name: str) -> None:
+    with pytest.raises(UnknownMarkers, match=r"--thinking-family .*--thinking-start-marker .*config\.json"):
+        detect(make_tokenizer(CHATML), CHATML, name=name)
+
+
+def test_a_model_can_name_its_family_in_its_configuration(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(CHATML)
+    assert detect(tokenizer, CHATML, config_family="s1").markers == FAMILIES["s1"]
+    (tmp_path / "config.json").write_text('{"tenuto_thinking_family": "s1"}')
+    assert detect(tokenizer, CHATML, name=str(tmp_path)).markers == FAMILIES["s1"]
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert detect_markers(loaded, CHATML) == FAMILIES["s1"], "the tokenizer knows where it came from"
+    with pytest.raises(UnknownMarkers, match="'s2' is not a family"):
+        detect(tokenizer, CHATML, config_family="s2")
+
+
+def test_the_name_of_s1_does_not_outweigh_a_template_that_opens_thinking() -> None:
+    template = CHATML.replace("assistant\n{%", "assistant\n<think>\n{%")
+    assert detect(make_tokenizer(template), template, name="s1-32B").markers.family == "think"
 
 
 def test_markers_in_the_vocabulary_are_evidence(thinker: Any) -> None:
@@ -37,11 +78,12 @@ def test_markers_in_the_template_are_evidence(chatml: Any) -> None:
     assert detect_markers(chatml, "<|im_start|>{{ m }}<think></think>").family == "think"
 
 
-@pytest.mark.parametrize("family", ["magistral", "seed", "minimax", "cohere", "granite"])
+@pytest.mark.parametrize("family", ["magistral", "seed", "minimax", "cohere", "granite", "kimi-vl", "apertus", "reka"])
 def test_a_family_is_known_by_both_of_its_markers(family: str) -> None:
     markers = FAMILIES[family]
-    tokenizer = make_tokenizer("", (markers.start, markers.end))
-    assert detect_markers(tokenizer, None) is markers
+    found = detect(make_tokenizer("", (markers.start, markers.end)), None)
+    assert found.markers == markers
+    assert found.prompt is None, "there is no template to render"
 
 
 def test_gpt_oss_is_known_by_its_channels() -> None:
@@ -50,9 +92,30 @@ def test_gpt_oss_is_known_by_its_channels() -> None:
 
 
 def test_an_unknown_model_is_an_error_that_lists_the_families() -> None:
-    tokenizer = make_tokenizer("")
-    with pytest.raises(UnknownMarkers, match="s1, think, magistral"):
-        detect_markers(tokenizer, "{{ messages }}")
+    with pytest.raises(UnknownMarkers, match="s1, think, "):
+        detect_markers(make_tokenizer(""), "{{ messages }}")
+
+
+def test_a_template_that_cannot_be_rendered_is_no_evidence() -> None:
+    broken = "{% if %}<think></think>"
+    assert detect_markers(make_tokenizer(broken), broken).family == "think", "its text is"
+    refusing = "{{ raise_exception('no') }}"
+    with pytest.raises(UnknownMarkers):
+        detect_markers(make_tokenizer(refusing), refusing)
+
+
+def test_a_template_of_parts_is_rendered_too() -> None:
+    template = "{% for m in messages %}{% for p in m.content %}{{ p.text }}{% endfor %}{% endfor %}[A]<think>"
+    found = detect(make_tokenizer(template, ("[A]",)), template)
+    assert found.prompt is not None
+    assert found.prompt.endswith("?[A]<think>")
+
+
+@pytest.mark.parametrize("tag", ["think:6124c78e", "ifm|think_more", "thoughts", "reason"])
+def test_a_tag_that_no_family_has_is_taken_from_the_prompt(tag: str) -> None:
+    template = f"{{{{ messages[0].content }}}}[A]<{tag}>{{# </{tag}> #}}"
+    markers = detect_markers(make_tokenizer(template, ("[A]",)), template)
+    assert (markers.family, markers.start, markers.end) == ("custom", f"<{tag}>", f"</{tag}>")
 
 
 def test_a_named_family_needs_no_evidence(chatml: Any) -> None:
@@ -67,6 +130,20 @@ def test_an_unknown_family_is_an_error_that_lists_the_known(chatml: Any) -> None
 def test_given_markers_win(chatml: Any) -> None:
     markers = resolve_markers(chatml, chatml.chat_template, start="<a>", end="</a>")
     assert (markers.family, markers.start, markers.end) == ("custom", "<a>", "</a>")
+
+
+def test_an_unknown_model_is_described_completely(chatml: Any) -> None:
+    given: dict[str, Any] = {
+        "stops": ["<|eot|>"],
+        "answer_prefix": "A:",
+        "shared_start": True,
+        "opens": None,
+        "also_ends": ["<call>"],
+    }
+    markers = resolve_markers(chatml, "", start="<a>", end="</a>", **given, off_switch={"thinking": False})
+    assert (markers.stops, markers.also_ends, markers.answer_prefix) == (("<|eot|>",), ("<call>",), "A:")
+    assert (markers.shared_start, markers.opens, markers.off_switch) == (True, None, (("thinking", False),))
+    assert resolve_markers(chatml, "", family="granite", answer_prefix=":").answer_prefix == ":"
 
 
 @pytest.mark.parametrize(("start", "end"), [("<a>", None), (None, "</a>"), ("", "</a>"), ("<a>", "")])

@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, chatml: Any) -> Path:
         num_key_value_heads=2,
         max_position_embeddings=512,
         architectures=["Qwen2ForCausalLM"],
+        tenuto_thinking_family="s1",
     ).save_pretrained(path)
     return path
 
@@ -283,6 +284,8 @@ def test_markers_come_from_the_configuration_or_the_tokenizer(folder: Path, tmp_
     given = configuration(folder, additional_config={"thinking": {"start": "[[", "end": "]]"}})
     assert (markers_of(given).start, markers_of(given).end) == ("[[", "]]")
     make_tokenizer("{{ messages }}").save_pretrained(tmp_path)
-    Qwen2Config.from_pretrained(folder).save_pretrained(tmp_path)
+    plain = Qwen2Config.from_pretrained(folder)
+    del plain.tenuto_thinking_family
+    plain.save_pretrained(tmp_path)
     with pytest.raises(UnknownMarkers):
         ThinkingLogitsProcessor(configuration(tmp_path), torch.device("cpu"), False)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from vllm import SamplingParams
 
-from tenuto_decoding import FAMILIES, ThinkingBudget, Vocabulary, compile_plan, detect_markers
+from tenuto_decoding import FAMILIES, ThinkingBudget, Vocabulary, compile_plan, detect
 from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_testing.comparison import is_tie
 from tenuto_testing.engines import Engine, Engines
@@ -51,7 +51,9 @@ def places() -> list[int]:
 
 @pytest.fixture(scope="module")
 def wide(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    folder = save(tmp_path_factory.mktemp("qwen"), widened(ROWS, places()), tokenizer(), IM_END)
+    model = widened(ROWS, places())
+    model.config.tenuto_thinking_family = "s1"
+    folder = save(tmp_path_factory.mktemp("qwen"), model, tokenizer(), IM_END)
     return engines.start(folder)
 
 
@@ -78,8 +80,8 @@ def test_ids_are_those_of_the_published_tokenizer() -> None:
 
 
 def test_the_plan_of_s1_has_these_ids() -> None:
-    markers = detect_markers(tokenizer(), tokenizer().chat_template)
-    assert markers is FAMILIES["s1"]
+    markers = detect(tokenizer(), tokenizer().chat_template, name="simplescaling/s1.1-32B").markers
+    assert markers == FAMILIES["s1"]
     plan = compile_plan(ThinkingBudget(max_thinking_tokens=9, num_waits=1), markers, tokenizer())
     assert (plan.start.ids, plan.end.ids, plan.end.gate) == ((IM_START, THINK), (IM_START, ANSWER), 0)
     assert plan.end.ids + plan.answer_prefix == CAP_SUFFIX

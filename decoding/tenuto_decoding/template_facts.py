@@ -1,0 +1,81 @@
+"""What a chat template's renderings show about its model, once its markers are known."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .beginnings import closes, ends, opens, starts
+from .chat_templates import THOUGHT, Beginning, ChatTemplate, Value
+from .markers import ThinkingMarkers, Tokenizer
+
+# Values that switch thinking on, with those that switch it off.
+_OPPOSITES: Mapping[Value, Value] = {True: False, "enabled": "disabled", "on": "off", "thinking": "chat"}
+# Variables that ask for thinking where the template then writes no marker, but a system message.
+_ASKING = ("enable_thinking", "thinking", "enable_reasoning")
+
+_THINKING_NAME = re.compile(r"\b(thinking|thinker|think|reasoning|reasoner|magistral|qwq|r1)\b", re.IGNORECASE)
+_INSTRUCT_NAME = re.compile(r"\binstruct\b", re.IGNORECASE)
+
+
+def off_switch(markers: ThinkingMarkers, template: ChatTemplate, default: Beginning) -> tuple[str, Value] | None:
+    """The variable that makes the template close thinking, or not open it.
+
+    Where that is the default, the value that leaves it so, if another value does the opposite.
+    """
+    if not closes(markers, default):
+        for switch, reply in template.off:
+            if closes(markers, reply):
+                return switch
+    if opens(markers, default):
+        return next((switch for switch, reply in template.off if not opens(markers, reply)), None)
+    for (name, value), reply in template.on:
+        asks = name in _ASKING and value is True and not closes(markers, reply)
+        if value in _OPPOSITES and (opens(markers, reply) or asks):
+            return (name, _OPPOSITES[value])
+    return None
+
+
+def ends_on_a_line(markers: ThinkingMarkers, template: ChatTemplate) -> bool | None:
+    """Whether the end marker begins a line in what the template writes; None where it writes none."""
+    thought = template.history.partition(THOUGHT)[2]
+    before, found, _ = (thought if markers.end in thought else markers.no_thinking).partition(markers.end)
+    return before.endswith("\n") if found else None
+
+
+def opens_on_its_own(
+    markers: ThinkingMarkers, template: ChatTemplate, default: Beginning, switch: tuple[str, Value] | None, name: str
+) -> tuple[bool | None, str]:
+    """Whether the model thinks after a prompt that opens none, and a sentence that says why."""
+    if opens(markers, default):
+        return markers.opens, ""
+    if switch is not None and closes(markers, default):
+        return True, f"thinking is off by default; with {switch[0]} the model opens it on its own"
+    if any(closes(markers, reply) for each, reply in template.off if each == switch):
+        return True, "the template closes thinking to switch it off: by default the model opens it on its own"
+    if switch is not None:
+        return False, f"thinking is off by default and has a switch, {switch[0]}"
+    if any(closes(markers, reply) for reply in template.off_by_words):
+        return True, "a system message switches thinking off: by default the model opens it on its own"
+    if markers.opens is None and thinks_by_name(name):
+        return True, f"the name {name} says that the model thinks"
+    if any(start in default.head for start in starts(markers)):
+        return True, "the default system message asks for thinking"
+    removed = any(re.search(rf"['\"]\s*{re.escape(end)}\s*['\"]\s*(in\b|\))", template.text) for end in ends(markers))
+    if markers.opens is None and removed and not _INSTRUCT_NAME.search(name):
+        return True, "the template removes the thinking of earlier turns"
+    return markers.opens, ""
+
+
+def thinks_by_name(name: str) -> bool:
+    """Whether a model's name says that it thinks, as `GLM-4.1V-9B-Thinking` does."""
+    return _THINKING_NAME.search(name.replace("_", "-")) is not None
+
+
+def turn_of(header: str, tokenizer: Tokenizer) -> tuple[str, ...]:
+    """The last line of a reply's header where it is ordinary text: no special or added token is in the header."""
+    added: Mapping[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
+    control = {str(getattr(token, "content", token)) for token in added.values()}
+    control.update(str(token) for token in getattr(tokenizer, "all_special_tokens", ()))
+    text = header.strip().rpartition("\n")[2]
+    named = re.search(r"\w", text) is not None
+    return (text,) if named and not any(token and token in header for token in control) else ()
