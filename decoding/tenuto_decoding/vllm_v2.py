@@ -137,7 +137,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             req_states.vocab_size,
             line_ends=vocabulary.line_ends,
             landings=vocabulary.landings,
-            boundaries=vocabulary.special,
+            boundaries=compile_plan(None, self._markers, self._tokenizer).boundaries,
             unknown=vocabulary.undecodable(req_states.vocab_size),
         )
         self._slots = BudgetSlots(count, longest, marks, req_states.device)

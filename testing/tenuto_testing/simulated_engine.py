@@ -311,12 +311,12 @@ _PHASES = {Phase.BEFORE: DevicePhase.BEFORE, Phase.THINKING: DevicePhase.THINKIN
 
 def _automaton_state(automaton: ThinkingAutomaton) -> tuple[int, ...]:
     ended = EndReason[automaton._ended.upper()]
-    return _PHASES[automaton.phase], automaton.tokens, automaton.waits, ended, automaton._marker.matched
+    return _PHASES[automaton.phase], automaton.tokens, automaton.waits, ended, automaton._state
 
 
 def _device_state(snapshot: Snapshot) -> tuple[int, ...]:
     progress, script = snapshot.state.progress, snapshot.state.script
-    return progress.phase, progress.tokens, progress.waits, script.ended, progress.matched
+    return progress.phase, progress.counted, progress.waits, script.ended, progress.state
 
 
 def decide(action: Action, line: Line, request: SimulatedRequest) -> bool:

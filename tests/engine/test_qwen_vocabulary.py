@@ -83,7 +83,7 @@ def test_the_plan_of_s1_has_these_ids() -> None:
     markers = detect(tokenizer(), tokenizer().chat_template, name="simplescaling/s1.1-32B").markers
     assert markers == FAMILIES["s1"]
     plan = compile_plan(ThinkingBudget(max_thinking_tokens=9, num_waits=1), markers, tokenizer())
-    assert (plan.start.ids, plan.end.ids, plan.end.gate) == ((IM_START, THINK), (IM_START, ANSWER), 0)
+    assert (plan.start.ids, plan.end.ids) == ((IM_START, THINK), (IM_START, ANSWER))
     assert plan.end.ids + plan.answer_prefix == CAP_SUFFIX
     assert (plan.newline, plan.waits, plan.stops) == ((NEWLINE,), ((WAIT,),), (IM_END, END))
     assert {198, 271, 624, 382} <= plan.line_ends

@@ -6,10 +6,14 @@ A kernel may use a module's global only where it is a constexpr, and Triton's ca
 import triton.language as tl
 
 from ..loops import MIN_REPEATS as _MIN_REPEATS
+from ..matching import Hit
 from . import layout
-from .layout import DevicePhase, EndReason, Mark, Opening, ScriptKind, Setting
+from .layout import DevicePhase, EndReason, Flag, Mark, Opening, ScriptKind, Setting, StepBits
 
 LAYOUT = tl.constexpr(layout.LAYOUT)
+DEPTH = tl.constexpr(layout.DEPTH)
+IN_TABLE = tl.constexpr(layout.IN_TABLE)
+LAST_STATE = tl.constexpr(layout.LAST_STATE)
 MAX_SOURCES = tl.constexpr(layout.MAX_SOURCES)
 MIN_REPEATS = tl.constexpr(_MIN_REPEATS)
 SETTINGS_WIDTH = tl.constexpr(layout.SETTINGS_WIDTH)
@@ -26,6 +30,7 @@ SETTING_PLAN = tl.constexpr(int(Setting.PLAN))
 SETTING_OCCUPANT = tl.constexpr(int(Setting.OCCUPANT))
 SETTING_TEMPERATURE = tl.constexpr(int(Setting.TEMPERATURE))
 SETTING_STRUCTURED = tl.constexpr(int(Setting.STRUCTURED))
+SETTING_TABLE = tl.constexpr(int(Setting.TABLE))
 SETTING_STEERS = tl.constexpr(int(Setting.STEERS))
 SETTING_UNTIL = tl.constexpr(int(Setting.UNTIL))
 
@@ -53,3 +58,17 @@ MARK_LINE_END = tl.constexpr(int(Mark.LINE_END))
 MARK_LANDING = tl.constexpr(int(Mark.LANDING))
 MARK_BOUNDARY = tl.constexpr(int(Mark.BOUNDARY))
 MARK_UNKNOWN = tl.constexpr(int(Mark.UNKNOWN))
+
+BITS_STATE = tl.constexpr(int(StepBits.STATE))
+BITS_HIT = tl.constexpr(int(StepBits.HIT))
+BITS_SIZE = tl.constexpr(int(StepBits.SIZE))
+BITS_LENGTH = tl.constexpr(int(StepBits.LENGTH))
+
+FLAG_BEGUN = tl.constexpr(int(Flag.BEGUN))
+FLAG_CERTAIN = tl.constexpr(int(Flag.CERTAIN))
+
+HIT_NOTHING = tl.constexpr(int(Hit.NOTHING))
+HIT_START = tl.constexpr(int(Hit.START))
+HIT_END = tl.constexpr(int(Hit.END))
+HIT_OPENER = tl.constexpr(int(Hit.OPENER))
+HIT_TURN = tl.constexpr(int(Hit.TURN))

@@ -13,11 +13,21 @@ import triton
 import triton.language as tl
 
 from .constants import (
+    BITS_HIT,
+    BITS_LENGTH,
+    BITS_SIZE,
+    DEPTH,
     ENDED_CAP,
     ENDED_LOOP,
     ENDED_MODEL,
     ENDED_NONE,
     ENDED_STOP_TOKEN,
+    FLAG_BEGUN,
+    FLAG_CERTAIN,
+    HIT_END,
+    HIT_START,
+    IN_TABLE,
+    LAST_STATE,
     MARK_BOUNDARY,
     MARK_LANDING,
     MARK_LINE_END,
@@ -36,7 +46,7 @@ from .constants import (
     SCRIPT_NONE,
     SCRIPT_WAIT,
 )
-from .layout import DeviceScript, PlanHeader, Progress
+from .layout import DeviceScript, PlanHeader, Progress, TableHeader
 
 
 class DevicePlan(NamedTuple):
@@ -45,8 +55,9 @@ class DevicePlan(NamedTuple):
     here: Any  # lanes that have one
     ids: Any  # address of the packed plan
     header: PlanHeader
-    gate_id: Any
-    sources: Any  # (lanes, MAX_SOURCES) ids; -2 where there is none
+    table_ids: Any  # address of the packed marker table
+    table: TableHeader
+    stops: Any  # (lanes, MAX_SOURCES) ids; -2 where there is none
 
 
 class DeviceAutomaton(NamedTuple):
@@ -63,8 +74,9 @@ class Aim(NamedTuple):
     moves: Any  # lanes that are thinking and have a source
     extends: Any
     target: Any  # -1 for none
-    from_gate: Any  # whether the end marker's gate is a source
-    sources: Any  # (lanes, MAX_SOURCES): which of the plan's sources are redirected
+    stops: Any  # (lanes, MAX_SOURCES): which of the plan's stops are redirected
+    first: Any  # the other sources are in the table, from this offset
+    end: Any  # up to this one, except for the target
     wait: Any  # offset of the wait text
     wait_size: Any
 
@@ -100,17 +112,50 @@ def _select(lanes, new, old):
 
 
 @triton.jit
-def load_plan(address, here):
-    ids = address.to(tl.pointer_type(tl.int32))
+def load_plan(address, table_address, here):
+    ids, table_ids = address.to(tl.pointer_type(tl.int32)), table_address.to(tl.pointer_type(tl.int32))
     header = PlanHeader(*load_words(ids, here, len(PlanHeader._fields)))
     column = tl.arange(0, MAX_SOURCES)[None, :]
     return DevicePlan(
         here=here,
         ids=ids,
         header=header,
-        gate_id=tl.load(ids + header.end + header.end_gate, mask=here, other=0),
-        sources=tl.load((ids + header.sources)[:, None] + column, mask=column < header.source_count[:, None], other=-2),
+        table_ids=table_ids,
+        table=TableHeader(*load_words(table_ids, here, len(TableHeader._fields))),
+        stops=tl.load((ids + header.stops)[:, None] + column, mask=column < header.stop_count[:, None], other=-2),
     )
+
+
+@triton.jit
+def text_at(plan, at, here):
+    """The id at an offset of a text: in the plan, or in the marker table."""
+    in_table = at >= IN_TABLE
+    own = tl.load(plan.ids + at, mask=here & ~in_table, other=-2)
+    return tl.where(in_table, tl.load(plan.table_ids + (at - IN_TABLE), mask=here & in_table, other=-2), own)
+
+
+@triton.jit
+def flags_of(plan, state, here):
+    return tl.load(plan.table_ids + plan.table.flags + state, mask=here, other=0)
+
+
+@triton.jit
+def rest_of(plan, state, here):
+    """Offset and size of what completes the end marker."""
+    pair = plan.table_ids + plan.table.rests + 2 * state
+    return IN_TABLE + tl.load(pair, mask=here, other=0), tl.load(pair + 1, mask=here, other=0)
+
+
+@triton.jit
+def _count_bits(bits):
+    """How many bits of an int32 are set."""
+    count = bits.to(tl.uint32, bitcast=True)
+    count = count - ((count >> 1) & 0x55555555)
+    count = (count & 0x33333333) + ((count >> 2) & 0x33333333)
+    count = (count + (count >> 4)) & 0x0F0F0F0F
+    count = count + (count >> 8)
+    count = count + (count >> 16)
+    return (count & 63).to(tl.int32)
 
 
 @triton.jit
@@ -151,32 +196,36 @@ def marks_of(marks_ptr, vocabulary, token, here):
 
 
 @triton.jit
-def _ends_in(plan, marker, size, history, stops, valid):
-    """Where the tokens before `stops` end in the marker; history is the lanes' tokens, stops (lanes, width)."""
-    ends = valid & (stops >= size[:, None])
-    for i in range(tl.max(size, axis=0)):
-        inside = i < size
-        wanted = tl.load(plan.ids + marker + i, mask=plan.here & inside, other=0)
-        found = tl.load(history[:, None] + stops - size[:, None] + i, mask=ends & inside[:, None], other=-1)
-        ends = ends & ((found == wanted[:, None]) | (i >= size[:, None]))
-    return ends
+def _last_hits(plan, history, stops, valid):
+    """`MarkerTable.last_hit` of the tokens before `stops`; history is the lanes' tokens, stops (lanes, width)."""
+    table, longest = plan.table, plan.table.longest
+    hits = tl.where(valid, 0, 0)
+    states = hits + table.prompt[:, None]
+    for i in range(tl.max(longest, axis=0)):
+        places = stops - longest[:, None] + i
+        read = valid & (places >= 0) & (i < longest)[:, None]
+        tokens = tl.load(history[:, None] + places, mask=read, other=0)
+        kinds = tl.load((plan.table_ids + table.classes)[:, None] + tokens, mask=read, other=0)
+        step = (plan.table_ids + table.steps)[:, None] + kinds * table.states[:, None] + states
+        taken = tl.load(step, mask=read, other=0)
+        states = tl.where(read, taken & LAST_STATE, states)
+        hits = tl.where(read, (taken >> BITS_HIT) & 7, hits)
+    return hits
 
 
 @triton.jit
 def initial_phase(plan, history, length, fresh, marks_ptr, vocabulary, width: tl.constexpr):
     """`initial_phase` for the fresh lanes: blocks of the prompt from its end, until a token decides."""
-    header = plan.header
     phase = tl.where(fresh, PHASE_BEFORE, PHASE_BEFORE)
     above = tl.where(fresh, length, 0)
     while any_lane(above > 0):
         stops = above[:, None] - tl.arange(0, width)[None, :]
         valid = stops > 0
-        starts = _ends_in(plan, header.start, header.start_size, history, stops, valid)
-        ends = _ends_in(plan, header.end, header.end_size, history, stops, valid)
+        hits = _last_hits(plan, history, stops, valid)
         last = tl.load(history[:, None] + stops - 1, mask=valid, other=-1)
         boundary = (marks_of(marks_ptr, vocabulary, last, valid) & MARK_BOUNDARY) != 0
         # The nearest to the end decides; at one position, in this order.
-        verdict = tl.where(starts, 1, tl.where(ends, 2, tl.where(boundary, 3, 0)))
+        verdict = tl.where(hits == HIT_START, 1, tl.where(hits == HIT_END, 2, tl.where(boundary | (hits > 0), 3, 0)))
         nearest = tl.max(tl.where(verdict > 0, stops * 4 + verdict, 0), axis=1)
         phase = tl.where(nearest % 4 == 1, PHASE_THINKING, tl.where(nearest % 4 == 2, PHASE_ANSWER, phase))
         above = tl.where(nearest > 0, 0, above - width)
@@ -190,22 +239,23 @@ def begin(plan, phase, last, patterns: tl.constexpr):
     none = tl.where(phase == phase, 0, 0)
     opens = (phase == PHASE_BEFORE) & (header.opening == OPENING_START)
     answers = (phase == PHASE_BEFORE) & (header.opening == OPENING_ANSWER)
-    at = tl.where(opens, header.start, header.short_closing + header.newline_size)
+    at = tl.where(opens, header.start, header.no_thinking)
+    thinking = phase == PHASE_THINKING
     return DeviceAutomaton(
         Progress(
             phase=tl.where(answers, PHASE_ANSWER, phase),
-            tokens=none,
+            counted=none,
             waits=none,
             first_token=none,
             first_wait=none,
-            matched=none,
-            prefixes=none,
+            state=tl.where(thinking, plan.table.inside, plan.table.outside),
+            offsets=none,
             last=last,
         ),
         DeviceScript(
             kind=tl.where(opens, SCRIPT_MARKER, tl.where(answers, SCRIPT_CLOSING, SCRIPT_NONE)),
             at=at,
-            stop=at + tl.where(opens, header.start_size, header.tail_size),
+            stop=at + tl.where(opens, header.start_size, header.no_thinking_size),
             ended=tl.where(answers, ENDED_CAP, ENDED_NONE),
         ),
         none[:, None] + no_runs(patterns),
@@ -217,27 +267,53 @@ def arm(plan, bounds, automaton, marks_ptr, vocabulary):
     """Start the script that the state requires: the rest of an end marker, or the closing at the cap or in a loop."""
     header, progress, script = plan.header, automaton.progress, automaton.script
     thinking = plan.here & (progress.phase == PHASE_THINKING) & (script.kind < SCRIPT_CLOSING)
-    spelt = thinking & (progress.matched > header.end_gate)
-    count = progress.tokens - progress.first_token
+    flags = flags_of(plan, progress.state, thinking)
+    certain = thinking & ((flags & FLAG_CERTAIN) != 0)
+    count = progress.counted - progress.first_token
     closing_at = bounds.cap - header.cap_text_size
     window = tl.maximum(tl.maximum(closing_at - header.landing + 1, bounds.floor), 1)
-    may_close = thinking & ~spelt & (script.kind != SCRIPT_MARKER)
+    may_close = thinking & ~certain & (script.kind != SCRIPT_MARKER)
     capped = may_close & (bounds.cap >= 0) & (count >= tl.minimum(window, closing_at))
     loops = may_close & _loops(plan, automaton.runs)
     marks = marks_of(marks_ptr, vocabulary, progress.last, capped | loops)
     closes = capped & ((count >= closing_at) | ((count >= window) & ((marks & MARK_LANDING) != 0)))
+    completes = certain & (script.kind == SCRIPT_NONE)
+    ends = closes | loops
 
+    # `_closing`: the rest of an end marker that has begun, that of thinking without text, or the usual one.
+    after_newline = (marks & MARK_LINE_END) != 0
     short = (bounds.cap >= 0) & (count + header.cap_text_size > bounds.cap)
     first = tl.where(short, header.short_closing, header.closing)
-    closing = DeviceScript(
-        kind=tl.where(closes, SCRIPT_CLOSING, SCRIPT_LOOP_CLOSING),
-        at=tl.where((marks & MARK_LINE_END) != 0, first + header.newline_size, first),
-        stop=first + header.newline_size + tl.where(short, 0, header.cap_text_size) + header.tail_size,
-        ended=script.ended,
+    size = tl.where(short, 0, header.cap_text_size) + header.newline_size + header.end_size + header.prefix_size
+    at = tl.where(after_newline, first + header.newline_size, first)
+    stop = first + size
+    empty = (bounds.cap == 0) & (count == 0)
+    at = tl.where(empty, tl.where(after_newline, header.nothing_line, header.nothing), at)
+    nothing_size = tl.where(after_newline, header.nothing_line_size, header.nothing_size)
+    stop = tl.where(empty, at + nothing_size, stop)
+    begun = completes | (ends & ((flags & FLAG_BEGUN) != 0))
+    rest, rest_size = rest_of(plan, progress.state, begun)
+    at = tl.where(begun, rest, at)
+    stop = tl.where(begun, rest + rest_size, stop)
+    kind = tl.where(completes, SCRIPT_MARKER, tl.where(closes, SCRIPT_CLOSING, SCRIPT_LOOP_CLOSING))
+    ended = tl.where(completes, ENDED_MODEL, script.ended)
+    script = DeviceScript(*_select(completes | ends, DeviceScript(kind, at, stop, ended), script))
+    return DeviceAutomaton(_without_pending(progress, begun), script, automaton.runs)
+
+
+@triton.jit
+def _without_pending(progress, begun):
+    """`ThinkingAutomaton._end_begun`: what has been written of an end marker does not count."""
+    return Progress(
+        phase=progress.phase,
+        counted=progress.counted - tl.where(begun, _count_bits(progress.offsets), 0),
+        waits=progress.waits,
+        first_token=progress.first_token,
+        first_wait=progress.first_wait,
+        state=progress.state,
+        offsets=tl.where(begun, 0, progress.offsets),
+        last=progress.last,
     )
-    rest = DeviceScript(SCRIPT_MARKER, header.end + progress.matched, header.end + header.end_size, ENDED_MODEL)
-    script = DeviceScript(*_select(spelt & (script.kind == SCRIPT_NONE), rest, script))
-    return DeviceAutomaton(progress, DeviceScript(*_select(closes | loops, closing, script)), automaton.runs)
 
 
 @triton.jit
@@ -263,46 +339,37 @@ def earlier_tokens(plan, history, length, inputs, at, patterns: tl.constexpr):
 
 
 @triton.jit
+def opening(plan, first, end):
+    """What keeps the start marker from being written: sources in the table, and no target."""
+    nothing = tl.where(plan.here, 0, 0)
+    return Aim(plan.here, plan.here, nothing - 1, plan.stops == -1, first, end, nothing, nothing)
+
+
+@triton.jit
 def aim_of(plan, bounds, progress):
     """The redirect of `_thinking_action`, in lanes that are thinking and in which nothing is being forced."""
     header = plan.header
     thinking = plan.here & (progress.phase == PHASE_THINKING)
-    early = progress.tokens - progress.first_token - progress.matched < bounds.floor
+    early = progress.counted - _count_bits(progress.offsets) - progress.first_token < bounds.floor
     extends = thinking & (early | (progress.waits - progress.first_wait < header.num_waits))
     turn = plan.ids + header.waits + 2 * (progress.waits % tl.maximum(header.wait_count, 1))
     wait = tl.load(turn, mask=extends, other=0)
     wait_size = tl.load(turn + 1, mask=extends, other=0)
     word = tl.load(plan.ids + wait, mask=extends & (wait_size > 0), other=-1)
-    closes = thinking & ~extends & (progress.matched < header.end_size)
-    rest = tl.load(plan.ids + header.end + progress.matched, mask=closes, other=-1)
-    target = tl.where(extends, word, rest)
-    from_gate = extends & (progress.matched == header.end_gate) & (plan.gate_id != target)
-    stops = tl.arange(0, MAX_SOURCES)[None, :] < header.stop_count[:, None]
-    sources = (plan.sources >= 0) & (plan.sources != target[:, None]) & (extends[:, None] | stops)
-    sources = sources & thinking[:, None]
-    moves = from_gate | (tl.max(sources.to(tl.int32), axis=1) > 0)
-    return Aim(moves, extends, target, from_gate, sources, wait, wait_size)
-
-
-@triton.jit
-def _follow(plan, progress, token):
-    """`Marker.follow`: all prefixes of the marker that the text ends in (one bit each), and the length of the longest.
-
-    Also whether that is the whole marker.
-    """
-    header = plan.header
-    thinking = progress.phase == PHASE_THINKING
-    marker = tl.where(thinking, header.end, header.start)
-    size = tl.where(thinking, header.end_size, header.start_size)
-    grown = progress.prefixes * 2 + 1
-    prefixes = tl.where(thinking, 0, 0)
-    matched = prefixes
-    for i in range(tl.max(size, axis=0)):
-        wanted = tl.load(plan.ids + marker + i, mask=plan.here & (i < size), other=-2)
-        fits = (((grown >> i) & 1) == 1) & (wanted == token)
-        prefixes = prefixes + tl.where(fits, 1 << i, 0)
-        matched = tl.where(fits, i + 1, matched)
-    return prefixes, matched, matched == size
+    closes = thinking & ~extends
+    rest, _ = rest_of(plan, progress.state, closes)
+    target = tl.where(extends, word, text_at(plan, rest, closes))
+    stops = (plan.stops >= 0) & (plan.stops != target[:, None]) & thinking[:, None]
+    # The tokens that begin an end marker, then those that begin an opener.
+    offsets = plan.table_ids + plan.table.sources + 2 * progress.state
+    openers = closes & (header.at_openers != 0)
+    listed = extends | openers
+    first = tl.load(offsets + tl.where(extends, 0, 1), mask=listed, other=0)
+    end = tl.load(offsets + 2, mask=listed, other=0)
+    only = tl.load(plan.table_ids + first, mask=listed & (end == first + 1), other=-1)
+    lists = (end > first + 1) | ((end == first + 1) & (only != target))
+    moves = lists | (tl.max(stops.to(tl.int32), axis=1) > 0)
+    return Aim(moves, extends, target, stops, first, end, wait, wait_size)
 
 
 @triton.jit
@@ -314,7 +381,7 @@ def advance(plan, bounds, automaton, token, earlier, known, fired, marks_ptr, vo
     """
     header, progress, script = plan.header, automaton.progress, automaton.script
     scripted = script.kind != SCRIPT_NONE
-    expected = tl.load(plan.ids + script.at, mask=plan.here & scripted, other=-2)
+    expected = text_at(plan, script.at, plan.here & scripted)
     on = scripted & (token == expected)
     aim = aim_of(plan, bounds, progress)
     fires = (known & fired) | (~known & aim.extends & (aim.target >= 0))
@@ -322,26 +389,41 @@ def advance(plan, bounds, automaton, token, earlier, known, fired, marks_ptr, vo
     ends = begun & ~aim.extends
     waits = begun & aim.extends
     # The script that the token belongs to, and what is left of it.
+    rest, rest_size = rest_of(plan, progress.state, ends)
     started = tl.where(ends, SCRIPT_MARKER, tl.where(waits & (aim.wait_size > 0), SCRIPT_WAIT, SCRIPT_NONE))
     kind = tl.where(on, script.kind, started)
-    at = tl.where(on, script.at, tl.where(ends, header.end + progress.matched, aim.wait)) + 1
-    stop = tl.where(on, script.stop, tl.where(ends, header.end + header.end_size, aim.wait + aim.wait_size))
+    at = tl.where(on, script.at, tl.where(ends, rest, aim.wait)) + 1
+    stop = tl.where(on, script.stop, tl.where(ends, rest + rest_size, aim.wait + aim.wait_size))
     cap_text = header.closing + header.newline_size
     in_cap_text = (at > cap_text) & (at <= cap_text + header.cap_text_size)
-    counted = tl.where(kind >= SCRIPT_CLOSING, in_cap_text, kind != SCRIPT_MARKER)
+    # After the rest of an end marker that the cap or a loop completes comes the answer prefix.
+    prefix = header.short_closing + header.newline_size + header.end_size
+    continues = (kind >= SCRIPT_CLOSING) & (at == stop) & (stop >= IN_TABLE)
+    at = tl.where(continues, prefix, at)
+    stop = tl.where(continues, prefix + header.prefix_size, stop)
     # `_take`
-    prefixes, matched, complete = _follow(plan, progress, token)
-    hits = plan.sources == token[:, None]
-    stops = tl.arange(0, MAX_SOURCES)[None, :] < header.stop_count[:, None]
-    is_stop = tl.max((hits & stops).to(tl.int32), axis=1) > 0
-    also_ends = tl.max((hits & ~stops).to(tl.int32), axis=1) > 0
+    progress = _without_pending(progress, ends)
+    table, table_ids = plan.table, plan.table_ids
+    inside = plan.here & (token >= 0) & (token < vocabulary)
+    of_token = tl.load(table_ids + table.classes + token, mask=inside, other=0)
+    taken = tl.load(table_ids + table.steps + of_token * table.states + progress.state, mask=plan.here, other=0)
+    state = taken & LAST_STATE
+    hit = ((taken >> BITS_HIT) & 7) != 0
+    size = (taken >> BITS_SIZE) & 63
+    length = taken >> BITS_LENGTH
+    is_stop = tl.max((plan.stops == token[:, None]).to(tl.int32), axis=1) > 0
     thinking = progress.phase == PHASE_THINKING
-    opens = ~thinking & complete
-    closes = thinking & (complete | also_ends)
+    opens, closes = ~thinking & hit, thinking & hit
     unforced = closes & (kind == SCRIPT_NONE)
-    counts = thinking & ~closes & counted & (matched <= header.end_gate) & ~is_stop
-    spelt = tl.where(unforced & complete, tl.minimum(matched - 1, header.end_gate), 0)
-    tokens = progress.tokens + tl.where(counts, 1, 0) - spelt - tl.where(ends, progress.matched, 0)
+    in_script = tl.where(kind >= SCRIPT_CLOSING, in_cap_text, kind == SCRIPT_WAIT)
+    counts = thinking & tl.where(kind == SCRIPT_NONE, ~is_stop, in_script)
+    before = tl.where(size > 31, 0, progress.offsets << tl.minimum(size, 31))
+    depth = tl.where(hit, length, flags_of(plan, state, plan.here) & DEPTH)
+    within = (2 << depth) - 1
+    own = tl.where(counts & (size <= depth), 1 << tl.minimum(size, 31), 0)
+    offsets = (before | own) & within & -2
+    uncounted = tl.where(closes, _count_bits(before & within), 0)
+    counted = progress.counted + tl.where(counts & (~hit | (size > length)), 1, 0) - uncounted
     all_waits = progress.waits + tl.where(waits, 1, 0)
     resets = opens & (header.per_block != 0)
     closing = tl.where(kind == SCRIPT_LOOP_CLOSING, ENDED_LOOP, ENDED_CAP)
@@ -352,12 +434,12 @@ def advance(plan, bounds, automaton, token, earlier, known, fired, marks_ptr, vo
     automaton = DeviceAutomaton(
         Progress(
             phase=tl.where(opens, PHASE_THINKING, tl.where(closes, PHASE_ANSWER, progress.phase)),
-            tokens=tokens,
+            counted=counted,
             waits=all_waits,
-            first_token=tl.where(resets, tokens, progress.first_token),
+            first_token=tl.where(resets, counted, progress.first_token),
             first_wait=tl.where(resets, all_waits, progress.first_wait),
-            matched=tl.where(opens | closes, 0, matched),
-            prefixes=tl.where(opens | closes, 0, prefixes),
+            state=state,
+            offsets=tl.where(thinking & ~hit, offsets, 0),
             last=tl.where(opens, -1, token),
         ),
         DeviceScript(kind=tl.where(at < stop, kind, SCRIPT_NONE), at=at, stop=stop, ended=ended),

@@ -20,6 +20,7 @@ from .constants import (
     LAST_STEP,
     LAYOUT,
     MARK_UNKNOWN,
+    MAX_SOURCES,
     OCCUPANCY,
     PHASE_BEFORE,
     PHASE_THINKING,
@@ -29,6 +30,7 @@ from .constants import (
     SETTING_PLAN,
     SETTING_STEERS,
     SETTING_STRUCTURED,
+    SETTING_TABLE,
     SETTING_TEMPERATURE,
     SETTING_UNTIL,
     SETTINGS_WIDTH,
@@ -47,9 +49,11 @@ from .device_automaton import (
     load_plan,
     load_words,
     marks_of,
+    opening,
     select_automaton,
     store_automaton,
     store_words,
+    text_at,
 )
 from .layout import DeviceBounds, LastStep, Occupancy
 
@@ -80,38 +84,80 @@ def _likeliest(line, marks_ptr, vocabulary, here, wide: tl.constexpr):
 
 
 @triton.jit
+def _count_finite(line, marks_ptr, vocabulary, here, wide: tl.constexpr):
+    """The number of ids that are not ruled out in each row, ids without a token excluded."""
+    count = tl.where(here, 0, 0)
+    for first in range(0, vocabulary, wide):
+        ids = first + tl.arange(0, wide)[None, :]
+        inside = (ids < vocabulary) & here[:, None]
+        unknown = (marks_of(marks_ptr, vocabulary, ids, inside) & MARK_UNKNOWN) != 0
+        values = tl.load(line[:, None] + ids, mask=inside & ~unknown, other=float("-inf"))
+        count = count + tl.sum((values != float("-inf")).to(tl.int32), axis=1)
+    return count
+
+
+@triton.jit
+def _listed(plan, aim, here, at):
+    """(lanes, MAX_SOURCES) ids of the sources in the marker table, from the one at `at` on, and which there are."""
+    offsets = aim.first[:, None] + at + tl.arange(0, MAX_SOURCES)[None, :]
+    inside = here[:, None] & (offsets < aim.end[:, None])
+    ids = tl.load(plan.table_ids[:, None] + offsets, mask=inside, other=-1)
+    return ids, inside & (ids != aim.target[:, None])
+
+
+@triton.jit
+def _mask(plan, aim, line, here):
+    """Rule the sources out."""
+    tl.store(line[:, None] + plan.stops, float("-inf"), mask=here[:, None] & aim.stops)
+    for at in range(0, tl.max(tl.where(here, aim.end - aim.first, 0), axis=0), MAX_SOURCES):
+        ids, inside = _listed(plan, aim, here, at)
+        tl.store(line[:, None] + ids, float("-inf"), mask=inside)
+
+
+@triton.jit
 def _redirect(plan, aim, line, here, temperature, structured, marks_ptr, vocabulary, wide: tl.constexpr):
     """Move the sources' probability to the target, in place; returns the lanes in which it outweighed the target's.
 
     Where a grammar has masked every token that the edit could make likelier, the row is left unchanged.
     """
     here = here & aim.moves
-    from_gate = here & aim.from_gate
-    sources = here[:, None] & aim.sources
-    weights = tl.load(line[:, None] + plan.sources, mask=sources, other=float("-inf"))
-    gate = tl.load(line + plan.gate_id, mask=from_gate, other=float("-inf"))
-    tl.store(line[:, None] + plan.sources, float("-inf"), mask=sources)
-    tl.store(line + plan.gate_id, float("-inf"), mask=from_gate)
-    aimed = here & (aim.target >= 0)
-    own = tl.load(line + aim.target, mask=aimed, other=float("-inf"))
-    if any_lane(here & ~aimed):
-        tl.debug_barrier()  # all threads see the sources masked
-        own = tl.where(aimed, own, _likeliest(line, marks_ptr, vocabulary, here & ~aimed, wide))
-        tl.debug_barrier()
-    unchanged = here & structured & (own == float("-inf"))
-    tl.store(line[:, None] + plan.sources, weights, mask=sources & unchanged[:, None])
-    tl.store(line + plan.gate_id, gate, mask=from_gate & unchanged)
-
+    sources = tl.max(tl.where(here, aim.end - aim.first, 0), axis=0)
+    weights = tl.load(line[:, None] + plan.stops, mask=here[:, None] & aim.stops, other=float("-inf"))
+    heaviest = tl.max(weights, axis=1)
+    possible = tl.sum((weights != float("-inf")).to(tl.int32), axis=1)
+    for at in range(0, sources, MAX_SOURCES):
+        ids, inside = _listed(plan, aim, here, at)
+        values = tl.load(line[:, None] + ids, mask=inside, other=float("-inf"))
+        heaviest = tl.maximum(heaviest, tl.max(values, axis=1))
+        possible = possible + tl.sum((values != float("-inf")).to(tl.int32), axis=1)
     greedy = temperature < _GREEDY
     scale = tl.where(greedy, 1.0, temperature)
-    heaviest = tl.maximum(tl.max(weights, axis=1), gate)
-    top = tl.where(heaviest == float("-inf"), 0.0, heaviest)
-    total = tl.sum(tl.exp((weights - top[:, None]) / scale[:, None]), axis=1) + tl.exp((gate - top) / scale)
-    mass = tl.where(greedy, heaviest, top + scale * tl.log(total))
+    ruled_out = heaviest == float("-inf")
+    top = tl.where(ruled_out, 0.0, heaviest)
+    total = tl.sum(tl.exp((weights - top[:, None]) / scale[:, None]), axis=1)
+    for at in range(0, sources, MAX_SOURCES):
+        ids, inside = _listed(plan, aim, here, at)
+        values = tl.load(line[:, None] + ids, mask=inside, other=float("-inf"))
+        total = total + tl.sum(tl.exp((values - top[:, None]) / scale[:, None]), axis=1)
+    mass = tl.where(greedy | ruled_out, heaviest, top + scale * tl.log(tl.where(ruled_out, 1.0, total)))
+
+    aimed = here & (aim.target >= 0)
+    own = tl.load(line + aim.target, mask=aimed, other=float("-inf"))
+    unchanged = aimed & structured & (own == float("-inf"))
+    suppressed = here & ~aimed
+    if any_lane(suppressed & structured):
+        others = _count_finite(line, marks_ptr, vocabulary, suppressed & structured, wide) - possible
+        unchanged = unchanged | (suppressed & structured & (others == 0))
+    changed = here & ~unchanged
+    tl.debug_barrier()  # all threads have read the sources
+    _mask(plan, aim, line, changed)
+    if any_lane(suppressed):
+        tl.debug_barrier()  # all threads see them masked
+        own = tl.where(suppressed, _likeliest(line, marks_ptr, vocabulary, suppressed, wide), own)
     larger, smaller = tl.maximum(own, mass), tl.minimum(own, mass)
     moved = tl.where(greedy, larger, _sum(larger, smaller, scale))
-    tl.store(line + aim.target, moved, mask=aimed & ~unchanged)
-    return here & ~unchanged & (mass > own)
+    tl.store(line + aim.target, moved, mask=aimed & changed)
+    return changed & (mass > own)
 
 
 @triton.jit
@@ -119,17 +165,20 @@ def _edit(plan, bounds, automaton, line, here, temperature, structured, marks_pt
     """Carry out the action of one row per lane; returns the token to force, or NOT_FORCED, and the redirects fired."""
     header, progress, script = plan.header, automaton.progress, automaton.script
     scripted = here & (script.kind != SCRIPT_NONE)
-    token = tl.load(plan.ids + script.at, mask=scripted, other=NOT_FORCED)
+    token = tl.where(scripted, text_at(plan, script.at, scripted), NOT_FORCED)
     logit = tl.load(line + token, mask=scripted & structured, other=0.0)
     forced = tl.where(logit == float("-inf"), NOT_FORCED, token)
 
-    count = progress.tokens - progress.first_token
+    count = progress.counted - progress.first_token
     at_cap = (bounds.cap >= 0) & (count >= bounds.cap - header.cap_text_size)
     spent = (header.per_block == 0) & ((script.ended == ENDED_CAP) | (script.ended == ENDED_LOOP) | at_cap)
     outside = here & ~scripted & (progress.phase != PHASE_THINKING)
-    bars = outside & ((bounds.cap == 0) | spent) & (progress.matched == header.start_gate)
-    opener = tl.load(plan.ids + header.start + header.start_gate, mask=bars, other=0)
-    tl.store(line + opener, float("-inf"), mask=bars)
+    bars = outside & ((bounds.cap == 0) | spent)
+    if any_lane(bars):
+        offsets = plan.table_ids + plan.table.sources + 2 * progress.state
+        first = tl.load(offsets, mask=bars, other=0)
+        end = tl.load(offsets + 1, mask=bars, other=0)
+        _mask(plan, opening(plan, first, end), line, bars)
 
     inside = here & ~scripted & (progress.phase == PHASE_THINKING)
     fired = here & ~here
@@ -204,7 +253,7 @@ def step(
     tl.store(forced_ptr + row, NOT_OURS, mask=inside & (address == 0))
     here = inside & (position == 0) & (address != 0)
     if any_lane(here):
-        plan = load_plan(address, here)
+        plan = load_plan(address, tl.load(settings + SETTING_TABLE, mask=here, other=0), here)
         state = state_ptr + slot * STATE_WIDTH
         history = history_ptr + slot * history_stride
         inputs = inputs_ptr + row

@@ -1,4 +1,4 @@
-"""The memory layout of plans, settings and state on the device, shared by the host and the kernels.
+"""The memory layout of plans, marker tables, settings and state on the device, shared by the host and the kernels.
 
 Plain Python, without torch and Triton. Words on the device are 32-bit integers, except the settings, which hold
 addresses and have 64 bits. The fields of a NamedTuple here are consecutive words in that order: ints on the host, and
@@ -7,16 +7,24 @@ in a kernel vectors with one value per lane. `Any` in their annotations covers b
 
 from collections.abc import Iterable
 from enum import IntEnum, IntFlag
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ..errors import UnsupportedEngine
-from ..plan import Ids, ThinkingPlan
+from ..matching import Ids, MarkerTable, Step
+from ..plan import ThinkingPlan
 from ..worker_messages import MAX_STEERS
 
-#: Longest marker in tokens: the prefixes of a marker that the text ends in are one bit each of an int32.
+#: Longest text that leaves thinking, in symbols: where its tokens begin is one bit each of an int32.
 MAX_MARKER = 31
-#: Most tokens in one plan that end a reply or leave thinking.
+#: Largest number of a state of the search for markers, which is a part of a word.
+LAST_STATE = 2**12 - 1
+#: The part of a state's flags that is its depth.
+DEPTH = 255
+#: Most tokens in one plan that end a reply.
 MAX_SOURCES = 32
+#: Offsets from here on are indices into the marker table instead of the plan.
+IN_TABLE = 2**28
 #: Most rows of a request in one step, drafts and one more: which of them fired is one bit each of an int32.
 MAX_ROWS = 31
 #: Larger than any count that is reached; keeps sums within 32 bits.
@@ -32,18 +40,21 @@ class PlanHeader(NamedTuple):
 
     start: Any  # offset of the start marker
     start_size: Any
-    start_gate: Any
-    end: Any  # offset of the end marker
-    end_size: Any
-    end_gate: Any
-    sources: Any  # offset of the stop tokens, which the other tokens that leave thinking follow
+    stops: Any  # offset of the stop tokens
     stop_count: Any
-    source_count: Any
     closing: Any  # offset of the closing with the cap text
     short_closing: Any  # offset of the closing without it
     newline_size: Any
     cap_text_size: Any
-    tail_size: Any  # end marker and answer prefix
+    end_size: Any
+    prefix_size: Any  # of the answer prefix
+    no_thinking: Any  # offset of what takes the place of thinking where the cap is 0
+    no_thinking_size: Any
+    nothing: Any  # offset of the closing of thinking without text where the cap is 0
+    nothing_size: Any
+    nothing_line: Any  # the same after a newline
+    nothing_line_size: Any
+    at_openers: Any  # whether a text that leaves thinking is replaced by the end marker
     waits: Any  # offset of the pairs (offset, size), one per wait text
     wait_count: Any
     num_waits: Any
@@ -53,6 +64,37 @@ class PlanHeader(NamedTuple):
     cap: Any  # -1 for none
     floor: Any
     loop: Any
+
+
+class TableHeader(NamedTuple):
+    """The first words of a packed marker table. An offset is an index into the packed table."""
+
+    classes: Any  # offset of the classes, one per id of the vocabulary
+    steps: Any  # offset of the steps by class and state, packed
+    states: Any  # number of states
+    outside: Any
+    inside: Any
+    prompt: Any
+    longest: Any
+    flags: Any  # offset of one word per state: its depth, whether an end marker has begun, whether it is certain
+    sources: Any  # offset of two offsets per state, of its `ends` and `openers`, and one more for the end of the last
+    rests: Any  # offset of two words per state: offset and size of what completes the end marker
+
+
+class StepBits(IntEnum):
+    """First bit of each part of a packed step."""
+
+    STATE = 0
+    HIT = 12
+    SIZE = 15
+    LENGTH = 21
+
+
+class Flag(IntFlag):
+    """Parts of a state's flags, above its depth."""
+
+    BEGUN = 256
+    CERTAIN = 512
 
 
 class Opening(IntEnum):
@@ -70,8 +112,9 @@ class Setting(IntEnum):
     OCCUPANT = 1  # number of the request in the slot; state of another occupant is void
     TEMPERATURE = 2  # bits of a float32
     STRUCTURED = 3  # whether a grammar may rule out tokens
-    STEERS = 4  # how many times the request was steered
-    UNTIL = 5  # first of MAX_STEERS columns: the new floor, or ANSWER_NOW
+    TABLE = 4  # address of the packed marker table
+    STEERS = 5  # how many times the request was steered
+    UNTIL = 6  # first of MAX_STEERS columns: the new floor, or ANSWER_NOW
 
 
 SETTINGS_WIDTH = Setting.UNTIL + MAX_STEERS
@@ -98,12 +141,12 @@ class Progress(NamedTuple):
     """What the automaton knows of the text. Names as in `ThinkingAutomaton`."""
 
     phase: Any  # a DevicePhase
-    tokens: Any
+    counted: Any
     waits: Any
     first_token: Any
     first_wait: Any
-    matched: Any
-    prefixes: Any  # bit i: the text ends in the first i + 1 ids of the marker that is looked for
+    state: Any
+    offsets: Any
     last: Any
 
 
@@ -157,7 +200,9 @@ STATE_WIDTH = STEERED_AT + MAX_STEERS
 
 #: All names in their order. Kernels refer to it, so that Triton's cache has none that was compiled for another layout.
 LAYOUT = " ".join(
-    name for part in (PlanHeader, Occupancy, DeviceBounds, Progress, DeviceScript, LastStep) for name in part._fields
+    name
+    for part in (PlanHeader, TableHeader, Occupancy, DeviceBounds, Progress, DeviceScript, LastStep)
+    for name in part._fields
 )
 
 
@@ -217,22 +262,26 @@ def pack_plan(plan: ThinkingPlan) -> list[int]:
 
     tail = plan.end.ids + plan.answer_prefix
     waits = [(place(wait), len(wait)) for wait in plan.waits]
+    nothing, nothing_line = (plan.closing_of_nothing(after_newline=after) for after in (False, True))
     cap = plan.max_thinking_tokens
     header = PlanHeader(
         start=place(plan.start.ids),
         start_size=len(plan.start.ids),
-        start_gate=plan.start.gate,
-        end=place(plan.end.ids),
-        end_size=len(plan.end.ids),
-        end_gate=plan.end.gate,
-        sources=place(plan.stops + plan.also_ends),
+        stops=place(plan.stops),
         stop_count=len(plan.stops),
-        source_count=len(plan.stops) + len(plan.also_ends),
         closing=place(plan.newline + plan.cap_text + tail),
         short_closing=place(plan.newline + tail),
         newline_size=len(plan.newline),
         cap_text_size=len(plan.cap_text),
-        tail_size=len(tail),
+        end_size=len(plan.end.ids),
+        prefix_size=len(plan.answer_prefix),
+        no_thinking=place(plan.no_thinking),
+        no_thinking_size=len(plan.no_thinking),
+        nothing=place(nothing),
+        nothing_size=len(nothing),
+        nothing_line=place(nothing_line),
+        nothing_line_size=len(nothing_line),
+        at_openers=int(plan.closes_at_openers),
         waits=place(tuple(word for pair in waits for word in pair)),
         wait_count=len(plan.waits),
         num_waits=plan.num_waits,
@@ -246,10 +295,60 @@ def pack_plan(plan: ThinkingPlan) -> list[int]:
     return [*header, *texts]
 
 
+def pack_table(table: MarkerTable, vocabulary: int) -> list[int]:
+    """The search as words: the header, then its parts.
+
+    Args:
+        vocabulary: the width of the logits.
+    """
+    check_table(table)
+    words = [0] * len(TableHeader._fields)
+
+    def place(part: Iterable[int]) -> int:
+        """Append a part; returns its offset."""
+        offset = len(words)
+        words.extend(part)
+        return offset
+
+    classes = [0] * vocabulary
+    for token, number in table.classes.items():
+        if token < vocabulary:
+            classes[token] = number
+    sources = [
+        place(token for token in ids if token < vocabulary)
+        for of_state in zip(table.ends, table.openers, strict=True)
+        for ids in of_state
+    ]
+    sources.append(len(words))
+    rests = [(place(rest), len(rest)) for rest in table.rests]
+    words[: len(TableHeader._fields)] = TableHeader(
+        classes=place(classes),
+        steps=place(_pack_step(step) for row in table.steps for step in row),
+        states=len(table.depths),
+        outside=table.outside,
+        inside=table.inside,
+        prompt=table.prompt,
+        longest=table.longest,
+        flags=place(map(_flags, table.depths, table.is_begun, table.is_certain)),
+        sources=place(sources),
+        rests=place(chain.from_iterable(rests)),
+    )
+    return words
+
+
+def _pack_step(step: Step) -> int:
+    parts = zip((StepBits.STATE, StepBits.HIT, StepBits.SIZE, StepBits.LENGTH), step, strict=True)
+    return sum(number << first for first, number in parts)
+
+
+def _flags(depth: int, is_begun: bool, is_certain: bool) -> int:
+    return depth | is_begun * Flag.BEGUN | is_certain * Flag.CERTAIN
+
+
 def _opening(plan: ThinkingPlan) -> Opening:
     if plan.opens_thinking:
         return Opening.START
-    return Opening.ANSWER if plan.force_start and plan.max_thinking_tokens == 0 else Opening.NOTHING
+    return Opening.ANSWER if plan.skips_thinking else Opening.NOTHING
 
 
 def check_plan(plan: ThinkingPlan) -> None:
@@ -258,18 +357,23 @@ def check_plan(plan: ThinkingPlan) -> None:
     Raises:
         UnsupportedEngine: naming the marker or the number.
     """
-    for name, marker in (("start", plan.start), ("end", plan.end)):
-        if len(marker.ids) > MAX_MARKER:
-            raise UnsupportedEngine(
-                f"the {name} marker has {len(marker.ids)} tokens; the device supports at most {MAX_MARKER}"
-            )
-    sources = plan.stops + plan.also_ends
-    if len(sources) > MAX_SOURCES:
+    check_table(plan.table)
+    if len(plan.stops) > MAX_SOURCES:
+        raise UnsupportedEngine(f"{len(plan.stops)} tokens end a reply; the device supports at most {MAX_SOURCES}")
+
+
+def check_table(table: MarkerTable) -> None:
+    """Refuse markers that the kernels cannot hold. Raises UnsupportedEngine."""
+    longest = max(table.depths[table.inside : table.prompt])
+    if longest > MAX_MARKER:
         raise UnsupportedEngine(
-            f"{len(sources)} tokens end a reply or leave its thinking; the device supports at most {MAX_SOURCES}"
+            f"a text that ends thinking has {longest} symbols (added tokens, and bytes of other text); "
+            f"the device supports at most {MAX_MARKER}"
         )
-    if len({*sources, *plan.end.ids}) < len(sources) + len(set(plan.end.ids)):
-        raise UnsupportedEngine(f"the tokens {sources} end a reply or leave its thinking; each may be named only once")
+    if len(table.depths) > LAST_STATE + 1:
+        raise UnsupportedEngine(
+            f"the markers and openers have {len(table.depths)} beginnings; the device supports at most {LAST_STATE + 1}"
+        )
 
 
 def mark_tokens(

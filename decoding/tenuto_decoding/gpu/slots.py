@@ -5,12 +5,15 @@ Needs torch and Triton, no engine.
 
 import struct
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import triton
 
 from ..loops import MAX_PATTERN
+from ..matching import MarkerTable
 from ..plan import ThinkingPlan
 from ..worker_messages import MAX_STEERS
 from .kernels import fill, step
@@ -26,11 +29,14 @@ from .layout import (
     Setting,
     SlotState,
     pack_plan,
+    pack_table,
 )
 
+Key = TypeVar("Key", ThinkingPlan, MarkerTable)
+
 _OCCUPANT = OCCUPANCY + Occupancy._fields.index("occupant")
-#: Plans that stay on the device although no slot uses them.
-_KEPT_PLANS = 256
+#: Plans and tables that stay on the device although no slot uses them.
+_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +146,9 @@ class BudgetSlots:
         self._staged: set[int] = set()
         self._occupants = 0
         self._plans: OrderedDict[ThinkingPlan, torch.Tensor] = OrderedDict()
-        self._in_use: list[torch.Tensor | None] = [None] * count  # keeps each slot's plan at its address
+        self._tables: OrderedDict[MarkerTable, torch.Tensor] = OrderedDict()
+        # Keeps each slot's plan and table at their addresses.
+        self._in_use: list[tuple[torch.Tensor, torch.Tensor] | None] = [None] * count
         unknown = [token for token, mark in enumerate(marks) if mark & Mark.UNKNOWN]
         self._marks = torch.frombuffer(bytearray(marks), dtype=torch.uint8).to(device)
         self._unknown = torch.tensor(unknown or [0], dtype=torch.int32, device=device)
@@ -164,9 +172,12 @@ class BudgetSlots:
         if plan is None and self._in_use[slot] is None:
             return
         self._occupants += 1
-        words = self._in_use[slot] = None if plan is None else self._upload(plan)
+        words = self._in_use[slot] = None if plan is None else (self._upload(plan), self._upload_table(plan.table))
         self._settings[slot] = 0
-        self._settings[slot, Setting.PLAN] = 0 if words is None else words.data_ptr()
+        if words is not None:
+            self._settings[slot, Setting.PLAN], self._settings[slot, Setting.TABLE] = (
+                each.data_ptr() for each in words
+            )
         self._settings[slot, Setting.OCCUPANT] = self._occupants % ENDLESS + 1
         (self._settings[slot, Setting.TEMPERATURE],) = struct.unpack("<i", struct.pack("<f", temperature))
         self._settings[slot, Setting.STRUCTURED] = int(structured)
@@ -272,13 +283,19 @@ class BudgetSlots:
 
     def _upload(self, plan: ThinkingPlan) -> torch.Tensor:
         """The plan on the device; equal plans share one copy."""
-        words = self._plans.get(plan)
+        return self._kept(self._plans, plan, lambda: pack_plan(plan))
+
+    def _upload_table(self, table: MarkerTable) -> torch.Tensor:
+        """The marker table on the device. The plans of one model share it."""
+        return self._kept(self._tables, table, lambda: pack_table(table, len(self._marks)))
+
+    def _kept(self, copies: OrderedDict[Key, torch.Tensor], key: Key, pack: Callable[[], list[int]]) -> torch.Tensor:
+        words = copies.get(key)
         if words is None:
-            words = torch.tensor(pack_plan(plan), dtype=torch.int32).to(self._device, non_blocking=True)
-            self._plans[plan] = words
-            if len(self._plans) > _KEPT_PLANS:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(plan)
+            words = copies[key] = torch.tensor(pack(), dtype=torch.int32).to(self._device, non_blocking=True)
+            if len(copies) > _KEPT:
+                copies.popitem(last=False)
+        copies.move_to_end(key)
         return words
 
 

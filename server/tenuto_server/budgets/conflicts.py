@@ -6,8 +6,8 @@ from vllm.sampling_params import SamplingParams
 
 from tenuto_decoding.errors import InvalidBudget
 from tenuto_decoding.markers import Tokenizer
-from tenuto_decoding.matching import ids_of, is_added
-from tenuto_decoding.plan import Ids, ThinkingPlan
+from tenuto_decoding.matching import Ids, ids_of, is_added
+from tenuto_decoding.plan import ThinkingPlan
 from tenuto_decoding.prompt import Phase
 
 

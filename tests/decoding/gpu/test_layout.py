@@ -15,16 +15,21 @@ from tenuto_decoding.gpu.layout import (
     STEERED_AT,
     DevicePhase,
     EndReason,
+    Flag,
     Mark,
     Opening,
     PlanHeader,
     ScriptKind,
     Setting,
     SlotState,
+    StepBits,
+    TableHeader,
     mark_tokens,
     pack_plan,
+    pack_table,
 )
 from tenuto_decoding.loops import MIN_REPEATS
+from tenuto_decoding.matching import Hit
 
 PLAN = ThinkingPlan(
     start=Marker.of_ids((1, 2), 1),
@@ -35,6 +40,8 @@ PLAN = ThinkingPlan(
     cap_text=(12, 13),
     newline=(14,),
     answer_prefix=(15,),
+    no_thinking=(16, 3),
+    no_text=((14, 3), (14, 14, 3)),
     max_thinking_tokens=20,
     min_thinking_tokens=5,
     landing_tokens=4,
@@ -50,13 +57,44 @@ def test_a_packed_plan_is_a_header_and_its_texts() -> None:
         return words[offset : offset + size]
 
     assert text(header.start, header.start_size) == [1, 2]
-    assert text(header.end, header.end_size) == [3, 4, 5]
-    assert text(header.sources, header.source_count) == [6, 7, 8]
+    assert text(header.stops, header.stop_count) == [6, 7]
     assert text(header.closing, 7) == [14, 12, 13, 3, 4, 5, 15]
     assert text(header.short_closing, 5) == [14, 3, 4, 5, 15]
+    assert (header.newline_size, header.cap_text_size, header.end_size, header.prefix_size) == (1, 2, 3, 1)
+    assert text(header.no_thinking, header.no_thinking_size) == [16, 3]
+    assert text(header.nothing, header.nothing_size) == [14, 14, 3]
+    assert text(header.nothing_line, header.nothing_line_size) == [14, 3]
     pairs = text(header.waits, 2 * header.wait_count)
     assert [text(offset, size) for offset, size in zip(pairs[::2], pairs[1::2], strict=True)] == [[9, 10], [], [11]]
     assert (header.cap, header.floor, header.stop_count) == (20, 5, 2)
+
+
+def test_a_packed_table_takes_the_steps_of_the_table() -> None:
+    table, vocabulary = PLAN.table, 12
+    words = pack_table(table, vocabulary)
+    header = TableHeader(*words[: len(TableHeader._fields)])
+
+    def range_at(offset: int) -> list[int]:
+        return words[words[offset] : words[offset + 1]]
+
+    for state in range(header.states):
+        for token in range(vocabulary):
+            word = words[header.steps + words[header.classes + token] * header.states + state]
+            step = table.step(state, token)
+            assert word & layout.LAST_STATE == step.state
+            assert (word >> StepBits.HIT & 7, word >> StepBits.SIZE & 63, word >> StepBits.LENGTH) == step[1:]
+        assert range_at(header.sources + 2 * state) == list(table.ends[state])
+        assert range_at(header.sources + 2 * state + 1) == list(table.openers[state])
+        offset, size = words[header.rests + 2 * state : header.rests + 2 * state + 2]
+        assert tuple(words[offset : offset + size]) == table.rests[state]
+        flags = Flag(words[header.flags + state])
+        assert flags & layout.DEPTH == table.depths[state]
+        assert (bool(flags & Flag.BEGUN), bool(flags & Flag.CERTAIN)) == (
+            table.is_begun[state],
+            table.is_certain[state],
+        )
+    roots = table.outside, table.inside, table.prompt, table.longest
+    assert (header.outside, header.inside, header.prompt, header.longest) == roots
 
 
 def test_the_parts_of_a_state_are_consecutive() -> None:
@@ -72,11 +110,14 @@ def test_every_number_has_exactly_one_constant() -> None:
         "SCRIPT": ScriptKind,
         "OPENING": Opening,
         "MARK": Mark,
+        "BITS": StepBits,
+        "FLAG": Flag,
+        "HIT": Hit,
     }
     expected = {f"{prefix}_{member.name}": member.value for prefix, kind in kinds.items() for member in kind}
     for name in ("OCCUPANCY", "BOUNDS", "PROGRESS", "SCRIPT", "LAST_STEP", "STEERED_AT"):
         expected[name] = getattr(layout, name)
-    for name in ("LAYOUT", "MAX_SOURCES", "SETTINGS_WIDTH", "STATE_WIDTH"):
+    for name in ("DEPTH", "IN_TABLE", "LAST_STATE", "LAYOUT", "MAX_SOURCES", "SETTINGS_WIDTH", "STATE_WIDTH"):
         expected[name] = getattr(layout, name)
     expected["MIN_REPEATS"] = MIN_REPEATS
     found = {name: value.value for name, value in vars(constants).items() if isinstance(value, tl.constexpr)}
@@ -92,26 +133,28 @@ def test_a_compiled_kernel_is_cached_under_the_layout() -> None:
 @pytest.mark.parametrize(
     ("plan", "reason"),
     [
+        (ThinkingPlan(start=Marker.of_ids((1,)), end=Marker.of_ids(tuple(range(40)))), "has 40 symbols"),
         (
-            ThinkingPlan(start=Marker.of_ids(tuple(range(MAX_MARKER + 1))), end=Marker.of_ids((99,))),
-            "start marker has 32",
+            ThinkingPlan(
+                start=Marker.of_ids((1,)), end=Marker.of_ids((2,)), also_ends=(Pattern.of_ids((3,) * (MAX_MARKER + 1)),)
+            ),
+            "has 32 symbols",
         ),
-        (ThinkingPlan(start=Marker.of_ids((1,)), end=Marker.of_ids(tuple(range(40)))), "end marker has 40"),
         (
             ThinkingPlan(start=Marker.of_ids((1,)), end=Marker.of_ids((2,)), stops=tuple(range(10, 11 + MAX_SOURCES))),
             "33 tokens end a reply",
-        ),
-        (
-            ThinkingPlan(
-                start=Marker.of_ids((1,)), end=Marker.of_ids((2,)), stops=(3,), also_ends=(Pattern.of_ids((3,)),)
-            ),
-            "named only once",
         ),
     ],
 )
 def test_a_plan_beyond_the_limits_is_refused(plan: ThinkingPlan, reason: str) -> None:
     with pytest.raises(UnsupportedEngine, match=reason):
         pack_plan(plan)
+
+
+def test_more_states_than_a_word_can_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "LAST_STATE", 3)
+    with pytest.raises(UnsupportedEngine, match=r"14 beginnings; the device supports at most 4"):
+        pack_plan(PLAN)
 
 
 def test_a_plan_that_only_counts_is_not_packed() -> None:
