@@ -11,7 +11,7 @@ from vllm.config import ModelConfig, VllmConfig
 from .budget import ThinkingBudget
 from .detection import CONFIG_ENTRY, resolve_markers
 from .errors import InvalidBudget
-from .marker_fields import read_fields
+from .marker_fields import MARKER_FIELDS, read_fields
 from .markers import ThinkingMarkers, Tokenizer
 from .plan import ThinkingPlan, compile_plan
 from .vllm_compat import template_of, tokenizer_of
@@ -51,7 +51,9 @@ def markers_of(config: VllmConfig) -> ThinkingMarkers:
     """
     given: dict[str, Any] = {}
     if isinstance(config.additional_config, dict):
-        given = read_fields(config.additional_config.get(CONFIG_KEY) or {})
+        given = config.additional_config.get(CONFIG_KEY) or {}
+    if given.keys() >= set(MARKER_FIELDS):
+        return ThinkingMarkers(**read_fields(given))
     tokenizer = tokenizer_of(config)
     return resolve_markers(tokenizer, template_of(tokenizer), **shown_by(config.model_config), **given)
 

@@ -10,7 +10,7 @@ from tenuto_decoding.actions import Force
 from tenuto_decoding.automaton import ThinkingAutomaton
 from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.chat_templates import render_chat
-from tenuto_decoding.detection import detect, resolve_markers
+from tenuto_decoding.detection import resolve
 from tenuto_decoding.errors import ThinkingError
 from tenuto_decoding.markers import ThinkingMarkers, Tokenizer
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
@@ -90,35 +90,24 @@ def inspect_model(argv: Sequence[str]) -> MarkerReport:
         tokenizer = tokenizer_of(model_config)
         template = given_template(args.chat_template) or template_of(tokenizer)
     shown = {**shown_by(model_config), "name": args.model}
+    variables = args.default_chat_template_kwargs or {}
     try:
-        markers = resolve_markers(tokenizer, template, **shown, **given)
-        model = _Model(tokenizer, template, markers)
-        prompt = model.prompt(args.default_chat_template_kwargs or {})
+        found = resolve(tokenizer, template, **shown, **given)
+        markers, model = found.markers, _Model(tokenizer, template, found.markers)
+        prompt = model.prompt(variables)
         return MarkerReport(
             model=args.model,
-            evidence=_evidence(tokenizer, template, shown, given),
+            evidence=(*found.evidence, *([f"given: {', '.join(given)}"] if given else [])),
             markers=markers,
             ids={text: model.vocabulary.encode(text) for text in _texts(markers)},
             opened_by=_opened_by(markers, prompt),
             prompt=prompt,
-            off_prompt=model.prompt({**prompt.variables, **dict(markers.off_switch)})
-            if prompt and markers.off_switch
-            else None,
+            off_prompt=model.prompt({**variables, **dict(markers.off_switch)}) if markers.off_switch else None,
             forced_end=model.forced_end(),
             without_thinking=model.without_thinking(prompt),
         )
     except ThinkingError as error:
         raise StartupError(f"{args.model}: {error}") from error
-
-
-def _evidence(
-    tokenizer: Tokenizer, template: str | None, shown: Mapping[str, Any], given: Mapping[str, Any]
-) -> Sequence[str]:
-    """What shows the markers, and which of them are given."""
-    options = (f"given on the command line or in its file: {', '.join(given)}",) if given else ()
-    if "family" in given or "start" in given:
-        return options
-    return (*detect(tokenizer, template, **shown).evidence, *options)
 
 
 def _texts(markers: ThinkingMarkers) -> Iterator[str]:
