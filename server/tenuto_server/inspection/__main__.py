@@ -1,6 +1,7 @@
 """The process of `tenuto markers`. Standard output is the report alone; errors are one line on standard error."""
 
 import json
+import logging
 import os
 import sys
 from argparse import ArgumentParser
@@ -32,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     # vLLM reads them when it is imported.
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ["VLLM_LOGGING_STREAM"] = "ext://sys.stderr"
+    logging.getLogger("vllm").addHandler(logging.NullHandler())  # while it is imported: no handler would be a warning
     from .report import inspect_model  # imports vLLM
     from .text import as_text
 

@@ -97,7 +97,7 @@ def inspect_model(argv: Sequence[str]) -> MarkerReport:
         prompt = model.prompt(variables)
         return MarkerReport(
             model=args.model,
-            evidence=(*found.evidence, *([f"given: {', '.join(given)}"] if given else [])),
+            evidence=(*found.evidence, *_given(given)),
             markers=markers,
             ids={text: model.vocabulary.encode(text) for text in _texts(markers)},
             opened_by=_opened_by(markers, prompt),
@@ -108,6 +108,12 @@ def inspect_model(argv: Sequence[str]) -> MarkerReport:
         )
     except ThinkingError as error:
         raise StartupError(f"{args.model}: {error}") from error
+
+
+def _given(given: Mapping[str, Any]) -> Sequence[str]:
+    """A sentence about the fields that are given in addition to the family or to the two markers."""
+    others = [name for name in given if name not in ("family", "start", "end")]
+    return [f"given in addition: {', '.join(others)}"] if others else []
 
 
 def _texts(markers: ThinkingMarkers) -> Iterator[str]:

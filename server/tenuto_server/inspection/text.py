@@ -26,13 +26,16 @@ def _lines(report: MarkerReport) -> Iterator[str]:
     yield from _row("inside", _spelt(markers.inside, ids))
     yield from _row("turns begin with", map(_quoted, markers.turn))
     yield from _row("answer within", map(_quoted, markers.answer_wrappers))
+    yield from _row("a wait is", map(_quoted, markers.wait_text))
     yield from _row("no thinking", [_quoted(markers.no_thinking)] if markers.no_thinking else [])
     yield from _row("switched off by", [_assignments(dict(markers.off_switch))] if markers.off_switch else [])
     yield from _prompt("prompt", report.prompt)
     if report.off_prompt is not None:
         yield from _prompt("prompt without thinking", report.off_prompt)
     yield from _forced("forced at the cap, in the middle of a line", report.forced_end)
-    yield from _forced("forced with a cap of 0", report.without_thinking)
+    begins = report.prompt.reply_begins if report.prompt else "before"
+    nothing = "nothing" if begins == "answer" else "nothing; the start marker is kept from appearing"
+    yield from _forced("forced with a cap of 0", report.without_thinking, nothing)
 
 
 def _row(label: str, values: Iterable[str]) -> Iterator[str]:
@@ -57,10 +60,10 @@ def _prompt(title: str, prompt: ShownPrompt | None) -> Iterator[str]:
     yield from _block(prompt.text)
 
 
-def _forced(title: str, forced: TokenText) -> Iterator[str]:
+def _forced(title: str, forced: TokenText, nothing: str = "nothing") -> Iterator[str]:
     yield ""
     if not forced.ids:
-        yield f"{title}: nothing"
+        yield f"{title}: {nothing}"
         return
     yield title
     yield from _block(forced.text)
