@@ -20,6 +20,8 @@ GREEDY = 1e-5
 _CERTAIN = 1e30
 #: A source whose probability is at most exp(this) of the likeliest token's is too rare for a filter to matter.
 _NEGLIGIBLE = -14.0
+#: Numbers that are added one by one. A marker in ordinary text has some hundred sources.
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,10 @@ class _Redirects:
         """T * logsumexp(weights / T) of each column; the maximum where T is 0."""
         if self._all_greedy:
             return weights.amax(0)
+        scaled = weights / self._scale
         # A few numbers are added sooner one by one than by torch's reduction, which starts threads.
-        soft = reduce(torch.logaddexp, (weights / self._scale).unbind()) * self._scale
+        few = len(scaled) <= _FEW
+        soft = (reduce(torch.logaddexp, scaled.unbind()) if few else scaled.logsumexp(0)) * self._scale
         return torch.where(self._greedy, weights.amax(0), soft) if self._any_greedy else soft
 
     def _near_a_filter(self, logits: torch.Tensor) -> list[int]:

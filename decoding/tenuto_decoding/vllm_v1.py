@@ -31,6 +31,7 @@ from .automaton import ThinkingAutomaton
 from .budget import ThinkingBudget
 from .errors import UnsupportedEngine
 from .logits import Edit, Edits, Sampling
+from .plan import compile_plan
 from .vllm_compat import process_dict_updates, tokenizer_of
 from .vllm_requests import REQUEST_KEY, check_request, markers_of, masks_thinking, plan_for
 from .vocabulary import Vocabulary
@@ -198,6 +199,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._vocabulary = Vocabulary.of(self._tokenizer)
         self._vocabulary.prepare(vllm_config.model_config.get_vocab_size())
         self._markers = markers_of(vllm_config)
+        compile_plan(None, self._markers, self._tokenizer)  # the search for the markers takes a second to make
         self._masks_thinking = masks_thinking(vllm_config)
         self._rows: dict[int, _Row] = {}
         self._indices: torch.Tensor | None = None  # of the rows, where they are not the whole batch

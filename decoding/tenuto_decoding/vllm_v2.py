@@ -132,15 +132,16 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         self._masks_thinking = masks_thinking(vllm_config)
         self._requests = req_states
         count, longest = req_states.all_token_ids.gpu.shape
-        vocabulary = Vocabulary.of(self._tokenizer)
+        vocabulary, counting = Vocabulary.of(self._tokenizer), compile_plan(None, self._markers, self._tokenizer)
         marks = mark_tokens(
             req_states.vocab_size,
             line_ends=vocabulary.line_ends,
             landings=vocabulary.landings,
-            boundaries=compile_plan(None, self._markers, self._tokenizer).boundaries,
+            boundaries=counting.boundaries,
             unknown=vocabulary.undecodable(req_states.vocab_size),
         )
         self._slots = BudgetSlots(count, longest, marks, req_states.device)
+        self._slots.prepare(counting.table)
         self._occupants: dict[int, _Occupant] = {}
         self._has_budget = np.zeros(count, dtype=bool)
         self._lengths = np.zeros(count, dtype=np.int64)  # upper bounds, without waiting for the device

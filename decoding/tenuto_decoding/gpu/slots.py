@@ -281,6 +281,10 @@ class BudgetSlots:
         self._runs[slot].copy_(snapshot.runs, non_blocking=True)
         self._fires[slot, : len(snapshot.fires)].copy_(snapshot.fires, non_blocking=True)
 
+    def prepare(self, table: MarkerTable) -> None:
+        """Send a marker table to the device before the first plan that has it."""
+        self._upload_table(table)
+
     def _upload(self, plan: ThinkingPlan) -> torch.Tensor:
         """The plan on the device; equal plans share one copy."""
         return self._kept(self._plans, plan, lambda: pack_plan(plan))

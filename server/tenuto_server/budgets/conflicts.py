@@ -29,7 +29,7 @@ def check_sampling(
         stop_token_ids: those that the request itself gives.
         plan: of the request's budget.
         phase: in which the reply begins.
-        max_end_ids: how many ids that end a reply or its thinking the logits processor can handle; None for any number.
+        max_end_ids: how many ids that end a reply the logits processor can handle; None for any number.
 
     Raises:
         InvalidBudget: naming the sampling parameter, and in its message the field of the budget.

@@ -107,7 +107,7 @@ class ThinkingPolicy:
         defaults: what requests get that ask for nothing, and what an effort means.
         answer_reserve: tokens that are left for the answer by caps which the request has not given as a number, but at
             most a quarter of the reply.
-        max_end_ids: how many ids that end a reply or its thinking the logits processor can handle; None for any number.
+        max_end_ids: how many ids that end a reply the logits processor can handle; None for any number.
         template: the chat template, where it is not the tokenizer's own.
     """
 
@@ -224,6 +224,11 @@ class ThinkingPolicy:
                 budget, begins = budget_with_grammar(budget, phase, opens_thinking=opens, only_closes=only_closes)
                 set_by, only_closes = set_by if budget is not None else {}, False
         plan = plan_for(params, budget, markers, tokenizer, only_closes=only_closes)
+        if plan.skips_thinking and markers.no_thinking and len(plan.no_thinking) >= generation.max_tokens:
+            only_closes = (
+                True  # the template's form would fill the reply: only keep the model from opening its thinking
+            )
+            plan = plan_for(params, budget, markers, tokenizer, only_closes=True)
         check_sampling(params, generation.stop_token_ids, plan, phase, tokenizer, self.max_end_ids)
         last = prompt[-1] if prompt else None
         asks = not only_closes or bool(generation.stop_token_ids)

@@ -72,7 +72,7 @@ def configure(config: ServeConfig, args: Namespace, engine_args: AsyncEngineArgs
             choose_reasoning_parser(vllm_config, args, markers)
             logger.info("Thinking: family %s, %r to %r", markers.family, markers.start, markers.end)
         check_parsers(vllm_config, args, tokenizer_of(vllm_config))
-    # The GPU's logits processor has room for a fixed number of ids that end a reply or its thinking.
+    # The GPU's logits processor has room for a fixed number of ids that end a reply.
     max_end_ids = MAX_SOURCES if vllm_config.use_v2_model_runner else None
     return vllm_config, ThinkingPolicy(markers, defaults, config.answer_reserve_tokens, max_end_ids, template)
 
