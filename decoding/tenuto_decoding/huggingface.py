@@ -1,8 +1,7 @@
 """Budget forcing in `transformers`' `generate()`, as a logits processor.
 
-config = model.generation_config
-thinking = ThinkingLogitsProcessor(ThinkingBudget(max_thinking_tokens=512), tokenizer, generation_config=config)
-output = model.generate(**inputs, logits_processor=[thinking])
+thinking = ThinkingLogitsProcessor(ThinkingBudget(max_thinking_tokens=512), tokenizer, do_sample=False)
+output = model.generate(**inputs, do_sample=False, logits_processor=[thinking])
 thinking.reports(output)
 """
 
@@ -45,7 +44,8 @@ class ThinkingLogitsProcessor(LogitsProcessor):
         budget: for all sequences, or one for each (None for a sequence without).
         tokenizer: the model's.
         markers: detected from the tokenizer if not given.
-        generation_config: the one that `generate()` uses, the model's own if no other is given to it.
+        generation_config: the one that `generate()` uses; if not given, the one in the folder or repository that the
+            tokenizer comes from.
         do_sample, temperature, top_k, top_p, min_p, eos_token_id: as given to `generate()`; None for those of the
             configuration.
 
@@ -78,6 +78,7 @@ class ThinkingLogitsProcessor(LogitsProcessor):
             "min_p": min_p,
             "eos_token_id": eos_token_id,
         }
+        generation_config = generation_config or _config_of(tokenizer)
         in_force = {name: _first(value, generation_config, name) for name, value in given.items()}
         ends = in_force.pop("eos_token_id")
         stop_ids = (ends,) if isinstance(ends, int) else tuple(ends)
@@ -161,6 +162,14 @@ _DEFAULTS: dict[str, Any] = {
     "min_p": 0.0,
     "eos_token_id": (),
 }
+
+
+def _config_of(tokenizer: Any) -> GenerationConfig | None:
+    """The generation configuration that was published with the tokenizer."""
+    try:
+        return GenerationConfig.from_pretrained(tokenizer.name_or_path, local_files_only=True)
+    except (OSError, ValueError):  # there is none, or the tokenizer has no name
+        return None
 
 
 def _first(value: Any, config: GenerationConfig | None, name: str) -> Any:

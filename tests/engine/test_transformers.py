@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from tenuto_decoding import ThinkingBudget, UnsupportedEngine
-from tenuto_decoding.huggingface import ThinkingLogitsProcessor
+from tenuto_decoding.huggingface import _DEFAULTS, ThinkingLogitsProcessor
 from tenuto_testing.cases import draw_cases, families
 from tenuto_testing.comparison import is_tie, one_pass
 from tenuto_testing.engines import Engine
@@ -58,6 +58,45 @@ def test_sequences_without_a_budget_are_not_changed(small_model: Path) -> None:
     markers = families()["think-like, one token"].markers
     thinking = ThinkingLogitsProcessor([None, None], tokenizer, markers, do_sample=False)
     assert torch.equal(model.generate(prompts, do_sample=False, max_new_tokens=20, logits_processor=[thinking]), plain)
+
+
+@pytest.mark.parametrize("way", ["given", "in the tokenizer's folder", "given to generate"])
+def test_every_token_at_which_generate_ends_a_reply_ends_thinking_instead(
+    way: str, small_model: Path, tmp_path: Path
+) -> None:
+    """The generation configurations of GLM and gpt-oss name several; the tokenizer knows one of them."""
+    model = AutoModelForCausalLM.from_pretrained(small_model, dtype=torch.float32).eval()
+    family = families()["think-like, one token"]
+    (start,), (end,) = family.form.start, family.form.end
+    prompt = torch.tensor([[3, 4, 5, start]])
+    other = int(model.generate(prompt, do_sample=False, max_new_tokens=1)[0, -1])  # what the model writes first
+    config = GenerationConfig(eos_token_id=[model.config.eos_token_id, other])
+    tokenizer = AutoTokenizer.from_pretrained(small_model)
+    if way == "in the tokenizer's folder":
+        tokenizer.save_pretrained(tmp_path)
+        config.save_pretrained(tmp_path)
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    options = {
+        "given": {"generation_config": config},
+        "in the tokenizer's folder": {},
+        "given to generate": {"eos_token_id": config.eos_token_id},
+    }[way]
+    thinking = ThinkingLogitsProcessor(
+        ThinkingBudget(max_thinking_tokens=9), tokenizer, family.markers, do_sample=False, **options
+    )
+    output = model.generate(
+        prompt, generation_config=config, do_sample=False, max_new_tokens=4, logits_processor=[thinking]
+    )
+    assert output[0, 4] == end
+    assert [report.ended_by for report in thinking.reports(output)] == ["stop_token"]
+
+
+def test_what_is_not_set_is_what_generate_takes() -> None:
+    taken = GenerationConfig._get_default_generation_params()
+    assert {name: value for name, value in _DEFAULTS.items() if name in taken} == {
+        name: value for name, value in taken.items() if name in _DEFAULTS
+    }
+    assert {"do_sample", "temperature", "top_k", "top_p"} <= set(taken)
 
 
 def processor(model: Path) -> ThinkingLogitsProcessor:
