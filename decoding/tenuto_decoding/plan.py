@@ -175,14 +175,15 @@ def _compile(
     # A request's own stop ids do not make its texts invalid here: the server checks that conflict on its own.
     texts = replace(counting, stops=tuple(token for token in stops if token not in stop_ids))
     cap_ids = _plain("cap_text", cap_text, texts, vocabulary)
+    opens = not only_closes and (markers.force_start or (grammar and not markers.shared_start))
     return replace(
         counting,
         waits=tuple(_plain("wait_text", text, texts, vocabulary) for text in wait_texts),
         cap_text=cap_ids if budget.closes else (),
         newline=vocabulary.encode("\n") if markers.newline_before_end else (),
         answer_prefix=prefix,
-        **_without_thinking(markers, prefix, vocabulary, grammar=grammar, only_closes=only_closes),
-        force_start=not only_closes and (markers.force_start or (grammar and not markers.shared_start)),
+        **({} if only_closes else _without_thinking(markers, prefix, vocabulary, grammar=grammar, force_start=opens)),
+        force_start=opens,
         closes_at_openers=grammar,
         max_thinking_tokens=budget.max_thinking_tokens,
         min_thinking_tokens=budget.min_thinking_tokens,
@@ -277,19 +278,17 @@ def _attempt(symbols: str) -> int:
 
 
 def _without_thinking(
-    markers: ThinkingMarkers, prefix: Ids, vocabulary: Vocabulary, *, grammar: bool, only_closes: bool
+    markers: ThinkingMarkers, prefix: Ids, vocabulary: Vocabulary, *, grammar: bool, force_start: bool
 ) -> dict[str, Any]:
-    """The fields of a plan for a cap of 0. With a grammar, no text is forced after the end marker."""
+    """The fields of a plan for a cap of 0. A grammar begins at the end marker, after which no text is forced then."""
     text, end = markers.no_thinking, markers.end
+    if grammar:
+        text = text[: text.index(end) + len(end)] if end in text else ""
     if not text:
-        return (
-            {"no_thinking": _encode_marker(end, vocabulary) + prefix} if markers.force_start and not only_closes else {}
-        )
-    if grammar and end in text:
-        text = text[: text.index(end) + len(end)]
+        return {"no_thinking": _encode_marker(end, vocabulary) + prefix} if force_start else {}
     rest = text.removeprefix(markers.start)
     no_text = (vocabulary.encode(rest.removeprefix("\n")), vocabulary.encode(rest)) if end in rest else None
-    return {"no_thinking": () if only_closes else vocabulary.encode(text), "no_text": no_text}
+    return {"no_thinking": vocabulary.encode(text), "no_text": no_text}
 
 
 def _plain(field: str, text: str, counting: ThinkingPlan, vocabulary: Vocabulary) -> Ids:

@@ -20,6 +20,8 @@ from tenuto_decoding.actions import Redirect
 from tenuto_decoding.errors import UnknownMarkers
 from tenuto_decoding.matching import symbol_of
 
+from .small_plans import forced
+
 S1 = FAMILIES["s1"]
 THINK = FAMILIES["think"]
 
@@ -180,6 +182,15 @@ class TestBesideAGrammar:
     def test_no_text_is_forced_after_the_end_marker(self, chatml: Any) -> None:
         assert compile_plan(ThinkingBudget(max_thinking_tokens=9), S1, chatml, grammar=True).answer_prefix == ()
 
+    @pytest.mark.parametrize("no_thinking", ["", "<|im_start|>", "<think>\n</think>\n\n"])
+    def test_a_cap_of_0_writes_the_end_marker_and_nothing_after_it(self, thinker: Any, no_thinking: str) -> None:
+        """The grammar begins there."""
+        markers = replace(THINK, no_thinking=no_thinking)
+        plan = compile_plan(ThinkingBudget(max_thinking_tokens=0), markers, thinker, grammar=True)
+        written = "<think>\n</think>" if "</think>" in no_thinking else "</think>"
+        assert thinker.decode(plan.no_thinking) == written
+        assert forced(ThinkingAutomaton(plan)) == [*plan.no_thinking]
+
     def test_a_header_of_control_tokens_stays(self, chatml: Any) -> None:
         markers = ThinkingMarkers(family="custom", start="[[", end="]]", answer_prefix="<|im_start|>answer")
         plan = compile_plan(ThinkingBudget(max_thinking_tokens=9), markers, chatml, grammar=True)
@@ -194,6 +205,43 @@ def test_a_budget_that_only_closes_opens_no_thinking_and_masks_the_opener_at_a_c
     none = compile_plan(ThinkingBudget(max_thinking_tokens=0), S1, chatml, only_closes=True)
     automaton = ThinkingAutomaton.after(none, chatml.encode("<|im_start|>assistant\n"))
     assert automaton.action() == Redirect((none.start.ids[0],), None)
+
+
+class TestACapOf0:
+    """The template's own form without thinking is forced, or what of it follows the opener that the prompt wrote."""
+
+    FORM = "<think>\n\n</think>\n\n"
+
+    @pytest.mark.parametrize(
+        ("form", "prompt", "written"),
+        [
+            (FORM, "<|im_start|>assistant\n", FORM),
+            (FORM, "<|im_start|>assistant\n<think>", "\n\n</think>\n\n"),
+            (FORM, "<|im_start|>assistant\n<think>\n", "\n</think>\n\n"),
+            ("</think>", "<|im_start|>assistant\n<think>", "</think>"),
+            ("<|im_start|>final", "<|im_start|>assistant\n", "<|im_start|>final"),
+            ("<|im_start|>final", "<|im_start|>assistant\n<think>", "\n</think>"),
+            ("", "<|im_start|>assistant\n<think>\n", "</think>"),
+            (FORM, f"<|im_start|>assistant\n{FORM}", ""),
+        ],
+    )
+    def test_what_is_written(self, thinker: Any, form: str, prompt: str, written: str) -> None:
+        markers = replace(THINK, no_thinking=form, newline_before_end=True, cap_text="Enough.\n")
+        plan = compile_plan(ThinkingBudget(max_thinking_tokens=0), markers, thinker)
+        automaton = ThinkingAutomaton.after(plan, thinker.encode(prompt))
+        assert thinker.decode(forced(automaton)) == written
+        assert (automaton.phase, automaton.tokens) == (Phase.ANSWER, 0)
+        assert automaton.ended_by == ("cap" if written else "none")
+
+    def test_a_cap_below_the_cap_texts_length_ends_on_a_line_of_its_own(self, thinker: Any) -> None:
+        markers = replace(THINK, no_thinking=self.FORM, newline_before_end=True, cap_text="Enough.\n")
+        for cap, written in ((2, "ab\n</think>"), (10, "ab\nEnough.\n</think>")):
+            plan = compile_plan(ThinkingBudget(max_thinking_tokens=cap), markers, thinker)
+            automaton = ThinkingAutomaton(plan, Phase.THINKING)
+            text = thinker.encode("ab")
+            automaton.advance_all(text)
+            assert thinker.decode([*text, *forced(automaton)]) == written
+            assert automaton.tokens <= cap
 
 
 def test_caps_share_the_texts_that_were_encoded_for_one(chatml: Any, monkeypatch: pytest.MonkeyPatch) -> None:
