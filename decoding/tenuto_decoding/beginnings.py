@@ -34,7 +34,7 @@ def closes(markers: ThinkingMarkers, reply: Beginning) -> bool:
     if start_in(markers, reply.tail) is not None:
         return not opens(markers, reply)
     if markers.family in SIGNS:
-        return bool(markers.answer_prefix) and reply.tail.endswith(markers.end + markers.answer_prefix)
+        return reply.tail.endswith(markers.end + markers.answer_prefix)
     return reply.tail.rstrip().endswith(ends(markers))
 
 

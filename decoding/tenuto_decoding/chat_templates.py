@@ -70,6 +70,8 @@ def render_chat(
     variables = {"add_generation_prompt": True, **variables}
     apply = getattr(tokenizer, "apply_chat_template", None)
     if apply is not None:
+        if getattr(tokenizer, "IS_MISTRAL_TOKENIZER", False):  # vLLM's; it warns of rendered text
+            return tokenizer.decode(apply(conversation, **variables))
         given = {"chat_template": chat_template} if chat_template else {}
         return str(apply(conversation, tokenize=False, **given, **variables))
     if not chat_template:

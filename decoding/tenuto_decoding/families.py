@@ -18,6 +18,7 @@ TOOL_OPENERS = (
     "<tool_calls>",
     "<|tool_call|>",
     "<|tool_call_start|>",
+    "<|tool_calls|>",
     "<|tool_calls_section_begin|>",
     "<|tools_prefix|>",
     "<|python_tag|>",
@@ -52,7 +53,9 @@ def _tags(family: str, **more: Any) -> ThinkingMarkers:
     )
 
 
-#: Families by name. `s1` is the format of simplescaling/s1 (paper appendix D; its code, data/tokenization.py).
+#: Families by name. Where another turn's header follows the end marker, both together are a spelling of it: a prompt
+#: that ends in the header has closed thinking. `s1` is the format of simplescaling/s1 (paper appendix D; its code,
+#: data/tokenization.py).
 FAMILIES: Mapping[str, ThinkingMarkers] = {
     markers.family: markers
     for markers in (
@@ -84,7 +87,7 @@ FAMILIES: Mapping[str, ThinkingMarkers] = {
             "start answering the question.</seed:cot_budget_reflect>\n</seed:think>",
         ),
         ThinkingMarkers(
-            family="minimax", start="<mm:think>", end="</mm:think>", also_ends=("]<]minimax[><tool_call>",)
+            family="minimax", start="<mm:think>", end="</mm:think>", also_ends=("]<]minimax[>[<tool_call>",)
         ),
         ThinkingMarkers(
             family="cohere",
@@ -98,6 +101,7 @@ FAMILIES: Mapping[str, ThinkingMarkers] = {
             family="gpt-oss",
             start="<|channel|>analysis<|message|>",
             end="<|end|>",
+            end_spellings=("<|end|><|start|>assistant<|channel|>final<|message|>",),
             stops=("<|return|>", "<|endoftext|>"),
             # Closing the message alone lets the model open another analysis: the final channel's header must follow.
             answer_prefix="<|start|>assistant<|channel|>final<|message|>",
@@ -135,24 +139,30 @@ FAMILIES: Mapping[str, ThinkingMarkers] = {
             family="solar-open",
             start="<|think|>",
             end="<|end|>",
+            end_spellings=("<|end|><|begin|>assistant<|content|>",),
             stops=("<|flush|>", "<|calls|>"),
             answer_prefix="<|begin|>assistant<|content|>",
+            answer_wrappers=("<|begin|>assistant<|content|>",),
         ),
         ThinkingMarkers(
             family="inkling",
             start="<|content_thinking|>",
             end="<|end_message|>",
+            end_spellings=("<|end_message|><|message_model|><|content_text|>",),
             also_ends=("<|content_text|>", "<|content_invoke_tool_json|>", "<|content_invoke_tool_text|>"),
             stops=("<|content_model_end_sampling|>",),
             answer_prefix="<|message_model|><|content_text|>",
+            answer_wrappers=("<|message_model|><|content_text|>",),
         ),
         ThinkingMarkers(
             family="muse",
             start="to=self<|message|>",
             end="<|eom|>",
+            end_spellings=("<|eom|><|start|>assistant to=user<|message|>",),
             also_ends=("<atem:function_calls>",),
             stops=("<|eot|>",),
             answer_prefix="<|start|>assistant to=user<|message|>",
+            answer_wrappers=("<|start|>assistant to=user<|message|>",),
         ),
         ThinkingMarkers(
             family="apertus",
@@ -188,9 +198,11 @@ FAMILIES: Mapping[str, ThinkingMarkers] = {
         ThinkingMarkers(
             family="hyperclovax",
             start="/think\n",
-            end="<|im_end|>\n<|im_start|>assistant",
+            end="<|im_end|>\n<|im_start|>assistant\n",
+            also_ends=("<|im_end|>\n<|im_start|>assistant -> tool",),
             stops=("<|endofturn|>", "<|stop|>"),
-            answer_prefix="\n",
+            # A line end at its beginning would be the last character of the end marker.
+            cap_text=" My thinking budget is used up, so I answer with what I have.\n",
         ),
         ThinkingMarkers(family="exaone-deep", start="<thought>", end="</thought>", stops=("[|endofturn|]",)),
         ThinkingMarkers(family="reka", start="<reasoning>", end="</reasoning>"),

@@ -1,15 +1,12 @@
 """What a chat template's renderings show about its model, once its markers are known."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from .beginnings import closes, ends, opens, starts
-from .chat_templates import THOUGHT, Beginning, ChatTemplate, Value
+from .chat_templates import OFF, THOUGHT, Beginning, ChatTemplate, Value
 from .markers import ThinkingMarkers, Tokenizer
 
-# Values that switch thinking on, with those that switch it off.
-_OPPOSITES: Mapping[Value, Value] = {True: False, "enabled": "disabled", "on": "off", "thinking": "chat"}
 # Variables that ask for thinking where the template then writes no marker, but a system message.
 _ASKING = ("enable_thinking", "thinking", "enable_reasoning")
 
@@ -29,9 +26,20 @@ def off_switch(markers: ThinkingMarkers, template: ChatTemplate, default: Beginn
     if opens(markers, default):
         return next((switch for switch, reply in template.off if not opens(markers, reply)), None)
     for (name, value), reply in template.on:
-        asks = name in _ASKING and value is True and not closes(markers, reply)
-        if value in _OPPOSITES and (opens(markers, reply) or asks):
-            return (name, _OPPOSITES[value])
+        if opens(markers, reply):
+            return _opposite(markers, template, name)
+        if name in _ASKING and value is True and not closes(markers, reply):
+            return (name, False)
+    return None
+
+
+def _opposite(markers: ThinkingMarkers, template: ChatTemplate, name: str) -> tuple[str, Value] | None:
+    """The value of a variable that leaves thinking off; of several, one that the template names."""
+    values = sorted((value for each, value in OFF if each == name), key=lambda value: str(value) not in template.text)
+    for value in (*values, False):
+        reply = template.beginning({name: value})
+        if reply is not None and not opens(markers, reply):
+            return (name, value)
     return None
 
 
@@ -39,7 +47,7 @@ def ends_on_a_line(markers: ThinkingMarkers, template: ChatTemplate) -> bool | N
     """Whether the end marker begins a line in what the template writes; None where it writes none."""
     thought = template.history.partition(THOUGHT)[2]
     before, found, _ = (thought if markers.end in thought else markers.no_thinking).partition(markers.end)
-    return before.endswith("\n") if found else None
+    return before.endswith("\n") if found and not before.endswith(starts(markers)) else None
 
 
 def opens_on_its_own(
@@ -49,7 +57,10 @@ def opens_on_its_own(
     if opens(markers, default):
         return markers.opens, ""
     if switch is not None and closes(markers, default):
-        return True, f"thinking is off by default; with {switch[0]} the model opens it on its own"
+        asked = any(name == switch[0] and opens(markers, reply) for (name, _), reply in template.on)
+        return None if asked else True, f"thinking is off by default and has a switch, {switch[0]}"
+    if closes(markers, default):
+        return markers.opens, ""
     if any(closes(markers, reply) for each, reply in template.off if each == switch):
         return True, "the template closes thinking to switch it off: by default the model opens it on its own"
     if switch is not None:
@@ -73,7 +84,7 @@ def thinks_by_name(name: str) -> bool:
 
 def turn_of(header: str, tokenizer: Tokenizer) -> tuple[str, ...]:
     """The last line of a reply's header where it is ordinary text: no special or added token is in the header."""
-    added: Mapping[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
+    added: dict[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
     control = {str(getattr(token, "content", token)) for token in added.values()}
     control.update(str(token) for token in getattr(tokenizer, "all_special_tokens", ()))
     text = header.strip().rpartition("\n")[2]
