@@ -23,7 +23,7 @@ PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 CLIENTS  := $(VENV)/clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-long test-pythons kernels bench bench-check bench-gpu check check-vllm format lock tiny-model clean
+.PHONY: help setup serve demo chat test test-long test-families test-pythons kernels bench bench-check bench-gpu check check-vllm format lock tiny-model clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -61,6 +61,9 @@ test-long: setup $(CLIENTS)/.installed  ## the suite in its long form, test-pyth
 	@$(BIN)/python -m scripts.test --long $(ARGS)
 	@$(BIN)/python -m scripts.test_pythons
 	@$(BIN)/python -m benchmarks --check
+
+test-families: setup  ## a server for every family of markers, each on a tiny model: ARGS= (pytest's, such as "-k cohere")
+	@$(BIN)/python -m pytest --long tests/integration/test_family_servers.py $(ARGS)
 
 test-pythons: setup  ## the tests that need no engine, on every other supported Python that is present
 	@$(BIN)/python -m scripts.test_pythons $(ARGS)

@@ -152,7 +152,8 @@ class ThinkingPolicy:
             if request.fields or request.reserve is not None:
                 raise UnknownMarkers(
                     "this model's thinking markers are not known, so no thinking budget can be enforced; "
-                    "start the server with --thinking-family, or --thinking-start-marker and --thinking-end-marker"
+                    "start the server with --thinking-family, or --thinking-start-marker and --thinking-end-marker, or "
+                    "--thinking-markers"
                 )
             return None
         phase = initial_phase(compile_plan(None, self.markers, tokenizer), generation.prompt)

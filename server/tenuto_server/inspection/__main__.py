@@ -30,7 +30,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="write the report as JSON")
     own, rest = parser.parse_known_args(argv)
-    # vLLM reads them when it is imported.
+    # These are read at import.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ["VLLM_LOGGING_STREAM"] = "ext://sys.stderr"
     logging.getLogger("vllm").addHandler(logging.NullHandler())  # while it is imported: no handler would be a warning

@@ -147,18 +147,21 @@ class _Model:
         self._counting = compile_plan(None, markers, tokenizer)
 
     def prompt(self, variables: Mapping[str, Any]) -> ShownPrompt | None:
-        """A rendered prompt; None where nothing writes chats."""
-        if self._template is None and not hasattr(self._tokenizer, "apply_chat_template"):
-            return None
+        """A rendered prompt; None where nothing writes chats, or not with these variables."""
         message = {"role": "user", "content": _QUESTION}
         try:
-            text = render_chat(self._tokenizer, self._template, [message], **variables)
+            if self._template is None:  # in code, which may write control tokens that no text has
+                ids = self._tokenizer.apply_chat_template(  # type: ignore[attr-defined]
+                    [message], add_generation_prompt=True, tokenize=True, **variables
+                )
+                text = self._tokenizer.decode(ids)
+            else:
+                text = render_chat(self._tokenizer, self._template, [message], **variables)
+                ids = self.vocabulary.encode(text)
         except Exception:  # of any kind: a template raises what it likes
             return None
-        ids = self.vocabulary.encode(text)
-        return ShownPrompt(
-            variables=variables, text=text, ids=ids, reply_begins=initial_phase(self._counting, ids).value
-        )
+        begins = initial_phase(self._counting, ids)
+        return ShownPrompt(variables=variables, text=text, ids=ids, reply_begins=begins.value)
 
     def forced_end(self) -> TokenText:
         """What is forced when the cap is reached."""

@@ -1,5 +1,6 @@
 """Options and files that describe how a model marks its thinking."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,27 +11,9 @@ from tenuto_decoding.marker_fields import MARKER_FIELDS
 from tenuto_server.config.command_line import parse_command_line
 from tenuto_server.errors import StartupError
 
-COMPLETE = """\
-family = "mine"
-start = "<reason>"
-end = "</reason>"
-start_spellings = ["<reason >"]
-end_spellings = ["</reason >"]
-also_ends = ["<call>"]
-stops = ["<eos>"]
-inside = ["<step>"]
-turn = ["ASSISTANT:"]
-wait_text = ["Wait", "Hmm"]
-cap_text = "Time is up."
-newline_before_end = true
-answer_prefix = "\\nAnswer:"
-answer_wrappers = ["<reply>", "</reply>"]
-no_thinking = "<reason></reason>"
-off_switch = { think = false }
-force_start = true
-opens = false
-shared_start = true
-"""
+PAGE = (Path(__file__).parents[3] / "docs/operations.md").read_text()
+#: The example of a complete description in the documentation.
+(COMPLETE,) = (block for block in re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL) if "end_spellings" in block)
 
 
 def given(*argv: str) -> dict[str, Any]:
@@ -66,14 +49,14 @@ def test_a_file_can_give_every_field(file: Path) -> None:
     file.write_text(COMPLETE)
     from_file = given("--thinking-markers", str(file))
     assert from_file.keys() == set(MARKER_FIELDS)
-    assert from_file["off_switch"] == (("think", False),)
+    assert from_file["off_switch"] == (("enable_thinking", False),)
     assert from_file["turn"] == ("ASSISTANT:",)
 
 
 def test_options_take_precedence_over_the_file(file: Path) -> None:
     file.write_text(COMPLETE)
-    both = given("--thinking-markers", str(file), "--thinking-opens", "--thinking-stops", "<a>", "<b>")
-    assert (both["opens"], both["stops"], both["also_ends"]) == (True, ("<a>", "<b>"), ("<call>",))
+    both = given("--thinking-markers", str(file), "--no-thinking-opens", "--thinking-stops", "<a>", "<b>")
+    assert (both["opens"], both["stops"], both["also_ends"]) == (False, ("<a>", "<b>"), ("<call>",))
 
 
 def test_the_two_markers_may_come_from_the_file_and_an_option(file: Path) -> None:

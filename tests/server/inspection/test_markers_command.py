@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -81,6 +82,12 @@ def report(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 def test_the_text_about_the_built_in_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert capsys.readouterr().out == BUILT_IN_TEXT
+
+
+def test_the_documentation_shows_lines_of_it() -> None:
+    page = (Path(__file__).parents[3] / "docs/operations.md").read_text()
+    (shown,) = re.findall(r"\$ tenuto markers\n\.\.\.\n(.*?)\.\.\.\n```", page, re.DOTALL)
+    assert shown in BUILT_IN_TEXT
 
 
 def test_the_command_writes_nothing_but_the_report(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tenuto_server.budgets.resolution import ThinkingPolicy
 from tenuto_server.config.command_line import parse_command_line
 from tenuto_server.errors import StartupError
 from tenuto_server.launcher.engine_startup import configure
-from tenuto_testing.family_models import save_family
+from tenuto_testing.family_models import save_family, save_gpt_oss, save_magistral
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,21 @@ def test_every_family_can_be_served(family: str, tmp_path: Path) -> None:
     assert (policy.markers.family, policy.markers.start) == (family, FAMILIES[family].start)
     assert vllm_config.structured_outputs_config.reasoning_parser == "tenuto"
     assert markers_of(vllm_config) == policy.markers
+
+
+def test_gpt_oss_itself_is_read_by_vllm(tmp_path: Path) -> None:
+    vllm_config, policy = configured(save_gpt_oss(tmp_path))
+    assert policy.markers is not None
+    assert policy.markers.family == "gpt-oss"
+    assert vllm_config.structured_outputs_config.reasoning_parser == "openai_gptoss"
+
+
+def test_a_model_with_a_tekken_is_read_by_its_markers(tmp_path: Path) -> None:
+    """vLLM's parser for it puts every reply under a grammar."""
+    vllm_config, policy = configured(save_magistral(tmp_path))
+    assert policy.markers is not None
+    assert policy.markers.family == "magistral"
+    assert vllm_config.structured_outputs_config.reasoning_parser == "tenuto"
 
 
 @pytest.mark.parametrize(
