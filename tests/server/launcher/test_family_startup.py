@@ -1,9 +1,11 @@
 """Every family that can be named is configured for a model that has its tokens, up to the loading of weights."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -25,7 +27,7 @@ def _environment() -> Iterator[None]:
     os.environ.update(before)
 
 
-def configured(model: Path, *options: str) -> tuple[VllmConfig, ThinkingPolicy]:
+def configured(model: Path | str, *options: str) -> tuple[VllmConfig, ThinkingPolicy]:
     config, args = parse_command_line([str(model), "--enforce-eager", "--dtype", "float32", *options])
     return configure(config, args, AsyncEngineArgs.from_cli_args(args))
 
@@ -36,6 +38,44 @@ def test_every_family_can_be_served(family: str, tmp_path: Path) -> None:
     assert policy.markers is not None
     assert (policy.markers.family, policy.markers.start) == (family, FAMILIES[family].start)
     assert vllm_config.structured_outputs_config.reasoning_parser == "tenuto"
+    assert markers_of(vllm_config) == policy.markers
+
+
+def test_the_models_of_s1_need_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their vocabulary and chat template are those of any Qwen2.5: their name shows their format, also offline."""
+    repository = tmp_path / "models--simplescaling--s1.1-32B"
+    save_family(repository / "snapshots/0123", "s1")
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text("0123")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    vllm_config, policy = configured("simplescaling/s1.1-32B")
+    assert policy.markers is not None
+    assert policy.markers.family == "s1"
+    vllm_config.additional_config = {}  # as without a server, where the engine finds them
+    assert markers_of(vllm_config).family == "s1"
+
+
+def test_a_model_that_shows_no_markers_is_served_without_budgets(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    vllm_config, policy = configured(save_family(tmp_path, "granite"))
+    assert policy.markers is None
+    assert not vllm_config.model_config.logits_processors
+    (warning,) = (line for line in caplog.messages if line.startswith("No thinking budgets for this model: "))
+    assert "--thinking-family" in warning
+    assert "--thinking-start-marker" in warning
+
+
+def test_an_unknown_model_is_described_by_options(tmp_path: Path) -> None:
+    model = save_family(tmp_path, "granite")
+    markers = ("--thinking-start-marker", "[a]", "--thinking-end-marker", "[/a]", "--thinking-also-ends", "[call]")
+    vllm_config, policy = configured(model, *markers, "--thinking-stops", "<|end_of_text|>", "--no-thinking-opens")
+    assert policy.markers is not None
+    assert (policy.markers.start, policy.markers.end) == ("[a]", "[/a]")
+    assert (policy.markers.also_ends, policy.markers.stops) == (("[call]",), ("<|end_of_text|>",))
+    assert policy.markers.opens is False
+    assert json.loads(json.dumps(vllm_config.additional_config))["thinking"]["also_ends"] == ["[call]"]
     assert markers_of(vllm_config) == policy.markers
 
 
