@@ -15,9 +15,11 @@ from vllm.v1.worker.gpu_input_batch import InputBatch
 from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 from vllm.v1.worker.worker_base import WorkerBase, WorkerWrapperBase
 
-from tenuto_decoding.vllm_compat import process_dict_updates
+from tenuto_decoding.vllm_compat import process_dict_updates, template_of
 from tenuto_decoding.vllm_v1 import ThinkingLogitsProcessor
 from tenuto_decoding.worker import ThinkingWorkerExtension
+from tenuto_testing.byte_tokenizer import make_tokenizer
+from tenuto_testing.real_tokenizers import mistral
 
 
 def test_the_v1_interface_has_not_moved() -> None:
@@ -89,3 +91,17 @@ def test_a_worker_keeps_the_configuration_with_which_its_processors_are_made() -
     assert "worker_extension_cls" in inspect.getsource(WorkerWrapperBase.init_worker)
     assert "self.vllm_config = vllm_config" in inspect.getsource(GPUModelRunner.__init__)
     assert "build_logitsprocs(" in inspect.getsource(GPUModelRunner.__init__)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "template"),
+    [("text", "text"), ({"default": "one", "tool_use": "two"}, "one"), ({"tool_use": "two"}, None), ("", None)],
+)
+def test_the_template_of_a_chat_is_the_only_one_or_the_default(attribute: Any, template: str | None) -> None:
+    tokenizer = make_tokenizer("")
+    tokenizer.chat_template = attribute
+    assert template_of(tokenizer) == template
+
+
+def test_a_tokenizer_that_writes_chats_in_code_has_no_template() -> None:
+    assert template_of(mistral()) is None

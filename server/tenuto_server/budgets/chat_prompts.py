@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
+from tenuto_decoding import vllm_compat
 from tenuto_decoding.markers import Tokenizer
 from tenuto_decoding.vocabulary import Vocabulary
 
@@ -21,7 +22,7 @@ def is_chat(tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
 
 def template_of(tokenizer: Tokenizer) -> str:
     """The chat template's text; empty where the tokenizer has none."""
-    return str(getattr(tokenizer, "chat_template", None) or "")
+    return vllm_compat.template_of(tokenizer) or ""
 
 
 def _turn_delimiters(tokenizer: Tokenizer) -> frozenset[int]:

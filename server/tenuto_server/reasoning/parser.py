@@ -19,6 +19,7 @@ from tenuto_decoding.markers import ThinkingMarkers
 from tenuto_decoding.matching import Hit, is_added
 from tenuto_decoding.plan import ThinkingPlan, compile_plan
 from tenuto_decoding.prompt import Phase, initial_phase
+from tenuto_decoding.vllm_compat import template_of
 from tenuto_decoding.vllm_requests import PARSER
 from tenuto_decoding.vocabulary import Vocabulary
 
@@ -57,7 +58,7 @@ def _reading(tokenizer: Any, markers_json: str | None) -> _Reading:
     if markers_json:
         markers = _markers_json.validate_json(markers_json)
     else:  # outside of our server; the logits processor detects them in the same way
-        markers = detect_markers(tokenizer, str(tokenizer.chat_template or ""))
+        markers = detect_markers(tokenizer, template_of(tokenizer))
     plan = compile_plan(None, markers, tokenizer)
 
     def markup(dropped: Sequence[str]) -> Markup:
