@@ -196,8 +196,11 @@ class TextSplitter:
 
     def _begin_part(self, phase: Phase, groups: Mapping[str, str | None]) -> tuple[str, str]:
         """Begin a part of the text with a marker: (reasoning, content) that was held back of the part before."""
+        self._emphasis = groups.get("emphasis") or ""
+        if phase is self.phase is Phase.THINKING:
+            return "", ""  # a start marker within thinking begins nothing
         ending = self._end_part()
-        self.phase, self._emphasis = phase, groups.get("emphasis") or ""
+        self.phase = phase
         self._nothing, self._answer = "", AnswerText(self._markup.wrappers)
         return ending
 

@@ -91,6 +91,7 @@ def test_the_templates_own_form_without_thinking_is_no_reasoning(text: str, phas
         assert split(WRAPPED, *f"<think>{thinking}") == (kept, "")
         assert split(WRAPPED, *f"<think>{thinking}<tool_call>") == (kept, "<tool_call>")
     assert split(WRAPPED, "<think>\n\n</think>a<think>\n\nb</think>c") == ("\n\nb", "ac")
+    assert split(WRAPPED, "<think>a<think>\n</think>b") == ("a\n", "b")
 
 
 def test_a_second_block_of_thinking_is_reasoning_too() -> None:
