@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tenuto_testing import models_page
+
 ROOT = Path(__file__).resolve().parent.parent
 OFFLINE_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/offline.md").read_text(), re.DOTALL)
 
@@ -24,3 +26,11 @@ def test_every_sub_package_has_its_line_in_the_architecture_page() -> None:
     rooms = [path.parent.name for pattern in packages for path in ROOT.glob(f"{pattern}/*/__init__.py")]
     assert len(rooms) > 5
     assert [room for room in rooms if f"`{room}" not in text] == []
+
+
+def test_the_tables_of_the_models_page_are_those_of_the_tests() -> None:
+    """`python -m tenuto_testing.models_page` writes them."""
+    text = models_page.PAGE.read_text()
+    assert models_page.page(text) == text
+    assert models_page.models() in text
+    assert models_page.families() in text

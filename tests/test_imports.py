@@ -36,6 +36,7 @@ CORE = {
     "loops",
     "marker_fields",
     "markers",
+    "matching",
     "plan",
     "prompt",
     "script",
