@@ -19,15 +19,15 @@ class AnswerWrappers:
 
     texts: tuple[str, ...] = ()
 
+    @property
+    def most(self) -> int:
+        """How many in a row are left out: half of them begin an answer, and half of them end it."""
+        return (len(self.texts) + 1) // 2
+
     @cached_property
     def opening(self) -> re.Pattern[str]:
-        """Matches a wrapper at the beginning of a text; the line breaks after it are a group."""
-        return re.compile(rf"\s{{0,{MOST_BREAKS}}}(?:{_any(self.texts)})(\n{{0,{MOST_BREAKS}}})")
-
-    def opening_size(self, text: str) -> int:
-        """How many characters of an answer are a wrapper at its beginning, with the line breaks around it."""
-        found = self.opening.match(text) if self.texts else None
-        return found.end() if found else 0
+        """Matches a wrapper at the beginning of a text, with white space before it."""
+        return re.compile(rf"\s{{0,{MOST_BREAKS}}}(?:{_any(self.texts)})")
 
     @cached_property
     def beginning(self) -> re.Pattern[str]:
@@ -36,14 +36,28 @@ class AnswerWrappers:
 
     @cached_property
     def closing(self) -> re.Pattern[str]:
-        """Matches a wrapper at the end of a text, with the line breaks around it."""
-        return re.compile(rf"\n{{0,{MOST_BREAKS}}}(?:{_any(self.texts)})\s{{0,{MOST_BREAKS}}}\Z")
+        """Matches a whole text of wrappers, with the line breaks around them."""
+        return re.compile(rf"(?:{self._one}){{1,{self.most}}}\s{{0,{MOST_BREAKS}}}")
 
     @cached_property
     def held(self) -> re.Pattern[str]:
         """Matches the longest end of a text that may become one that `closing` matches; it may be empty."""
-        whole, part = _any(self.texts), _any(_prefixes(self.texts))
-        return re.compile(rf"\n{{0,{MOST_BREAKS}}}(?:(?:{whole})\s{{0,{MOST_BREAKS}}}|{part})\Z")
+        part = rf"\n{{0,{MOST_BREAKS}}}(?:{_any(_prefixes(self.texts))})"
+        last = rf"{self._one}\s{{0,{MOST_BREAKS}}}"
+        return re.compile(rf"(?:{self._one}){{0,{self.most - 1}}}(?:{last}|{part})\Z")
+
+    @property
+    def _one(self) -> str:
+        return rf"\n{{0,{MOST_BREAKS}}}(?:{_any(self.texts)})"
+
+    def opening_size(self, text: str) -> int:
+        """How many characters of an answer are wrappers at its beginning, with the line breaks after them."""
+        size = 0
+        for _ in range(self.most):
+            found = self.opening.match(text, size)
+            size = found.end() if found else size
+        breaks = len(text) - size - len(text[size:].lstrip("\n"))
+        return size + min(breaks, MOST_BREAKS) if size else 0
 
 
 NO_WRAPPERS = AnswerWrappers()
@@ -55,15 +69,15 @@ class AnswerText:
     def __init__(self, wrappers: AnswerWrappers) -> None:
         self._wrappers = wrappers
         self._held = ""
-        self._has_begun = not wrappers.texts
-        self._breaks = 0  # how many line breaks may still go with the wrapper at the beginning
+        self._left = wrappers.most  # how many wrappers may still begin the answer
+        self._breaks = 0  # how many line breaks may still go with them
 
     def feed(self, text: str) -> str:
         """What the new text adds to the answer."""
         if not self._wrappers.texts:
             return text
         self._held += text
-        if not self._has_begun and not self._begin():
+        if self._left and not self._begin():
             return ""
         if self._breaks:
             rest = self._held.lstrip("\n")
@@ -83,13 +97,16 @@ class AnswerText:
         return held
 
     def _begin(self) -> bool:
-        """Whether it is known how the answer begins; a wrapper there is dropped."""
-        opening = self._wrappers.opening.match(self._held)
-        if opening is None and self._wrappers.beginning.match(self._held):
-            return False
-        if opening is not None:
-            self._held, self._breaks = self._held[opening.start(1) :], MOST_BREAKS
-        self._has_begun = True
+        """Whether it is known how the answer begins; wrappers there are dropped."""
+        while self._left:
+            opening = self._wrappers.opening.match(self._held)
+            if opening is not None:
+                self._held, self._breaks = self._held[opening.end() :], MOST_BREAKS
+                self._left -= 1
+            elif self._wrappers.beginning.match(self._held):
+                return False
+            else:
+                self._left = 0
         return True
 
 

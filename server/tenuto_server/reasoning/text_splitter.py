@@ -51,7 +51,7 @@ class Markup:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        return (*self.starts, *self.ends, *self.openers, *self.dropped)
+        return (*self.starts, *self.ends, *self.openers, *self.removed)
 
     @cached_property
     def phrases(self) -> tuple[str, ...]:
@@ -61,8 +61,15 @@ class Markup:
     @cached_property
     def nothing(self) -> tuple[str, ...]:
         """Texts of a block in which nothing is thought; the prompt may have written their first line break."""
-        inside, end, _ = self.no_thinking.removeprefix(self.start).partition(self.end)
+        before, end, _ = self.no_thinking.partition(self.end)
+        inside = before.rpartition(self.start)[2]
         return tuple(text for text in (inside, inside.removeprefix("\n")) if text) if end else ()
+
+    @cached_property
+    def removed(self) -> tuple[str, ...]:
+        """What is removed wherever it is: texts of special tokens, and wrappers that hold one."""
+        wrappers = self.wrappers.texts
+        return (*self.dropped, *(text for text in wrappers if any(special in text for special in self.dropped)))
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -154,7 +161,7 @@ class TextSplitter:
 
     def finish(self) -> tuple[str, str]:
         """What was held back, at the end of the text. The beginning of a marker that was cut off is dropped."""
-        markers = (*self._markup.starts, *self._markup.ends) if self._markup.exclusive else ()
+        markers = (*self._markup.starts, *self._markup.ends, *self._markup.removed) if self._markup.exclusive else ()
         if any(marker.startswith(self._held) for marker in markers):
             self._held = ""
         return self.feed("", last=True)
@@ -192,7 +199,7 @@ class TextSplitter:
             reasoning, content = self._begin_part(Phase.ANSWER if self.phase is Phase.THINKING else self.phase, {})
             self._answer = AnswerText(NO_WRAPPERS)  # of the call nothing is left out
             return reasoning, content + text
-        return "", "" if text in markup.dropped else self._answer.feed(found.group())
+        return "", "" if text in markup.removed else self._answer.feed(found.group())
 
     def _begin_part(self, phase: Phase, groups: Mapping[str, str | None]) -> tuple[str, str]:
         """Begin a part of the text with a marker: (reasoning, content) that was held back of the part before."""

@@ -29,10 +29,17 @@ WRAPPED = Markup(
     wrappers=AnswerWrappers(("<response>", "</response>")),
     no_thinking="<think>\n\n</think>\n\n",
 )
+#: Several wrappers in a row; some hold special tokens.
+NESTED = Markup(
+    start="<|open|>think<|sep|>",
+    end="<|close|>think<|sep|>",
+    dropped=("<|open|>", "<|close|>", "<|sep|>"),
+    wrappers=AnswerWrappers(("<|open|>response<|sep|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>", "<t>")),
+)
 
 PIECES = st.sampled_from(
     [
-        *(*S1.texts, *WRAPPED.texts, *SPELT.texts, *WRAPPED.wrappers.texts),
+        *(*S1.texts, *WRAPPED.texts, *SPELT.texts, *WRAPPED.wrappers.texts, *NESTED.texts, *NESTED.wrappers.texts),
         *(
             "a",
             "\n",
@@ -164,6 +171,20 @@ def test_what_is_written_around_an_answer_is_left_out_at_its_ends_only(answer: s
         assert split(WRAPPED, *pieces, phase=Phase.ANSWER)[1] == content
 
 
+def test_several_wrappers_may_follow_each_other() -> None:
+    """As many as can begin or end an answer; those that hold special tokens are never its text."""
+    before, after = "<|open|>response<|sep|>", "<|close|>response<|sep|><|close|>message<|sep|>"
+    shown = Markup(start=NESTED.start, end=NESTED.end, wrappers=NESTED.wrappers)
+    for pieces in (lambda text: [text], list):
+        for markup in (NESTED, shown):
+            text = f"<|open|>think<|sep|>a<|close|>think<|sep|>{before}b{after}"
+            assert split(markup, *pieces(text)) == ("a", "b")
+            assert split(markup, *pieces(f"{before}\n<t>\nb<t>\n{after[:24]}\n")) == ("", "b")
+        assert split(NESTED, *pieces(f"a{before}b{after}c")) == ("", "abc")
+        assert split(shown, *pieces(f"a{before}b{after}c")) == ("", f"a{before}b{after}c")
+        assert split(NESTED, *pieces(f"{before}b<|close|>respo")) == ("", "b")  # cut off
+
+
 def test_without_wrappers_nothing_of_an_answer_is_held_back() -> None:
     assert TextSplitter(THINK, Phase.ANSWER).feed("\n") == ("", "\n")
     splitter = TextSplitter(WRAPPED, Phase.ANSWER)
@@ -204,7 +225,7 @@ def test_text_that_cannot_become_a_marker_is_not_held_back() -> None:
 
 
 @given(
-    st.sampled_from([S1, THINK, SPELT, WRAPPED]),
+    st.sampled_from([S1, THINK, SPELT, WRAPPED, NESTED]),
     st.sampled_from(list(Phase)),
     st.lists(PIECES, max_size=12).map("".join),
     st.lists(st.integers(0, 200), max_size=20),
