@@ -40,6 +40,7 @@ CORE = {
     "plan",
     "prompt",
     "script",
+    "tags",
     "vocabulary",
     "worker",
     "worker_messages",

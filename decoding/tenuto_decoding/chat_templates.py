@@ -49,6 +49,8 @@ ON: Sequence[tuple[str, Value]] = (
 # Words of a system message by which templates switch thinking off where they have no variable for it.
 _OFF_WORDS = ("/no_think", "/nothink", "detailed thinking off")
 _VARIABLE = re.compile(r"(?<![.\w'\"<{|/-])(\w*(?:think|reason)\w*)(?![\w'\">}|-])", re.IGNORECASE)
+# Variables that hold a text of the template, which another value would replace.
+_TEXTS = re.compile("token|tag|marker|prefix|suffix|start|end|content|prompt|text|template|str", re.IGNORECASE)
 
 
 def render_chat(
@@ -177,7 +179,8 @@ class ChatTemplate:
         known = {name for name, _ in usual}
         candidates = [(name, value) for name, value in usual if name in named or not self.text]
         for name in named:
-            candidates += [(name, value) for value in (() if name in known else extra)]
+            if name not in known and not _TEXTS.search(name):
+                candidates += [(name, value) for value in extra]
             candidates += [(name, value) for value in self._literals(name)]
         for name, value in dict.fromkeys(candidates):
             found = self.beginning({name: value})

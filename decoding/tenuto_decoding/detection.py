@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from . import tags
 from .beginnings import after, closes, header_of, opens, start_in
 from .chat_templates import Beginning, ChatTemplate
 from .errors import UnknownMarkers
@@ -21,8 +22,6 @@ CONFIG_ENTRY = "tenuto_thinking_family"
 
 # The models of simplescaling/s1 have the chat template of Qwen2.5: only their name shows their format.
 _S1_NAME = re.compile(r"s1(\.1)?-\d+(\.\d+)?B\b")
-# A tag that speaks of thinking, such as `<think:6124c78e>`, where a prompt ends or as a token.
-_TAG = re.compile(r"<((?:\w+[:|])?(?:think|thought|reason)\w*(?:[:|]\w+)?)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,40 +112,62 @@ def resolve(
     return replace(found, markers=replace(found.markers, **read_fields(given)))
 
 
-def _found(template: ChatTemplate, vocabulary: Mapping[str, int], name: str) -> tuple[ThinkingMarkers, str]:
-    """The family that the evidence shows, and a sentence about it."""
-    text = template.text
-    default = template.default
+_Found = tuple[ThinkingMarkers, str]
+
+
+def _found(template: ChatTemplate, vocabulary: Mapping[str, int], name: str) -> _Found:
+    """The markers that the evidence shows, and a sentence about it."""
+    found = _by_prompt(template, vocabulary) or _by_words(template, vocabulary)
+    if found is None and _S1_NAME.match(name) and "<|im_start|>" in vocabulary:
+        return FAMILIES["s1"], f"{name} is a model of simplescaling/s1"
+    found = found or _by_tokens(template, vocabulary)
+    if found is None:
+        raise UnknownMarkers(
+            "neither the chat template nor the vocabulary shows how this model marks its thinking, and its name is not "
+            f"known: pass --thinking-family ({', '.join(FAMILIES)}), or --thinking-start-marker and "
+            "--thinking-end-marker; a model in the format of s1 can say so in its config.json: "
+            f'"{CONFIG_ENTRY}": "s1"'
+        )
+    markers, sentence = found
+    return _variant(markers, template.text, vocabulary), sentence
+
+
+def _by_prompt(template: ChatTemplate, vocabulary: Mapping[str, int]) -> _Found | None:
+    """What the beginning of a reply shows."""
+    default, text = template.default, template.text
     if default is not None and (markers := _opened_in(default, text, vocabulary)):
-        opener = start_in(markers, default.tail) or markers.start
-        return _variant(markers, text, vocabulary), f"the prompt of a chat opens thinking with {opener!r}"
+        return markers, f"the prompt of a chat opens thinking with {start_in(markers, default.tail)!r}"
     for (variable, value), switched in (*template.off, *template.on):
         if markers := _opened_in(switched, text, vocabulary) or _closed_in(switched):
             done = "opens" if opens(markers, switched) else "closes"
-            return _variant(markers, text, vocabulary), f"with {variable}={value!r} the prompt {done} thinking"
+            return markers, f"with {variable}={value!r} the prompt {done} thinking"
     for each in (*template.off_by_words, *([default] if default else [])):
         if markers := _closed_in(each):
-            return _variant(markers, text, vocabulary), "the prompt of a chat closes thinking"
-    words = f"{text}{default.prompt if default else ''}"
+            return markers, "the prompt of a chat closes thinking"
+    return None
+
+
+def _by_words(template: ChatTemplate, vocabulary: Mapping[str, int]) -> _Found | None:
+    """What the template names, for instance to remove the thinking of earlier turns."""
+    words = f"{template.text}{template.default.prompt if template.default else ''}"
     for markers in _by_sign():
         signs = SIGNS.get(markers.family, (markers.end,))
         if all(sign in words or sign in vocabulary for sign in signs) and any(sign in words for sign in signs):
-            return _variant(markers, text, vocabulary), f"the chat template names {signs[-1]!r}"
-    if _S1_NAME.match(name) and "<|im_start|>" in vocabulary:
-        return FAMILIES["s1"], f"{name} is a model of simplescaling/s1"
+            return markers, f"the chat template names {signs[-1]!r}"
+    return None
+
+
+def _by_tokens(template: ChatTemplate, vocabulary: Mapping[str, int]) -> _Found | None:
+    """What the vocabulary has, and pairs of tags that no family has."""
     for markers in _by_sign():
         signs = SIGNS.get(markers.family, (markers.start, markers.end))
         if all(sign in vocabulary for sign in signs):
-            return _variant(markers, text, vocabulary), f"{' and '.join(map(repr, signs))} are in the vocabulary"
-    if tag := next(
-        (tag for token in vocabulary if (tag := _TAG.fullmatch(token)) and f"</{tag[1]}>" in vocabulary), None
-    ):
-        return _tagged(tag[1]), f"{tag[0]!r} and its end are in the vocabulary"
-    raise UnknownMarkers(
-        "neither the chat template nor the vocabulary shows how this model marks its thinking, and its name is not "
-        f"known: pass --thinking-family ({', '.join(FAMILIES)}), or --thinking-start-marker and --thinking-end-marker; "
-        f'a model in the format of s1 can say so in its config.json: "{CONFIG_ENTRY}": "s1"'
-    )
+            return markers, f"{' and '.join(map(repr, signs))} are in the vocabulary"
+    if tagged := tags.named_by(template.text):
+        return tagged, f"the chat template names {tagged.start!r} and {tagged.end!r}"
+    if tagged := tags.among(vocabulary):
+        return tagged, f"{tagged.start!r} and {tagged.end!r} are in the vocabulary"
+    return None
 
 
 def _described(
@@ -192,28 +213,14 @@ def _opened_in(reply: Beginning, text: str, vocabulary: Mapping[str, int]) -> Th
     found = [markers for markers in found if opens(markers, reply)]
     if found:
         return max(found, key=lambda markers: len(start_in(markers, reply.tail) or ""))
-    tags = _TAG.findall(reply.tail)
-    if (
-        tags
-        and reply.tail.rstrip().endswith(f"<{tags[-1]}>")
-        and (f"</{tags[-1]}>" in text or f"</{tags[-1]}>" in vocabulary)
-    ):
-        return _tagged(tags[-1])
-    return None
+    return tags.opened_by(reply.tail, text, vocabulary)
 
 
 def _closed_in(reply: Beginning) -> ThinkingMarkers | None:
     """The family that a prompt closes thinking of, where its end marker has no other use."""
     distinct = [markers for name, markers in FAMILIES.items() if name not in SIGNS and name not in VARIANTS.values()]
     found = [markers for markers in distinct if closes(markers, reply)]
-    return max(found, key=lambda markers: len(markers.end), default=None)
-
-
-def _tagged(tag: str) -> ThinkingMarkers:
-    """The markers of a tag that no family has; what follows a colon in it is part of the model's other tags too."""
-    suffix = tag.partition(":")[2] if tag.startswith("think:") else ""
-    openers = tuple(f"<{name}:{suffix}>" for name in ("tool_calls", "tool_call")) if suffix else ()
-    return replace(FAMILIES["think"], family="custom", start=f"<{tag}>", end=f"</{tag}>", also_ends=openers)
+    return max(found, key=lambda markers: len(markers.end)) if found else tags.closed_by(reply.tail)
 
 
 def _variant(markers: ThinkingMarkers, text: str, vocabulary: Mapping[str, int]) -> ThinkingMarkers:

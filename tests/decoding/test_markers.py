@@ -111,11 +111,46 @@ def test_a_template_of_parts_is_rendered_too() -> None:
     assert found.prompt.endswith("?[A]<think>")
 
 
-@pytest.mark.parametrize("tag", ["think:6124c78e", "ifm|think_more", "thoughts", "reason"])
-def test_a_tag_that_no_family_has_is_taken_from_the_prompt(tag: str) -> None:
-    template = f"{{{{ messages[0].content }}}}[A]<{tag}>{{# </{tag}> #}}"
-    markers = detect_markers(make_tokenizer(template, ("[A]",)), template)
-    assert (markers.family, markers.start, markers.end) == ("custom", f"<{tag}>", f"</{tag}>")
+PAIRS = [
+    ("<think:6124c78e>", "</think:6124c78e>"),
+    ("<ifm|think_more>", "</ifm|think_more>"),
+    ("<thoughts>", "</thoughts>"),
+    ("<reason>", "</reason>"),
+    ("<|think_start|>", "<|think_end|>"),
+    ("<|begin_reasoning|>", "<|end_reasoning|>"),
+    ("<|thinking|>", "<|/thinking|>"),
+    ("[THINKING]", "[/THINKING]"),
+]
+
+
+@pytest.mark.parametrize(("start", "end"), PAIRS)
+@pytest.mark.parametrize(
+    ("template", "added"),
+    [
+        ("{{{{ messages[0].content }}}}[A]{start}{{# {end} #}}", False),
+        ("{{{{ messages[0].content }}}}[A]{start}", True),
+        ("{{{{ messages[0].content }}}}[A]{{% if not thinking|default(true) %}}{start}{end}{{% endif %}}", False),
+        ("{{{{ messages[0].content.split('{end}')[-1].split('{start}')[0] }}}}", False),
+        ("{{{{ messages[0].content }}}}[A]", True),
+    ],
+)
+def test_a_tag_that_no_family_has_is_taken_as_it_is(start: str, end: str, template: str, added: bool) -> None:
+    text = template.format(start=start, end=end)
+    markers = detect_markers(make_tokenizer(text, ("[A]", *((start, end) if added else ()))), text)
+    assert (markers.family, markers.start, markers.end) == ("custom", start, end)
+
+
+def test_a_tag_without_its_end_is_no_evidence() -> None:
+    text = "{{ messages[0].content }}[A]<thoughts>"
+    with pytest.raises(UnknownMarkers):
+        detect_markers(make_tokenizer(text, ("[A]",)), text)
+
+
+def test_a_variable_that_holds_a_marker_is_no_switch() -> None:
+    text = "{% if think_token is not defined %}{% set think_token = '<think>' %}{% endif %}{{ messages[0].content }}"
+    text += "[A]{{ think_token }}{# </think> #}"
+    markers = detect_markers(make_tokenizer(text, ("[A]",)), text)
+    assert (markers.family, markers.off_switch) == ("think", ())
 
 
 def test_a_named_family_needs_no_evidence(chatml: Any) -> None:
