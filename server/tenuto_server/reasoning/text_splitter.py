@@ -197,6 +197,8 @@ class TextSplitter:
             return self._begin_part(Phase.ANSWER, groups)
         if text in markup.openers:
             reasoning, content = self._begin_part(Phase.ANSWER if self.phase is Phase.THINKING else self.phase, {})
+            if text in markup.wrappers.texts:  # it opens the answer, not a call
+                return reasoning, content + self._answer.feed(text)
             self._answer = AnswerText(NO_WRAPPERS)  # of the call nothing is left out
             return reasoning, content + text
         return "", "" if text in markup.removed else self._answer.feed(found.group())
