@@ -109,6 +109,7 @@ class ThinkingPolicy:
             most a quarter of the reply.
         max_end_ids: how many ids that end a reply the logits processor can handle; None for any number.
         template: the chat template, where it is not the tokenizer's own.
+        switched_on: the template's variables by which the operator turns thinking on for all requests.
     """
 
     markers: ThinkingMarkers | None
@@ -116,6 +117,7 @@ class ThinkingPolicy:
     answer_reserve: int = DEFAULT_ANSWER_RESERVE
     max_end_ids: int | None = None
     template: str | None = None
+    switched_on: tuple[str, ...] = ()
 
     def template_variables(self, request: BudgetRequest) -> Mapping[str, Any]:
         """The chat template's variables that switch thinking off, where the request's cap is 0; else none.
@@ -189,7 +191,7 @@ class ThinkingPolicy:
         """Whether the model opens its thinking on its own, after a prompt that has not."""
         if request.source is PromptSource.TEMPLATE:
             template = self._template(tokenizer)
-            if any(_names(template, name) for name in request.turns_on):
+            if any(_names(template, name) for name in (*request.turns_on, *self.switched_on)):
                 return True
         return opens_thinking(markers, tokenizer, prompt)
 

@@ -20,6 +20,7 @@ from tenuto_decoding.vocabulary import Vocabulary
 
 from ..budgets.chat_prompts import is_chat
 from ..budgets.defaults import Defaults
+from ..budgets.other_names import TEMPLATE, switched_on
 from ..budgets.resolution import ThinkingPolicy
 from ..config.command_line import ServeConfig, given_template
 from ..config.option_errors import usage_errors
@@ -74,7 +75,8 @@ def configure(config: ServeConfig, args: Namespace, engine_args: AsyncEngineArgs
         check_parsers(vllm_config, args, tokenizer_of(vllm_config))
     # The GPU's logits processor has room for a fixed number of ids that end a reply.
     max_end_ids = MAX_SOURCES if vllm_config.use_v2_model_runner else None
-    return vllm_config, ThinkingPolicy(markers, defaults, config.answer_reserve_tokens, max_end_ids, template)
+    on = switched_on({TEMPLATE: args.default_chat_template_kwargs})
+    return vllm_config, ThinkingPolicy(markers, defaults, config.answer_reserve_tokens, max_end_ids, template, on)
 
 
 def _find_markers(

@@ -84,6 +84,17 @@ def test_a_grammar_waits_for_thinking_that_the_request_turns_on(
     assert (found.grammar_begins, found.budget) == ((False, BOUNDLESS) if waits else (True, None))
 
 
+def test_a_grammar_waits_for_thinking_that_the_operator_turns_on(thinker: Any) -> None:
+    markers = replace(FAMILIES["think"], opens=False)
+    params = SamplingParams(max_tokens=400, structured_outputs=StructuredOutputsParams(regex="a+"))
+    generation = Generation(thinker.encode(CHAT), params, context=9000)
+    for template, waits in ((OPTIONAL, True), ("{{ messages }}", False)):
+        policy = ThinkingPolicy(markers, template=template, switched_on=("thinking",))
+        found = policy.resolve(BudgetRequest.from_body({}), generation, thinker)
+        assert found is not None
+        assert found.grammar_begins is not waits
+
+
 def test_a_budget_with_a_grammar_that_covers_the_thinking_is_refused() -> None:
     check_grammar_start(None, GrammarStart.FIRST_TOKEN, Phase.BEFORE)
     check_grammar_start(CAP, GrammarStart.OUR_MARKERS, Phase.BEFORE)
