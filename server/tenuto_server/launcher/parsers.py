@@ -9,7 +9,8 @@ from tenuto_decoding.markers import ThinkingMarkers
 
 from ..errors import StartupError
 from ..reasoning import parser as reasoning
-from ..vllm_compat import ParserManager, ToolParserManager, is_harmony
+from ..reasoning.thinking_parser import with_thinking
+from ..vllm_compat import ChatCompletionRequest, ParserManager, ToolParserManager, is_harmony
 
 #: vLLM reads gpt-oss's replies by channel, and accepts this reasoning parser alone for it.
 _HARMONY = "openai_gptoss"
@@ -41,17 +42,18 @@ def check_tool_parser(name: str | None) -> None:
 
 
 def check_parsers(vllm_config: VllmConfig, args: Namespace, tokenizer: Any) -> None:
-    """Make the parser of replies once, as vLLM does only when the model is loaded.
+    """Make the parser of replies and show it a request once, as vLLM does when the model is loaded, and for every chat.
 
     Raises:
-        StartupError: where a package is missing, the parsers do not go together, or the tokenizer lacks what they need.
+        StartupError: where a package is missing or of another version, the parsers do not go together, or the tokenizer
+            lacks what they need.
     """
     names = {
         "--reasoning-parser": args.structured_outputs_config.reasoning_parser,
         "--tool-call-parser": args.tool_call_parser,
     }
     try:
-        ParserManager.get_parser(
+        parser_class = ParserManager.get_parser(
             tool_parser_name=args.tool_call_parser,
             reasoning_parser_name=args.structured_outputs_config.reasoning_parser,
             enable_auto_tools=args.enable_auto_tool_choice,
@@ -59,6 +61,9 @@ def check_parsers(vllm_config: VllmConfig, args: Namespace, tokenizer: Any) -> N
             is_harmony=is_harmony(vllm_config.model_config),
             tokenizer=tokenizer,
         )
+        if parser_class is not None:
+            chat = ChatCompletionRequest(messages=[{"role": "user", "content": "a"}], model=args.model)
+            with_thinking(parser_class)(tokenizer, model_config=vllm_config.model_config).adjust_request(chat)
     except Exception as error:  # of any kind: each parser has its own
         chosen = ", ".join(f"{option} {name}" for option, name in names.items() if name)
         reason = " ".join(str(error.__cause__ or error).split())

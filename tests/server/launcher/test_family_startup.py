@@ -56,6 +56,13 @@ def test_the_models_of_s1_need_no_option(tmp_path: Path, monkeypatch: pytest.Mon
     assert markers_of(vllm_config).family == "s1"
 
 
+def test_a_parser_that_fails_on_every_chat_is_found_before_the_model_is_loaded(tmp_path: Path) -> None:
+    """vLLM 0.32 and mistral-common 1.13 do not agree on a method's arguments; without tools it is not called."""
+    tools = ("--tool-call-parser", "mistral", "--enable-auto-tool-choice")
+    with pytest.raises(StartupError, match=r"--tool-call-parser mistral: this parser cannot be used.*force_tool_names"):
+        configured(save_magistral(tmp_path), "--tokenizer-mode", "mistral", *tools)
+
+
 def test_a_model_that_shows_no_markers_is_served_without_budgets(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -88,7 +95,7 @@ def test_gpt_oss_itself_is_read_by_vllm(tmp_path: Path) -> None:
 
 def test_a_model_with_a_tekken_is_read_by_its_markers(tmp_path: Path) -> None:
     """vLLM's parser for it puts every reply under a grammar."""
-    vllm_config, policy = configured(save_magistral(tmp_path))
+    vllm_config, policy = configured(save_magistral(tmp_path), "--tokenizer-mode", "mistral")
     assert policy.markers is not None
     assert policy.markers.family == "magistral"
     assert vllm_config.structured_outputs_config.reasoning_parser == "tenuto"
