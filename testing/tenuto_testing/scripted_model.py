@@ -20,16 +20,18 @@ class Written:
     Attributes:
         automaton: after the last token.
         ids: of the reply.
+        wanted: what the model would have written at each position; where a token was forced, the end of its reply.
         forced: positions of forced tokens.
         redirected: positions of tokens that replaced an attempt to stop.
-        masked: number of times that a token was kept from appearing, without another in its place.
+        masked: positions of tokens in place of one that was kept from appearing.
     """
 
     automaton: ThinkingAutomaton
     ids: list[int] = field(default_factory=list)
+    wanted: list[int] = field(default_factory=list)
     forced: set[int] = field(default_factory=set)
     redirected: set[int] = field(default_factory=set)
-    masked: int = 0
+    masked: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +43,14 @@ class ScriptedModel:
         answer: what it writes after an end marker, its own or a forced one.
         tokenize: divides a text into tokens.
         other: token in place of one that was masked.
+        stop: token that ends a reply.
     """
 
     attempts: Sequence[str]
     answer: str
     tokenize: Tokenize
     other: int
+    stop: int
 
     def write(self, plan: ThinkingPlan, prompt: Ids) -> Written:
         written = Written(ThinkingAutomaton.after(plan, prompt))
@@ -58,6 +62,7 @@ class ScriptedModel:
             if isinstance(action, Force):
                 was_thinking = automaton.phase is Phase.THINKING
                 written.forced.add(len(written.ids))
+                written.wanted.append(self.stop)
                 written.ids.append(action.token)
                 automaton.advance(action.token, False)
                 if was_thinking and automaton.phase is Phase.ANSWER:
@@ -66,10 +71,11 @@ class ScriptedModel:
             token = next(wanted, None)
             if token is None:
                 return written
+            written.wanted.append(token)
             redirected = isinstance(action, Redirect) and token in action.sources
             if isinstance(action, Redirect) and redirected:
                 if action.target is None:
-                    written.masked += 1
+                    written.masked.add(len(written.ids))
                 token = self.other if action.target is None else action.target
                 if automaton.phase is Phase.THINKING:
                     written.redirected.add(len(written.ids))

@@ -5,106 +5,28 @@ on their decoded text.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 from random import Random
-from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
 
-from tenuto_decoding import (
-    FAMILIES,
-    Phase,
-    Redirect,
-    ThinkingAutomaton,
-    ThinkingBudget,
-    ThinkingMarkers,
-    ThinkingPlan,
-    compile_plan,
-    initial_phase,
-)
-from tenuto_testing.decoded_count import Count, DecodedCount
+from tenuto_decoding import Phase, Redirect, ThinkingAutomaton, initial_phase
+from tenuto_testing.decoded_count import Count
 from tenuto_testing.random_model import Ids
-from tenuto_testing.real_tokenizers import deepseek, qwen25
 from tenuto_testing.scripted_model import ScriptedModel, Written, tokenizers
-from tenuto_testing.spelled_stories import mixed, prose
+from tenuto_testing.spelled_markers import NAMES, SpelledMarkers, answer_of, check, model, spelled_markers
+from tenuto_testing.spelled_stories import mixed
 from tenuto_testing.tokenizations import bytes_of_tokens
 
 STORIES = 100
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A vocabulary and markers that it spells.
-
-    Attributes:
-        turn: the text that begins a reply.
-        attempts: beginnings of the end marker's spellings after which the model is taken to write one.
-        before: texts after which one token may be an attempt.
-    """
-
-    name: str
-    tokenizer: Any
-    markers: ThinkingMarkers
-    turn: str
-    attempts: tuple[str, ...]
-    before: tuple[str, ...]
-
-    @property
-    def starts(self) -> tuple[str, ...]:
-        return (self.markers.start, *self.markers.start_spellings)
-
-    @property
-    def ends(self) -> tuple[str, ...]:
-        return (self.markers.end, *self.markers.end_spellings, *self.markers.also_ends)
-
-    @property
-    def spelled_ends(self) -> tuple[str, ...]:
-        """Those that are no added tokens."""
-        return tuple(text for text in self.ends if text not in self.tokenizer.added_tokens_encoder)
-
-    @cached_property
-    def decoded(self) -> DecodedCount:
-        return DecodedCount(self.tokenizer, self.starts, self.ends)
-
-    def plan(self, **budget: Any) -> ThinkingPlan:
-        """The plan of a budget, by default without a cap text; without a budget, the one that counts."""
-        given = ThinkingBudget(**{"cap_text": "", **budget}) if budget else None
-        return compile_plan(given, self.markers, self.tokenizer)
-
-    def ids(self, text: str) -> Ids:
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
-
-    def prompt(self, *, opened: bool) -> Ids:
-        return self.ids(self.turn) + (self.ids(self.markers.start) if opened else ())
-
-
-def make(name: str, smollm2: Path | None = None) -> Setting:
-    think = ThinkingMarkers(family="think", start="<think>", end="</think>", also_ends=("<tool_call>", "<function="))
-    thought = replace(think, start="<thought>", end="</thought>", also_ends=("<｜tool▁calls▁begin｜>",))
-    turn = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
-    tags = (("</",), ("", "x.", "<", "x <"))
-    if name == "think, Qwen2.5":
-        return Setting(name, qwen25(), think, turn, *tags)
-    if name == "thought, DeepSeek":
-        return Setting(name, deepseek(), thought, "<｜User｜>Hi<｜Assistant｜>", *tags)
-    if name == "think, SmolLM2":
-        return Setting(name, AutoTokenizer.from_pretrained(smollm2), replace(think, also_ends=()), turn, *tags)
-    sentences = (("Here is my", "Here's my"), ("Here is", " so Here's", "Here is m", "**Here is"))
-    return Setting(name, qwen25(), FAMILIES["granite"], turn, *sentences)
-
-
-NAMES = ("think, Qwen2.5", "thought, DeepSeek", "granite, Qwen2.5")
-
-
 @pytest.fixture(scope="module", params=[*NAMES, pytest.param("think, SmolLM2", marks=pytest.mark.smollm2)])
-def setting(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Setting:
-    return make(request.param, pytestconfig.option.smollm2)
+def setting(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> SpelledMarkers:
+    return spelled_markers(request.param, pytestconfig.option.smollm2)
 
 
-def replies(setting: Setting, seed: int) -> Iterator[Ids]:
+def replies(setting: SpelledMarkers, seed: int) -> Iterator[Ids]:
     """Random replies with any number of markers, in the tokenizer's and in other tokenizations."""
     chance = Random(seed)
     for _ in range(STORIES):
@@ -118,7 +40,7 @@ def ended_by(count: Count) -> str:
 
 @pytest.mark.parametrize("opened", [False, True], ids=["unopened", "opened"])
 @pytest.mark.parametrize("enforced", [False, True], ids=["counting", "enforced"])
-def test_the_count_is_that_of_the_decoded_text(setting: Setting, opened: bool, enforced: bool) -> None:
+def test_the_count_is_that_of_the_decoded_text(setting: SpelledMarkers, opened: bool, enforced: bool) -> None:
     """After every token, also where a marker has only begun."""
     plan = setting.plan(max_thinking_tokens=10_000) if enforced else setting.plan()
     prompt = setting.prompt(opened=opened)
@@ -133,7 +55,7 @@ def test_the_count_is_that_of_the_decoded_text(setting: Setting, opened: bool, e
             assert automaton.ended_by == ended_by(expected), shown
 
 
-def test_the_phase_of_a_prompt_is_that_of_its_last_marker(setting: Setting) -> None:
+def test_the_phase_of_a_prompt_is_that_of_its_last_marker(setting: SpelledMarkers) -> None:
     plan, chance = setting.plan(), Random(2)
     seen = set()
     for _ in range(STORIES):
@@ -151,51 +73,7 @@ def test_the_phase_of_a_prompt_is_that_of_its_last_marker(setting: Setting) -> N
     assert len(seen) == 3
 
 
-def model(setting: Setting, chance: Random, answer: str, attempts: int = 1) -> ScriptedModel:
-    """A model that tries to stop at most that often; its thinking holds nothing that looks like a marker."""
-
-    def thinking() -> str:
-        text = prose(chance, 12)
-        return thinking() if any(begun in text for begun in ("</", "<t", "Here is my")) else text
-
-    usual, unusual = tokenizers(setting.tokenizer, chance)
-    tokenize, ends = chance.choice(((usual, setting.ends), (unusual, setting.spelled_ends)))
-    return ScriptedModel(
-        attempts=[thinking() + chance.choice(ends) for _ in range(attempts)],
-        answer=answer,
-        tokenize=tokenize,
-        other=setting.ids("x")[0],
-    )
-
-
-def check(setting: Setting, written: Written, answer: str) -> tuple[int, str]:
-    """What holds for every reply that ends its thinking: returns the naive count and the thinking."""
-    ids, automaton = tuple(written.ids), written.automaton
-    text = setting.tokenizer.decode(ids)
-    thinking, after = first_of(setting.ends, text)
-    assert after == answer, text
-    count = setting.decoded.count(ids, thinks=True)
-    assert automaton.tokens == count.tokens, text
-    assert automaton.phase is Phase.ANSWER, text
-    before = setting.decoded.count(ids[: max(written.forced, default=0)], thinks=True)
-    assert before.thinks, f"forced after the end marker: {text!r}"
-    return count.tokens, thinking
-
-
-def first_of(ends: tuple[str, ...], text: str) -> tuple[str, str]:
-    """What is before and after the first of the texts."""
-    parts = [text.partition(end) for end in ends if end in text]
-    thinking, _, after = min(parts, key=lambda part: len(part[0]))
-    return thinking, after
-
-
-def answer_of(setting: Setting, chance: Random) -> str:
-    """An answer that quotes end markers, and has what begins like a start marker."""
-    quoted = ("<thead>", "</b>", setting.markers.end, setting.markers.start[:3])
-    return chance.choice((" 7.", "\n\n7", "7", "", ">", ".\n")) + prose(chance, 8) + chance.choice((*quoted, "", ""))
-
-
-def test_nothing_is_forced_into_the_answer(setting: Setting) -> None:
+def test_nothing_is_forced_into_the_answer(setting: SpelledMarkers) -> None:
     """At every cap: what follows the end marker is the model's own text. A cap it does not reach changes nothing."""
     chance, prompt = Random(3), setting.prompt(opened=True)
     ends = set()
@@ -212,13 +90,13 @@ def test_nothing_is_forced_into_the_answer(setting: Setting) -> None:
     assert ends == {"cap", "model"}
 
 
-def model_count(setting: Setting, given: ScriptedModel) -> int:
+def model_count(setting: SpelledMarkers, given: ScriptedModel) -> int:
     """Tokens before the answer when nothing is enforced."""
     written = given.write(setting.plan(), setting.prompt(opened=True))
     return len(written.ids) - len(given.tokenize(given.answer))
 
 
-def test_a_reply_within_its_cap_is_the_models_own(setting: Setting) -> None:
+def test_a_reply_within_its_cap_is_the_models_own(setting: SpelledMarkers) -> None:
     chance, prompt = Random(4), setting.prompt(opened=True)
     for _ in range(STORIES // 3):
         given = model(setting, chance, answer_of(setting, chance))
@@ -238,7 +116,7 @@ def replace_tokenization(given: ScriptedModel, own: Written) -> ScriptedModel:
 
 
 @pytest.mark.parametrize("waits", [1, 3])
-def test_a_wait_replaces_the_attempt_before_it_is_out(setting: Setting, waits: int) -> None:
+def test_a_wait_replaces_the_attempt_before_it_is_out(setting: SpelledMarkers, waits: int) -> None:
     chance, prompt = Random(5), setting.prompt(opened=True)
     plan = setting.plan(num_waits=waits, wait_text="Wait")
     for _ in range(STORIES // 3):
@@ -249,7 +127,7 @@ def test_a_wait_replaces_the_attempt_before_it_is_out(setting: Setting, waits: i
         assert written.automaton.waits == len(written.redirected) == waits
 
 
-def test_a_floor_replaces_every_attempt_below_it(setting: Setting) -> None:
+def test_a_floor_replaces_every_attempt_below_it(setting: SpelledMarkers) -> None:
     chance, prompt = Random(6), setting.prompt(opened=True)
     for _ in range(STORIES // 5):
         answer, floor = answer_of(setting, chance), chance.randint(1, 40)
@@ -257,7 +135,7 @@ def test_a_floor_replaces_every_attempt_below_it(setting: Setting) -> None:
         assert check(setting, written, answer)[0] >= floor
 
 
-def test_every_token_that_begins_or_completes_the_end_is_redirected(setting: Setting) -> None:
+def test_every_token_that_begins_or_completes_the_end_is_redirected(setting: SpelledMarkers) -> None:
     """The sources are all tokens after which the text ends in an attempt, or in more of a marker, or holds one."""
     plan, ordinary = setting.plan(num_waits=1), bytes_of_tokens(setting.tokenizer)
     ends = [text.encode() for text in setting.spelled_ends]
@@ -278,7 +156,7 @@ def test_every_token_that_begins_or_completes_the_end_is_redirected(setting: Set
         assert {ordinary[token] for token in found ^ expected} == set(), before
 
 
-def test_a_stop_token_after_the_beginning_of_a_marker_closes_the_thinking(setting: Setting) -> None:
+def test_a_stop_token_after_the_beginning_of_a_marker_closes_the_thinking(setting: SpelledMarkers) -> None:
     """The rest of the marker replaces it, however the beginning was divided, and the model goes on with its answer."""
     chance, prompt, end = Random(8), setting.prompt(opened=True), setting.markers.end
     stop = setting.tokenizer.eos_token
@@ -286,13 +164,13 @@ def test_a_stop_token_after_the_beginning_of_a_marker_closes_the_thinking(settin
     for _ in range(STORIES // 5):
         begun, answer = "x." + end[: chance.randint(0, len(end) - 1)], answer_of(setting, chance)
         usual, _ = tokenizers(setting.tokenizer, chance)
-        given = ScriptedModel(attempts=(begun + stop, ""), answer=answer, tokenize=usual, other=0)
+        given = ScriptedModel(attempts=(begun + stop, ""), answer=answer, tokenize=usual, other=0, stop=0)
         written = given.write(plan, prompt)
         _, thinking = check(setting, written, answer)
         assert (thinking, written.automaton.ended_by) == ("x.", "stop_token")
 
 
-def test_thinking_is_not_opened_again_after_a_cap(setting: Setting) -> None:
+def test_thinking_is_not_opened_again_after_a_cap(setting: SpelledMarkers) -> None:
     """The start marker is kept from being completed; whatever begins like it is the model's own."""
     chance, prompt = Random(7), setting.prompt(opened=True)
     start = setting.markers.start
@@ -303,5 +181,5 @@ def test_thinking_is_not_opened_again_after_a_cap(setting: Setting) -> None:
         text = setting.tokenizer.decode(written.ids)
         assert f"The tag {start[:4]} is no" in text
         assert start not in text
-        assert written.masked == 1
+        assert len(written.masked) == 1
         assert written.automaton.tokens == 0
