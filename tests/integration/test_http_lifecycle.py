@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 
 from tenuto_evaluation import launch
 from tenuto_testing.servers import (
+from tenuto_testing.unmarked_model import save_unmarked
     LONG_CONTEXT,
     MODEL_FOLDER,
     START_SECONDS,
@@ -114,9 +114,7 @@ def test_a_signal_while_the_model_loads_ends_the_server_at_once(tmp_path: Path) 
 
 def test_an_impossible_default_is_reported_before_the_model_is_loaded(tmp_path: Path) -> None:
     """A default budget for a model whose markers cannot be detected."""
-    model = tmp_path / "model"
-    shutil.copytree(MODEL_FOLDER, model)
-    (model / "chat_template.jinja").write_text("{% for message in messages %}{{ message['content'] }}{% endfor %}")
+    model = save_unmarked(tmp_path / "model")
     with serving(tmp_path / "log", str(model), "--default-num-waits", "1") as server:
         assert server.process.wait(START_SECONDS) == 2
     said = [line for line in server.tail().splitlines() if line.startswith("tenuto serve: ")]

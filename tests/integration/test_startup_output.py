@@ -13,6 +13,7 @@ import pytest
 
 from tenuto_evaluation.launch import TENUTO_SERVE
 from tenuto_testing.servers import MODEL_FOLDER, START_SECONDS, RunningServer, serving
+from tenuto_testing.unmarked_model import save_unmarked
 
 #: What vLLM, its processes, its libraries and uvicorn write, each in its own way.
 OF_THE_ENGINE = (
@@ -23,7 +24,6 @@ OF_THE_ENGINE = (
     "FutureWarning",
     "Application startup complete",
 )
-UNMARKED = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 def log_file(output: str) -> Path:
@@ -35,9 +35,7 @@ def log_file(output: str) -> Path:
 @pytest.fixture
 def unmarked_model(tmp_path: Path) -> Path:
     """A model whose markers are unknown, so that a default budget ends the start before the engine starts."""
-    shutil.copytree(MODEL_FOLDER, tmp_path / "model")
-    (tmp_path / "model/chat_template.jinja").write_text(UNMARKED)
-    return tmp_path / "model"
+    return save_unmarked(tmp_path / "model")
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """What is refused after the engine is configured and before the model is loaded."""
 
-import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from tenuto_server.config.command_line import BUILT_IN_MODEL, parse_command_line
 from tenuto_server.errors import StartupError
 from tenuto_server.launcher.engine_startup import start_engine
+from tenuto_testing.unmarked_model import save_unmarked
 
 
 @pytest.fixture(autouse=True)
@@ -31,13 +30,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def nameless(tmp_path: Path) -> str:
     """A model whose vocabulary, chat template and configuration do not show how it marks its thinking."""
-    folder = tmp_path / "model"
-    shutil.copytree(BUILT_IN_MODEL, folder)
-    config = json.loads((folder / "config.json").read_text())
-    del config["tenuto_thinking_family"]
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message['content'] }}{% endfor %}")
-    return str(folder)
+    return str(save_unmarked(tmp_path / "model"))
 
 
 @pytest.fixture
