@@ -16,15 +16,14 @@ import pytest
 
 from tenuto_evaluation import launch
 from tenuto_testing.servers import (
-from tenuto_testing.unmarked_model import save_unmarked
     LONG_CONTEXT,
-    MODEL_FOLDER,
     START_SECONDS,
     STOP_SECONDS,
     RunningServer,
     serving,
     wait_until_ended,
 )
+from tenuto_testing.unmarked_model import save_unmarked
 
 LOAD = 24  # concurrent requests at the time of the signal
 QUESTION: dict[str, Any] = {"messages": [{"role": "user", "content": "Add up this bill: soup 9, fish 4"}]}
