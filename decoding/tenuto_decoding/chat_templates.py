@@ -48,7 +48,7 @@ ON: Sequence[tuple[str, Value]] = (
 )
 # Words of a system message by which templates switch thinking off where they have no variable for it.
 _OFF_WORDS = ("/no_think", "/nothink", "detailed thinking off")
-_VARIABLE = re.compile(r"(?<![.\w'\"<{|/-])(\w*(?:think|reason)\w*)(?![\w'\">}|-])", re.IGNORECASE)
+_VARIABLE = re.compile(r"(?<![.\w'\"<|/])(\w*(?:think|reason)\w*)(?![\w'\">]|\|>)", re.IGNORECASE)
 # Variables that hold a text of the template, which another value would replace.
 _TEXTS = re.compile("token|tag|marker|prefix|suffix|start|end|content|prompt|text|template|str", re.IGNORECASE)
 
@@ -189,5 +189,7 @@ class ChatTemplate:
 
     def _literals(self, name: str) -> list[str]:
         """The texts that the template compares a variable with."""
-        compared = re.findall(rf"\b{name}\s*(?:==|!=|in|not\s+in)\s*[\[(]?((?:\s*['\"]\w+['\"]\s*,?)+)", self.text)
+        filters = r"(?:\s*\|\s*\w+(?:\([^)]*\))?)*\)?"
+        texts = r"[\[(]?((?:\s*['\"]\w+['\"]\s*,?)+)"
+        compared = re.findall(rf"\b{name}{filters}\s*(?:==|!=|in|not\s+in)\s*{texts}", self.text)
         return [text for group in compared for text in re.findall(r"\w+", group)]

@@ -30,7 +30,16 @@ def off_switch(markers: ThinkingMarkers, template: ChatTemplate, default: Beginn
             return _opposite(markers, template, name)
         if name in _ASKING and value is True and not closes(markers, reply):
             return (name, False)
-    return None
+    return _effort_of_none(template)
+
+
+def _effort_of_none(template: ChatTemplate) -> tuple[str, Value] | None:
+    """An effort of none, which some templates only pass on to the model; those that know it refuse other words."""
+    if getattr(template.tokenizer, "IS_MISTRAL_TOKENIZER", False):  # vLLM gives it no variables
+        return None
+    none, nonsense = ({"reasoning_effort": value} for value in ("none", "nonsense"))
+    knows = template.beginning(none) is not None and template.beginning(nonsense) is None
+    return ("reasoning_effort", "none") if knows else None
 
 
 def _opposite(markers: ThinkingMarkers, template: ChatTemplate, name: str) -> tuple[str, Value] | None:
@@ -63,6 +72,11 @@ def opens_on_its_own(
         return markers.opens, ""
     if any(closes(markers, reply) for each, reply in template.off if each == switch):
         return True, "the template closes thinking to switch it off: by default the model opens it on its own"
+    if switch is not None and template.beginning(dict([switch])) != default:
+        return (
+            True,
+            f"with {switch[0]}={switch[1]!r} the prompt asks for none: by default the model opens it on its own",
+        )
     if switch is not None:
         return False, f"thinking is off by default and has a switch, {switch[0]}"
     if any(closes(markers, reply) for reply in template.off_by_words):

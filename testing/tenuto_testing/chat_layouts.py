@@ -139,3 +139,7 @@ PHI_4 = Layout("<|im_start|>{}<|im_sep|>", "<|im_end|>")
 PHI_4_MINI = Layout("<|{}|>", "<|end|>", (("tool", "user"),))
 #: Turns in ordinary text only.
 PLAIN = Layout("{}: ", "\n\n", (("user", "User"), ("assistant", "Assistant"), ("system", "System"), ("tool", "Tool")))
+ERNIE = Layout(
+    "{}: ", "\n", (("user", "User"), ("assistant", "Assistant"), ("system", "System"), ("tool", "Tool")),
+    first="<|begin_of_sentence|>",
+)  # fmt: skip

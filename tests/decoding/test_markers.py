@@ -185,3 +185,29 @@ def test_an_unknown_model_is_described_completely(chatml: Any) -> None:
 def test_markers_are_given_both_or_not_at_all(chatml: Any, start: str | None, end: str | None) -> None:
     with pytest.raises(UnknownMarkers, match="give both"):
         resolve_markers(chatml, "", start=start, end=end)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "enable_thinking is defined and enable_thinking is false",
+        "not enable_thinking|default(true)",
+        "not (enable_thinking | default(true))",
+        "enable_thinking is defined and not enable_thinking",
+        "(enable_thinking if enable_thinking is defined else true) == false",
+        "use_thinking is defined and not use_thinking",
+        "reasoning|default(true) is false",
+        "reasoning_mode is defined and reasoning_mode == 'direct'",
+        "thinking_level|default('deep') in ['shallow', 'none']",
+    ],
+)
+def test_a_switch_is_found_however_the_template_reads_it(condition: str) -> None:
+    text = CHATML.replace(
+        "assistant\n{%", f"assistant\n{{%- if {condition} %}}{{{{ '<think>\\n\\n</think>\\n\\n' }}}}{{% endif %}}{{%"
+    )
+    markers = detect_markers(make_tokenizer(text), text)
+    assert markers.no_thinking == "<think>\n\n</think>\n\n"
+    ((name, value),) = markers.off_switch
+    assert str(name) in condition
+    assert value is False or str(value) in condition
+    assert markers.opens
