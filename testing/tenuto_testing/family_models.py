@@ -57,6 +57,8 @@ def save_family(folder: Path, *families: str) -> Path:
     """Write a Qwen2 that writes each token of the families' vocabulary with about the same probability."""
     tokens = (token for family in families for token in tokens_of(FAMILIES[family]))
     tokenizer = make_tokenizer(TEMPLATE, tuple(dict.fromkeys(tokens)))
+    if any(tokenizer.eos_token in FAMILIES[family].end for family in families):
+        tokenizer.eos_token = tokenizer.pad_token  # HyperCLOVAX ends turns and thinking with the same token
     tokenizer.save_pretrained(folder)
     configuration = Qwen2Config(
         **SIZES, vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, bos_token_id=None

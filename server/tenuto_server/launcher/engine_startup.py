@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 
+from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.detection import resolve_markers
 from tenuto_decoding.errors import ThinkingError, UnknownMarkers
 from tenuto_decoding.gpu.layout import MAX_SOURCES
@@ -111,6 +112,7 @@ def _prepare(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: Defaul
     adapter = import_module(f"tenuto_decoding.vllm_{'v2' if vllm_config.use_v2_model_runner else 'v1'}")
     try:
         _check_budgets(vllm_config, markers, defaults)
+        _check_ends(vllm_config, markers)
         adapter.check_engine(vllm_config)
     except ThinkingError as error:
         raise StartupError(str(error)) from error
@@ -140,3 +142,24 @@ def _check_budgets(vllm_config: VllmConfig, markers: ThinkingMarkers, defaults: 
     is_chat(tokenizer, ())
     for budget in defaults.budgets():
         compile_plan(budget, markers, tokenizer)
+
+
+def _check_ends(vllm_config: VllmConfig, markers: ThinkingMarkers) -> None:
+    """Refuse a model of which a reply would end inside its markers: then there would never be an answer.
+
+    Raises:
+        StartupError: naming the token.
+    """
+    tokenizer = tokenizer_of(vllm_config)
+    configured = vllm_config.model_config.try_get_generation_config().get("eos_token_id") or ()
+    ends = {tokenizer.eos_token_id, *((configured,) if isinstance(configured, int) else configured)}
+    plan = compile_plan(ThinkingBudget(max_thinking_tokens=0), markers, tokenizer)
+    texts = {"start marker": plan.start.ids, "end marker": plan.end.ids, "answer prefix": plan.answer_prefix}
+    for name, ids in texts.items():
+        if inside := ends.intersection(ids):
+            token = min(inside)
+            raise StartupError(
+                f"the {name} of this model's thinking holds the token {token} ({tokenizer.decode([token])!r}), at which "
+                "replies end, so none could have an answer: name other markers (--thinking-start-marker and "
+                "--thinking-end-marker), or take the token out of eos_token_id in its generation_config.json"
+            )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+from transformers import AutoTokenizer
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 
@@ -54,6 +55,20 @@ def test_the_models_of_s1_need_no_option(tmp_path: Path, monkeypatch: pytest.Mon
     assert policy.markers.family == "s1"
     vllm_config.additional_config = {}  # as without a server, where the engine finds them
     assert markers_of(vllm_config).family == "s1"
+
+
+@pytest.mark.parametrize("place", ["generation_config.json", "tokenizer"])
+def test_a_model_whose_replies_end_inside_its_end_marker_is_refused(place: str, tmp_path: Path) -> None:
+    model = save_family(tmp_path, "solar-open")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    (end,) = tokenizer.encode("<|end|>", add_special_tokens=False)
+    if place == "tokenizer":
+        tokenizer.eos_token = "<|end|>"
+        tokenizer.save_pretrained(model)
+    else:
+        (model / place).write_text(json.dumps({"eos_token_id": [tokenizer.eos_token_id, end]}))
+    with pytest.raises(StartupError, match=rf"the end marker .* holds the token {end} .* at which replies end"):
+        configured(model, "--thinking-family", "solar-open")
 
 
 def test_a_parser_that_fails_on_every_chat_is_found_before_the_model_is_loaded(tmp_path: Path) -> None:
