@@ -159,7 +159,7 @@ def _check_ends(vllm_config: VllmConfig, markers: ThinkingMarkers) -> None:
         if inside := ends.intersection(ids):
             token = min(inside)
             raise StartupError(
-                f"the {name} of this model's thinking holds the token {token} ({tokenizer.decode([token])!r}), at which "
-                "replies end, so none could have an answer: name other markers (--thinking-start-marker and "
+                f"the {name} of this model's thinking holds the token {token} ({tokenizer.decode([token])!r}), "
+                "at which replies end, so none could have an answer: name other markers (--thinking-start-marker and "
                 "--thinking-end-marker), or take the token out of eos_token_id in its generation_config.json"
             )
