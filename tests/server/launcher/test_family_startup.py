@@ -11,7 +11,9 @@ from transformers import AutoTokenizer
 from vllm.config import VllmConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 
-from tenuto_decoding import FAMILIES
+from tenuto_decoding import FAMILIES, compile_plan
+from tenuto_decoding.gpu.layout import check_plan
+from tenuto_decoding.vllm_compat import tokenizer_of
 from tenuto_decoding.vllm_requests import markers_of
 from tenuto_server.budgets.resolution import ThinkingPolicy
 from tenuto_server.config.command_line import parse_command_line
@@ -40,6 +42,7 @@ def test_every_family_can_be_served(family: str, tmp_path: Path) -> None:
     assert (policy.markers.family, policy.markers.start) == (family, FAMILIES[family].start)
     assert vllm_config.structured_outputs_config.reasoning_parser == "tenuto"
     assert markers_of(vllm_config) == policy.markers
+    check_plan(compile_plan(None, policy.markers, tokenizer_of(vllm_config)))  # what a GPU's start checks
 
 
 def test_the_models_of_s1_need_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
