@@ -88,6 +88,10 @@ def opens_on_its_own(
     removed = any(re.search(rf"['\"]\s*{re.escape(end)}\s*['\"]\s*(in\b|\))", template.text) for end in ends(markers))
     if markers.opens is None and removed and not _INSTRUCT_NAME.search(name):
         return True, "the template removes the thinking of earlier turns"
+    before, thought, after = template.history.partition(THOUGHT)
+    written = bool(thought) and any(start in before for start in starts(markers)) and markers.end in after
+    if markers.opens is None and written and not _INSTRUCT_NAME.search(name):
+        return True, "the template writes the thinking of a reply"
     return markers.opens, ""
 
 

@@ -211,3 +211,10 @@ def test_a_switch_is_found_however_the_template_reads_it(condition: str) -> None
     assert str(name) in condition
     assert value is False or str(value) in condition
     assert markers.opens
+
+
+def test_a_template_that_writes_the_thinking_of_a_reply_is_of_a_model_that_thinks() -> None:
+    thought = "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+    text = CHATML.replace("{{ m.content }}", thought + "{{ m.content }}")
+    assert detect(make_tokenizer(text), text).markers.opens
+    assert detect(make_tokenizer(text), text, name="Some-7B-Instruct").markers.opens is None, "or of one of its family"
