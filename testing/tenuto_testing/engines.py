@@ -79,7 +79,7 @@ class Engines:
         """
         given: dict[str, Any] = {**SETTINGS, **settings}
         if processor is not None:
-            given["logits_processors"] = [processor]
+            given["logits_processors"] = [*given.get("logits_processors", ()), processor]
         if markers is not None:
             given["additional_config"] = {"thinking": {"start": markers.start, "end": markers.end}}
         with pytest.MonkeyPatch.context() as patch:

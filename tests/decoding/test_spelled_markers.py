@@ -7,10 +7,11 @@ on their decoded text.
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
-from tenuto_decoding import Phase, Redirect, ThinkingAutomaton, initial_phase
+from tenuto_decoding import Force, Phase, Redirect, ThinkingAutomaton, initial_phase
 from tenuto_testing.decoded_count import Count
 from tenuto_testing.random_model import Ids
 from tenuto_testing.scripted_model import ScriptedModel, Written, tokenizers
@@ -18,7 +19,7 @@ from tenuto_testing.spelled_markers import NAMES, SpelledMarkers, answer_of, che
 from tenuto_testing.spelled_stories import mixed
 from tenuto_testing.tokenizations import bytes_of_tokens
 
-STORIES = 100
+STORIES = 60
 
 
 @pytest.fixture(scope="module", params=[*NAMES, pytest.param("think, SmolLM2", marks=pytest.mark.smollm2)])
@@ -39,11 +40,9 @@ def ended_by(count: Count) -> str:
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["unopened", "opened"])
-@pytest.mark.parametrize("enforced", [False, True], ids=["counting", "enforced"])
-def test_the_count_is_that_of_the_decoded_text(setting: SpelledMarkers, opened: bool, enforced: bool) -> None:
+def test_the_count_is_that_of_the_decoded_text(setting: SpelledMarkers, opened: bool) -> None:
     """After every token, also where a marker has only begun."""
-    plan = setting.plan(max_thinking_tokens=10_000) if enforced else setting.plan()
-    prompt = setting.prompt(opened=opened)
+    plan, prompt = setting.plan(), setting.prompt(opened=opened)
     for ids in replies(setting, 1):
         automaton = ThinkingAutomaton.after(plan, prompt)
         for size, token in enumerate(ids, 1):
@@ -53,6 +52,47 @@ def test_the_count_is_that_of_the_decoded_text(setting: SpelledMarkers, opened: 
             assert (automaton.phase is Phase.THINKING) == expected.thinks, shown
             assert automaton.tokens == expected.tokens, shown
             assert automaton.ended_by == ended_by(expected), shown
+
+
+def budget(chance: Random) -> dict[str, Any]:
+    """The fields of any budget that has a cap or lengthens the thinking."""
+    cap = chance.choice((None, chance.randint(0, 30), chance.randint(0, 30)))
+    fields: dict[str, Any] = {
+        "cap_text": chance.choice(("", "\nEnough.\n")),
+        "min_thinking_tokens": chance.choice((0, 0, chance.randint(0, 15 if cap is None else cap))),
+        "num_waits": chance.choice((0, 0, 1, 3)),
+        "wait_text": chance.choice(("Wait", "", " Hmm", "\nWait <")),
+        "loop_tokens": chance.choice((0, 0, 0, 8, 16)),
+        "scope": chance.choice(("response", "block")),
+    }
+    return fields if cap is None else fields | {"max_thinking_tokens": cap, "landing_tokens": chance.randint(0, 10)}
+
+
+def test_any_budget_counts_what_the_decoded_text_shows(setting: SpelledMarkers) -> None:
+    """After every token, except in a forced text, and nothing is forced outside of thinking."""
+    chance, endings = Random(9), set()
+    for _ in range(STORIES):
+        opened, tokenize = chance.random() < 0.6, chance.choice(tokenizers(setting.tokenizer, chance))
+        automaton = ThinkingAutomaton.after(setting.plan(**budget(chance)), setting.prompt(opened=opened))
+        wanted, ids = list(tokenize(mixed(chance, setting.starts + setting.ends, 8))), list[int]()
+        while wanted or isinstance(automaton.action(), Force):
+            action, redirected = automaton.action(), False
+            if isinstance(action, Force):
+                assert automaton.phase is not Phase.ANSWER, setting.tokenizer.decode(ids)
+                token = action.token
+            else:
+                token = wanted.pop(0)
+                redirected = isinstance(action, Redirect) and token in action.sources
+                if isinstance(action, Redirect) and redirected:
+                    token = setting.ids("x")[0] if action.target is None else action.target
+            automaton.advance(token, redirected)
+            ids.append(token)
+            if not isinstance(automaton.action(), Force):
+                expected = setting.decoded.count(tuple(ids), thinks=opened)
+                assert automaton.tokens == expected.tokens, setting.tokenizer.decode(ids)
+                assert (automaton.phase is Phase.THINKING) == expected.thinks, setting.tokenizer.decode(ids)
+        endings.add(automaton.ended_by)
+    assert endings >= {"cap", "model", "length"}
 
 
 def test_the_phase_of_a_prompt_is_that_of_its_last_marker(setting: SpelledMarkers) -> None:
