@@ -58,7 +58,7 @@ class MarkerReport:
     Attributes:
         evidence: sentences about what shows the markers.
         markers: all fields, named as in a file of `--thinking-markers`.
-        ids: of each text of the markers that is recognised or forced.
+        ids: of each text that is looked for; stops that the vocabulary lacks are not.
         opened_by: who opens the thinking after `prompt`.
         prompt: with the template's defaults; None where nothing writes chats.
         off_prompt: with thinking switched off; None where there is no switch.
@@ -99,7 +99,7 @@ def inspect_model(argv: Sequence[str]) -> MarkerReport:
             model=args.model,
             evidence=(*found.evidence, *_given(given)),
             markers=markers,
-            ids={text: model.vocabulary.encode(text) for text in _texts(markers)},
+            ids={text: model.vocabulary.encode(text) for text in _texts(markers, model.vocabulary)},
             opened_by=_opened_by(markers, prompt),
             prompt=prompt,
             off_prompt=model.prompt({**variables, **dict(markers.off_switch)}) if markers.off_switch else None,
@@ -116,14 +116,14 @@ def _given(given: Mapping[str, Any]) -> Sequence[str]:
     return [f"given in addition: {', '.join(others)}"] if others else []
 
 
-def _texts(markers: ThinkingMarkers) -> Iterator[str]:
+def _texts(markers: ThinkingMarkers, vocabulary: Vocabulary) -> Iterator[str]:
+    """What is looked for: any text as a marker, and of the others those that are tokens."""
     yield markers.start
     yield from markers.start_spellings
     yield markers.end
     yield from markers.end_spellings
     yield from markers.also_ends
-    yield from markers.stops
-    yield from markers.inside
+    yield from (text for text in (*markers.stops, *markers.inside) if vocabulary.single([text]))
 
 
 def _opened_by(markers: ThinkingMarkers, prompt: ShownPrompt | None) -> str:

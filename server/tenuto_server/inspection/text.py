@@ -45,7 +45,7 @@ def _row(label: str, values: Iterable[str]) -> Iterator[str]:
 
 
 def _spelt(texts: Iterable[str], ids: Mapping[str, Sequence[int]]) -> Iterator[str]:
-    for text in texts:
+    for text in (text for text in texts if text in ids):
         yield f"{_quoted(text)}  {_ids(ids[text])}"
 
 

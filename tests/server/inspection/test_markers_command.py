@@ -111,6 +111,9 @@ def test_a_model_with_a_switch(thinker: Path, capsys: pytest.CaptureFixture[str]
     assert found["forced_end"]["text"].strip().endswith("</think>")
     assert found["without_thinking"]["text"] == found["markers"]["no_thinking"] == "<think>\n\n</think>\n\n"
     assert found["ids"]["</think>"] == tokenizer.encode("</think>")
+    assert found["ids"]["<|endoftext|>"] == [tokenizer.pad_token_id]
+    assert "<｜end▁of▁sentence｜>" in found["markers"]["stops"]
+    assert "<｜end▁of▁sentence｜>" not in found["ids"]  # of other models of the family
 
 
 def test_the_variables_of_a_server_reach_the_prompt(thinker: Path, capsys: pytest.CaptureFixture[str]) -> None:
