@@ -1,5 +1,6 @@
-"""Whether a prompt is a chat: defaults are for chats, not for texts that a model continues."""
+"""Whether a prompt is a chat, and what its template knows: defaults are for chats, not for texts to be continued."""
 
+import re
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
@@ -23,6 +24,11 @@ def is_chat(tokenizer: Tokenizer, prompt: Sequence[int]) -> bool:
 def template_of(tokenizer: Tokenizer) -> str:
     """The chat template's text; empty where the tokenizer has none."""
     return vllm_compat.template_of(tokenizer) or ""
+
+
+def names_variable(template: str, name: str) -> bool:
+    """Whether a chat template names a variable."""
+    return re.search(rf"\b{re.escape(name)}\b", template) is not None
 
 
 def _turn_delimiters(tokenizer: Tokenizer) -> frozenset[int]:

@@ -1,6 +1,5 @@
 """What a request gets of what it asks for: defaults, precedence, and what is refused because it cannot be enforced."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,7 @@ from tenuto_decoding.plan import ThinkingPlan, compile_plan
 from tenuto_decoding.prompt import Phase, initial_phase
 from tenuto_decoding.vllm_requests import plan_for
 
-from .chat_prompts import is_chat, template_of
+from .chat_prompts import is_chat, names_variable, template_of
 from .conflicts import check_sampling
 from .defaults import Defaults, Fields, is_bounded
 from .other_names import TEMPLATE
@@ -178,7 +177,7 @@ class ThinkingPolicy:
         is_rendered = request.source is PromptSource.TEMPLATE
         template = self._template(tokenizer)
         for name in request.variables if template or not is_rendered else ():
-            if not is_rendered or not _names(template, name):
+            if not is_rendered or not names_variable(template, name):
                 raise InvalidBudget(
                     f"{TEMPLATE}.{name}",
                     "is no variable of the chat template, so it would have no effect; "
@@ -191,7 +190,7 @@ class ThinkingPolicy:
         """Whether the model opens its thinking on its own, after a prompt that has not."""
         if request.source is PromptSource.TEMPLATE:
             template = self._template(tokenizer)
-            if any(_names(template, name) for name in (*request.turns_on, *self.switched_on)):
+            if any(names_variable(template, name) for name in (*request.turns_on, *self.switched_on)):
                 return True
         return opens_thinking(markers, tokenizer, prompt)
 
@@ -376,11 +375,6 @@ class _LayeredFields:
         if origins.get(CAP) == "request" and cap_name != CAP:
             origins[CAP] = cap_name
         return ThinkingBudget(**fields), origins
-
-
-def _names(template: str, variable: str) -> bool:
-    """Whether a chat template names a variable."""
-    return re.search(rf"\b{re.escape(variable)}\b", template) is not None
 
 
 def _without_thinking(request: BudgetRequest, switch: str) -> BudgetRequest:
