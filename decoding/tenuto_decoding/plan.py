@@ -286,7 +286,7 @@ def _without_thinking(
         text = text[: text.index(end) + len(end)] if end in text else ""
     if not text:
         return {"no_thinking": _encode_marker(end, vocabulary) + prefix} if force_start else {}
-    rest = text.removeprefix(markers.start)
+    rest = text.partition(markers.start)[2] if markers.start in text else text
     no_text = (vocabulary.encode(rest.removeprefix("\n")), vocabulary.encode(rest)) if end in rest else None
     return {"no_thinking": vocabulary.encode(text), "no_text": no_text}
 

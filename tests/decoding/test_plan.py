@@ -219,6 +219,8 @@ class TestACapOf0:
             (FORM, "<|im_start|>assistant\n<think>", "\n\n</think>\n\n"),
             (FORM, "<|im_start|>assistant\n<think>\n", "\n</think>\n\n"),
             ("</think>", "<|im_start|>assistant\n<think>", "</think>"),
+            ("\n<think></think>", "<|im_start|>assistant", "\n<think></think>"),
+            ("\n<think></think>", "<|im_start|>assistant<think>", "</think>"),
             ("<|im_start|>final", "<|im_start|>assistant\n", "<|im_start|>final"),
             ("<|im_start|>final", "<|im_start|>assistant\n<think>", "\n</think>"),
             ("", "<|im_start|>assistant\n<think>\n", "</think>"),
