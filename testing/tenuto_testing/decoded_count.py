@@ -13,6 +13,9 @@ from typing import Any
 from .random_model import Ids
 from .tokenizations import bytes_of_tokens
 
+#: Offsets of its first byte and of the one after its last.
+Region = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -31,11 +34,13 @@ class DecodedCount:
         tokenizer: a byte-level one.
         starts, ends: texts that open and that leave thinking; of those that are complete at the same character, the
             longest is meant.
+        openers: those of `ends` that begin what follows, such as a tool call.
     """
 
     tokenizer: Any
     starts: tuple[str, ...]
     ends: tuple[str, ...]
+    openers: tuple[str, ...] = ()
 
     def data(self, ids: Sequence[int]) -> list[bytes]:
         """The bytes of each token; for an added token, bytes that no text holds."""
@@ -45,17 +50,27 @@ class DecodedCount:
     def count(self, ids: Ids, *, thinks: bool) -> Count:
         """The count of a reply, where the prompt has opened thinking or has not."""
         pieces = self.data(ids)
-        text, regions, at = b"".join(pieces), [], 0
+        thinking, _, thinks = self._regions(b"".join(pieces), thinks)
+        return Count(len(_beginning_in(pieces, thinking)), thinks, bool(thinking))
+
+    def content(self, ids: Ids, *, thinks: bool) -> Ids:
+        """The tokens of a reply that belong neither to its thinking nor to a marker; an opener is content."""
+        pieces = self.data(ids)
+        _, content, _ = self._regions(b"".join(pieces), thinks)
+        return tuple(ids[at] for at in _beginning_in(pieces, content))
+
+    def _regions(self, text: bytes, thinks: bool) -> tuple[list[Region], list[Region], bool]:
+        """The regions of thinking and of content, and whether the text still thinks at its end."""
+        regions: dict[bool, list[Region]] = {True: [], False: []}
+        at = 0
         while True:
             start, end = _next(text, at, self._end_data if thinks else self._start_data)
-            if thinks:
-                regions.append((at, start))
+            regions[thinks].append((at, start))
             if end is None:
-                break
+                return regions[True], regions[False], thinks
+            if thinks and text[start:end] in self._opener_data:
+                regions[False].append((start, end))
             at, thinks = end, not thinks
-        starts = accumulate(map(len, pieces[:-1]), initial=0) if pieces else ()
-        tokens = sum(any(low <= offset < high for low, high in regions) for offset in starts)
-        return Count(tokens, thinks, bool(regions))
 
     @cached_property
     def _start_data(self) -> list[bytes]:
@@ -65,10 +80,20 @@ class DecodedCount:
     def _end_data(self) -> list[bytes]:
         return [self._marker(text) for text in self.ends]
 
+    @cached_property
+    def _opener_data(self) -> list[bytes]:
+        return [self._marker(text) for text in self.openers]
+
     def _marker(self, text: str) -> bytes:
         token = self.tokenizer.get_vocab().get(text)
         ordinary = token is None or token in bytes_of_tokens(self.tokenizer)
         return text.encode() if ordinary else self.data([token])[0]
+
+
+def _beginning_in(pieces: list[bytes], regions: list[Region]) -> list[int]:
+    """Positions of the pieces whose first byte lies in one of the regions."""
+    offsets = accumulate(map(len, pieces[:-1]), initial=0) if pieces else ()
+    return [at for at, offset in enumerate(offsets) if any(low <= offset < high for low, high in regions)]
 
 
 def _next(text: bytes, at: int, markers: list[bytes]) -> tuple[int, int | None]:

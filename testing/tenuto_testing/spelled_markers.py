@@ -51,7 +51,7 @@ class SpelledMarkers:
 
     @cached_property
     def decoded(self) -> DecodedCount:
-        return DecodedCount(self.tokenizer, self.starts, self.ends)
+        return DecodedCount(self.tokenizer, self.starts, self.ends, self.markers.also_ends)
 
     def plan(self, **budget: Any) -> ThinkingPlan:
         """The plan of a budget, by default without a cap text; without a budget, the one that counts."""
