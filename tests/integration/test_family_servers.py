@@ -16,7 +16,7 @@ from tenuto_testing.servers import RunningServer, serving
 
 OPTIONS = ("--dtype", "float32", "--enforce-eager", "--max-num-seqs", "4", "--served-model-name", "tiny")
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
-BUDGET = {"min_thinking_tokens": 8, "max_thinking_tokens": 16, "max_tokens": 64, "temperature": 1, "seed": 1}
+BUDGET = {"min_thinking_tokens": 8, "max_thinking_tokens": 16, "max_tokens": 96, "temperature": 1, "seed": 1}
 #: Its own parser, of a package that nobody installs, kept it from being served.
 ALWAYS = "cohere"
 
