@@ -13,6 +13,9 @@ from .matching import Ids, MarkerTable, Pattern, is_added
 from .vocabulary import Vocabulary
 
 
+Patterns = tuple[Pattern, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marker:
     """A marker: how it is forced, and by what it is recognized.
@@ -23,7 +26,7 @@ class Marker:
     """
 
     ids: Ids
-    patterns: tuple[Pattern, ...]
+    patterns: Patterns
 
     @classmethod
     def of_ids(cls, ids: Ids, gate: int = 0) -> Self:
@@ -61,7 +64,7 @@ class ThinkingPlan:
 
     start: Marker
     end: Marker
-    also_ends: tuple[Pattern, ...] = ()
+    also_ends: Patterns = ()
     stops: Ids = ()
     waits: tuple[Ids, ...] = ((),)
     cap_text: Ids = ()
@@ -86,8 +89,7 @@ class ThinkingPlan:
 
     def __post_init__(self) -> None:
         if self.table is None:
-            made = MarkerTable(self.start.patterns, self.end.patterns, self.also_ends)
-            object.__setattr__(self, "table", made)
+            object.__setattr__(self, "table", _table_of_ids(self.start.patterns, self.end.patterns, self.also_ends))
         first_of_waits = {wait[0] for wait in self.waits if wait}
         changing = self.table.changing_inside.union(first_of_waits, self.stops)
         object.__setattr__(self, "changing_ids", changing)
@@ -108,6 +110,12 @@ class ThinkingPlan:
         if self.no_text is not None:
             return self.no_text[0 if after_newline else 1]
         return (() if after_newline else self.newline) + self.end.ids + self.answer_prefix
+
+
+@lru_cache(maxsize=1024)
+def _table_of_ids(start: Patterns, end: Patterns, also_ends: Patterns) -> MarkerTable:
+    """The search for markers of which every token is a symbol."""
+    return MarkerTable(start, end, also_ends)
 
 
 def compile_plan(
@@ -208,7 +216,7 @@ class _Search:
 
     start: Marker
     end: Marker
-    also_ends: tuple[Pattern, ...]
+    also_ends: Patterns
     table: MarkerTable
 
 

@@ -1,7 +1,7 @@
 """A real server for every family that can be named, on a tiny model that has the family's tokens.
 
-`make test` starts one of them, `make test-families` all; the part before the weights is tested for all of them in
-`tests/server/launcher/test_family_startup.py`.
+`make test-families` starts them. In `make test`, all families are on one engine (`tests/engine/test_families.py`), and
+the part of a server's start before the weights is tested for each (`tests/server/launcher/test_family_startup.py`).
 """
 
 from collections.abc import Callable, Iterable
@@ -17,8 +17,6 @@ from tenuto_testing.servers import RunningServer, serving
 OPTIONS = ("--dtype", "float32", "--enforce-eager", "--max-num-seqs", "4", "--served-model-name", "tiny")
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
 BUDGET = {"min_thinking_tokens": 8, "max_thinking_tokens": 16, "max_tokens": 96, "temperature": 1, "seed": 1}
-#: Its own parser, of a package that nobody installs, kept it from being served.
-ALWAYS = "cohere"
 
 
 def save_tiny(family: str) -> Callable[[Path], Path]:
@@ -28,12 +26,12 @@ def save_tiny(family: str) -> Callable[[Path], Path]:
 def rows() -> Iterable[Any]:
     """Arguments of the test: how to make the model, and the options that name its family."""
     for family in FAMILIES:
-        marks = () if family == ALWAYS else (pytest.mark.long,)
-        yield pytest.param(save_tiny(family), ("--thinking-family", family), id=family, marks=marks)
-    yield pytest.param(save_gpt_oss, (), id="gpt-oss itself", marks=pytest.mark.long)
-    yield pytest.param(save_magistral, ("--tokenizer-mode", "mistral"), id="tekken", marks=pytest.mark.long)
+        yield pytest.param(save_tiny(family), ("--thinking-family", family), id=family)
+    yield pytest.param(save_gpt_oss, (), id="gpt-oss itself")
+    yield pytest.param(save_magistral, ("--tokenizer-mode", "mistral"), id="tekken")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("save", "options"), list(rows()))
 def test_a_model_of_every_family_is_served(save: Any, options: tuple[str, ...], tmp_path: Path) -> None:
     model = save(tmp_path / "model")
