@@ -12,7 +12,6 @@ from .markers import ThinkingMarkers, Tokenizer
 from .matching import Ids, MarkerTable, Pattern, is_added
 from .vocabulary import Vocabulary
 
-
 Patterns = tuple[Pattern, ...]
 
 
