@@ -35,8 +35,8 @@ from tenuto_testing.simulated_requests import (
 SHORT, LONG = 2_000, 10_000
 #: Requests of one engine: a launch costs the interpreter the same for any number of lanes. Hypothesis draws as many as
 #: it can hold choice by choice, and a seed for the others.
-DRAWN, SEEDED = 100, 900
-SLOTS = 800
+DRAWN, SEEDED = 100, 1_900
+SLOTS = 1_600
 CPU = torch.device("cpu")
 #: Events that must happen in the main test.
 EVENTS = {
