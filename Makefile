@@ -56,7 +56,7 @@ demo: setup  ## budget forcing on the built-in model, through a running server: 
 chat: setup  ## talk to a running server
 	@$(BIN)/tenuto chat --url http://$(HOST):$(PORT) $(ARGS)
 
-test: setup $(CLIENTS)/.installed  ## the suite, on two cores: ARGS= (pytest's, such as "-m 'not engine'": 90 seconds)
+test: setup $(CLIENTS)/.installed  ## the suite, on two cores: ARGS= (pytest's, such as "-m 'not engine'": three minutes)
 	@$(BIN)/python -m scripts.test $(ARGS)
 
 test-long: setup $(CLIENTS)/.installed  ## the suite in its long form, test-pythons and bench-check
