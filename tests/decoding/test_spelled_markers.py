@@ -19,7 +19,7 @@ from tenuto_testing.spelled_markers import NAMES, SpelledMarkers, answer_of, che
 from tenuto_testing.spelled_stories import mixed
 from tenuto_testing.tokenizations import bytes_of_tokens
 
-STORIES = 60
+STORIES = 40
 
 
 @pytest.fixture(scope="module", params=[*NAMES, pytest.param("think, SmolLM2", marks=pytest.mark.smollm2)])

@@ -11,7 +11,7 @@ from tenuto_testing.scripted_model import tokenizers
 from tenuto_testing.spelled_markers import SpelledMarkers, spelled_markers
 from tenuto_testing.spelled_stories import mixed
 
-STORIES = 300
+STORIES = 150
 
 
 @pytest.fixture(scope="module", params=["think, Qwen2.5", "granite, Qwen2.5"])
