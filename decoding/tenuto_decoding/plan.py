@@ -163,7 +163,7 @@ def _compile(
     leaving = {*search.end.ids, *vocabulary.single(markers.also_ends)}
     stops = tuple(token for token in stops if token not in leaving)
     prefix = vocabulary.encode(markers.answer_prefix)
-    if grammar and vocabulary.special.isdisjoint(prefix):  # otherwise it is the header of the answer
+    if grammar and vocabulary.control.isdisjoint(prefix):  # otherwise it is the header of the answer
         prefix = ()
     counting = ThinkingPlan(
         start=search.start,
@@ -301,7 +301,7 @@ def _without_thinking(
 def _plain(field: str, text: str, counting: ThinkingPlan, vocabulary: Vocabulary) -> Ids:
     """Ids of a text that is forced while thinking; it must be plain text there."""
     ids, table = vocabulary.encode(text), counting.table
-    if not vocabulary.special.union(counting.stops).isdisjoint(ids) or _completes(table, table.inside, ids):
+    if not vocabulary.control.union(counting.stops).isdisjoint(ids) or _completes(table, table.inside, ids):
         raise InvalidBudget(field, f"{text!r} holds a control token or a marker; only plain text is allowed")
     if any(_completes(table, state, ids) for state in range(table.inside, table.prompt)):
         raise InvalidBudget(field, f"{text!r} begins like the rest of the end marker, so it could complete one")

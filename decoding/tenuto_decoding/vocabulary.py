@@ -119,6 +119,11 @@ class Vocabulary:
         return frozenset(marked.union(self._tokenizer.all_special_ids))
 
     @cached_property
+    def control(self) -> frozenset[int]:
+        """Special tokens, and added ones that look like control tokens: DeepSeek's tokenizers do not flag theirs."""
+        return self.special.union(token for text, token in self._added_texts.items() if re.search("[|｜]", text))
+
+    @cached_property
     def atomic(self) -> frozenset[int]:
         """Special tokens and other added tokens that are no piece of running text, as runs of spaces are."""
         added: dict[int, Any] = getattr(self._tokenizer, "added_tokens_decoder", {})

@@ -33,7 +33,7 @@ def names_variable(template: str, name: str) -> bool:
 
 def _turn_delimiters(tokenizer: Tokenizer) -> frozenset[int]:
     """Without a template, all control tokens: Mistral's tokenizers write chats in code."""
-    template, control = template_of(tokenizer), Vocabulary.of(tokenizer).special
+    template, control = template_of(tokenizer), Vocabulary.of(tokenizer).control
     around_any_text = {getattr(tokenizer, "bos_token_id", None), *tokenizer.encode("")}
     if template:
         by_id = {token_id: text for text, token_id in tokenizer.get_vocab().items() if token_id in control}

@@ -227,9 +227,8 @@ class ThinkingPolicy:
                 set_by, only_closes = set_by if budget is not None else {}, False
         plan = plan_for(params, budget, markers, tokenizer, only_closes=only_closes)
         if plan.skips_thinking and markers.no_thinking and len(plan.no_thinking) >= generation.max_tokens:
-            only_closes = (
-                True  # the template's form would fill the reply: only keep the model from opening its thinking
-            )
+            # The template's form would fill the reply: only keep the model from opening its thinking.
+            only_closes = True
             plan = plan_for(params, budget, markers, tokenizer, only_closes=True)
         check_sampling(params, generation.stop_token_ids, plan, phase, tokenizer, self.max_end_ids)
         last = prompt[-1] if prompt else None

@@ -99,7 +99,7 @@ def inspect_model(argv: Sequence[str]) -> MarkerReport:
             model=args.model,
             evidence=(*found.evidence, *_given(given)),
             markers=markers,
-            ids={text: model.vocabulary.encode(text) for text in _texts(markers, model.vocabulary)},
+            ids={text: model.vocabulary.encode_marker(text) for text in _texts(markers, model.vocabulary)},
             opened_by=_opened_by(markers, prompt),
             prompt=prompt,
             off_prompt=model.prompt({**variables, **dict(markers.off_switch)}) if markers.off_switch else None,
@@ -130,7 +130,7 @@ def _opened_by(markers: ThinkingMarkers, prompt: ShownPrompt | None) -> str:
     if prompt is not None and prompt.reply_begins == Phase.THINKING.value:
         return "the prompt"
     if prompt is not None and prompt.reply_begins == Phase.ANSWER.value:
-        return "nobody: the prompt has closed it"
+        return "nothing: the prompt has closed it"
     if markers.force_start:
         return "the budget: the model does not open it reliably"
     if markers.opens is None:

@@ -1,5 +1,6 @@
 """Where the grammar of an answer begins, and which requests get a budget so that it begins at all."""
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from tenuto_server.budgets.structured_output import (
     check_grammar_start,
     opens_thinking,
 )
+from tenuto_testing.real_tokenizers import deepseek
 
 CHAT = "<|im_start|>user\nx<|im_end|>\n<|im_start|>assistant\n"
 CAP, NOTHING = ThinkingBudget(max_thinking_tokens=9), ThinkingBudget(max_thinking_tokens=0)
@@ -102,3 +104,15 @@ def test_a_budget_with_a_grammar_that_covers_the_thinking_is_refused() -> None:
     for budget, phase in ((CAP, Phase.BEFORE), (CAP, Phase.ANSWER), (NOTHING, Phase.BEFORE)):
         with pytest.raises(InvalidBudget, match="max_thinking_tokens: this server's grammars cover the thinking too"):
             check_grammar_start(budget, GrammarStart.FIRST_TOKEN, phase)
+
+
+def test_a_chat_is_known_by_turn_tokens_that_are_not_flagged_special() -> None:
+    """DeepSeek-R1-0528 always thinks, and its published tokenizer flags none of the tokens that delimit turns."""
+    tokenizer = deepcopy(deepseek())
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %}<｜User｜>{{ m.content }}{% endfor %}<｜Assistant｜>"
+    )
+    markers = replace(FAMILIES["think"], opens=True)
+    assert opens_thinking(markers, tokenizer, tokenizer.encode("<｜User｜>x<｜Assistant｜>", add_special_tokens=False))
+    assert not opens_thinking(markers, tokenizer, tokenizer.encode("a text to continue"))
+    assert not opens_thinking(markers, tokenizer, tokenizer.encode("<think>a text to continue"))
