@@ -21,6 +21,8 @@ STAMP    := $(VENV)/.installed-$(PLATFORM)
 PIP      := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Clients whose requirements clash with vLLM's have an environment of their own; only tests use it.
 CLIENTS  := $(VENV)/clients
+# Prometheus and promtool, which tests run.
+PROMETHEUS := $(VENV)/prometheus
 # A small real model that tests serve; too large a download for `make test`.
 SMOLLM2  := build/smollm2
 
@@ -45,6 +47,9 @@ $(CLIENTS)/.installed: requirements/clients.txt | $(STAMP)
 	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@
 
+$(PROMETHEUS)/promtool: | $(STAMP)
+	@scripts/prometheus.sh $(PROMETHEUS)
+
 setup: $(STAMP)  ## install everything into .venv
 
 serve: setup  ## start the server: MODEL= (default: the built-in model), HOST=, PORT=, ARGS= (any vLLM flag)
@@ -56,10 +61,10 @@ demo: setup  ## budget forcing on the built-in model, through a running server: 
 chat: setup  ## talk to a running server
 	@$(BIN)/tenuto chat --url http://$(HOST):$(PORT) $(ARGS)
 
-test: setup $(CLIENTS)/.installed  ## the suite, on two cores: ARGS= (pytest's, such as "-m 'not engine'": three minutes)
+test: setup $(CLIENTS)/.installed $(PROMETHEUS)/promtool  ## the suite, on two cores: ARGS= (pytest's, such as "-m 'not engine'": three minutes)
 	@$(BIN)/python -m scripts.test $(ARGS)
 
-test-long: setup $(CLIENTS)/.installed  ## the suite in its long form, test-pythons and bench-check
+test-long: setup $(CLIENTS)/.installed $(PROMETHEUS)/promtool  ## the suite in its long form, test-pythons and bench-check
 	@$(BIN)/python -m scripts.test --long $(ARGS)
 	@$(BIN)/python -m scripts.test_pythons
 	@$(BIN)/python -m benchmarks --check

@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 #: In the order in which they start: the longest first, the shortest last, and early an answer from the unit tests.
-LANES = ("server", "unit", "engine", "interpreter", "http", "training")
+LANES = ("server", "unit", "engine", "fleet", "interpreter", "http", "training")
 AT_ONCE = 2
 #: A lane has one core; servers choose their own number of threads. Triton decides at import whether it interprets.
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}

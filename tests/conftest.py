@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent
 #: Markers by path. The last one names the lane.
 NEEDS = {
     "integration": ("engine", "server"),
+    "fleet": ("engine", "fleet"),
     "decoding/gpu/interpreted": ("engine", "interpreter"),
     "engine": ("engine",),
     "benchmarks/test_gpu.py": ("engine",),
@@ -24,7 +25,7 @@ NEEDS = {
     "training/tiny": ("training",),
     "server": ("http",),
 }
-LANES = ("unit", "training", "http", "server", "engine", "interpreter")
+LANES = ("unit", "training", "http", "server", "fleet", "engine", "interpreter")
 
 # What tests assert is behaviour, so an example of a property may be slow.
 settings.register_profile("behaviour", deadline=None)
