@@ -121,6 +121,10 @@ class SyncCaller:
                 if len(into) == first:
                     break
 
+    def sweep(self, *arguments: Any, **fields: Any) -> tuple[tenuto.SweepPoint, ...]:
+        with tenuto.Client(self.url, **self.settings) as client:
+            return client.sweep(*arguments, **fields)
+
     def models(self) -> tuple[tenuto.Model, ...]:
         with tenuto.Client(self.url, **self.settings) as client:
             return client.models()
@@ -152,6 +156,13 @@ class AsyncCaller(SyncCaller):
                         break
 
         asyncio.run(call())
+
+    def sweep(self, *arguments: Any, **fields: Any) -> tuple[tenuto.SweepPoint, ...]:
+        async def call() -> tuple[tenuto.SweepPoint, ...]:
+            async with tenuto.AsyncClient(self.url, **self.settings) as client:
+                return await client.sweep(*arguments, **fields)
+
+        return asyncio.run(call())
 
     def models(self) -> tuple[tenuto.Model, ...]:
         async def call() -> tuple[tenuto.Model, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 import tenuto
 from tenuto import flows
+from tenuto.body import chat_body
 from tenuto.event_parser import EventParser
 from tenuto.flows import APIRequest, Retries
 
@@ -69,7 +70,7 @@ def chunk(**fields: Any) -> bytes:
 def test_events_before_an_error_are_returned() -> None:
     delta = chunk(choices=[{"index": 1, "delta": {"reasoning_content": "Hm"}, "finish_reason": None}])
     error = b'data: {"error": {"message": "engine died", "type": "InternalServerError", "code": 500}}\n\n'
-    events = EventParser().feed(delta + error)
+    events = EventParser({}).feed(delta + error)
     assert next(events) == tenuto.ReasoningDelta(1, "Hm")
     with pytest.raises(tenuto.StreamError, match="engine died") as caught:
         next(events)
@@ -77,7 +78,7 @@ def test_events_before_an_error_are_returned() -> None:
 
 
 def test_a_stream_without_a_final_event_raises() -> None:
-    parser = EventParser()
+    parser = EventParser({})
     assert list(parser.feed(chunk())) == []
     with pytest.raises(tenuto.StreamError, match="before the reply was complete"):
         parser.finish()
@@ -88,13 +89,69 @@ def test_a_stream_without_a_final_event_raises() -> None:
 @pytest.mark.parametrize("data", [b"not json", b"[]", b'{"choices": [{}]}', b'{"choices": 3}'])
 def test_an_invalid_frame_raises(data: bytes) -> None:
     with pytest.raises(tenuto.StreamError):
-        list(EventParser().feed(b"data: " + data + b"\n\n"))
+        list(EventParser({}).feed(b"data: " + data + b"\n\n"))
 
 
 def test_tool_calls_are_returned_as_events() -> None:
     call = {"index": 0, "id": "c1", "function": {"name": "add", "arguments": "{"}}
-    events = EventParser().feed(chunk(choices=[{"index": 0, "delta": {"tool_calls": [call]}}]))
-    assert list(events) == [tenuto.ToolCallsDelta(0, (call,))]
+    events = EventParser({}).feed(chunk(choices=[{"index": 0, "delta": {"tool_calls": [call]}}]))
+    assert list(events) == [tenuto.ToolCallDelta(0, call=0, id="c1", name="add", arguments="{")]
+    rest = {"index": 0, "function": {"arguments": "}"}}
+    events = EventParser({}).feed(chunk(choices=[{"index": 0, "delta": {"tool_calls": [rest]}}]))
+    assert list(events) == [tenuto.ToolCallDelta(0, call=0, id=None, name=None, arguments="}")]
+
+
+def test_a_reply_with_tool_calls_continues_the_conversation() -> None:
+    function = {"name": "add", "arguments": '{"prices": [9, 4]}'}
+    message = {
+        "content": None,
+        "reasoning": "Hm",
+        "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+    }
+    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    content = json.dumps({"id": "1", "model": "m", "choices": [choice], "usage": usage})
+    _, reply = run(flows.chat({}, Retries()), httpx.Response(200, content=content))
+    (parsed,) = reply.tool_calls
+    assert (parsed.id, parsed.name, parsed.parsed) == ("c1", "add", {"prices": [9, 4]})
+    assert reply.message == {"role": "assistant", **message}
+    assert parsed.result("13") == {"role": "tool", "tool_call_id": "c1", "content": "13"}
+
+
+def test_a_cut_tool_call_cannot_be_parsed() -> None:
+    with pytest.raises(ValueError, match="Unterminated string"):
+        _ = tenuto.ToolCall("c1", "add", '{"pri').parsed
+
+
+PLAIN_REPLY = {
+    "id": "1",
+    "model": "m",
+    "choices": [{"index": 0, "message": {"content": "13"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+}
+
+
+def test_a_reply_without_a_report_on_its_budget_raises() -> None:
+    body = chat_body("hello", max_thinking_tokens=0, num_waits=2)
+    _, error = run(flows.chat(body, Retries()), httpx.Response(200, json=PLAIN_REPLY))
+    assert isinstance(error, tenuto.BudgetIgnored)
+    assert str(error).startswith("the server ignored max_thinking_tokens, num_waits: ")
+    assert error.reply is not None
+    assert error.reply.content == "13"
+
+
+@pytest.mark.parametrize("fields", [{}, {"reasoning_effort": "low"}, {"temperature": 0.0}], ids=str)
+def test_a_reply_to_a_request_that_every_server_knows_needs_no_report(fields: dict[str, Any]) -> None:
+    _, reply = run(flows.chat(chat_body("hello", **fields), Retries()), httpx.Response(200, json=PLAIN_REPLY))
+    assert isinstance(reply, tenuto.Reply)
+
+
+def test_a_stream_without_a_report_on_its_budget_raises_after_its_last_event() -> None:
+    parser = EventParser(chat_body("hello", min_thinking_tokens=5))
+    last = {"index": 0, "delta": {"content": "13"}, "finish_reason": "stop"}
+    assert len(list(parser.feed(chunk(choices=[last]) + DONE))) == 2
+    with pytest.raises(tenuto.BudgetIgnored, match="the server ignored min_thinking_tokens"):
+        parser.finish()
 
 
 @pytest.mark.parametrize("flow", [flows.chat, flows.models])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+import tenuto.openai
 from tenuto_testing.servers import MODEL
 
 
@@ -26,6 +27,11 @@ def test_a_chat_stream_helper_keeps_the_report_in_the_message(
     assert final.message.to_dict()["thinking_report"] == whole.to_dict()["thinking"]
     assert last.choices[0].to_dict()["thinking"] == whole.to_dict()["thinking"]
     assert final.message.content == whole.message.content
+    reports = [tenuto.openai.report(choice) for choice in (whole, final, last.choices[0])]
+    assert reports[0] is not None
+    assert reports[0].tokens == whole.to_dict()["thinking"]["tokens"]
+    assert reports == reports[:1] * 3
+    assert tenuto.openai.reasoning(final.message) == tenuto.openai.reasoning(whole.message) != ""
 
 
 def test_a_message_with_its_report_can_be_sent_back(client: OpenAI, questions: list[str]) -> None:

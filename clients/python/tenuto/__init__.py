@@ -10,6 +10,7 @@ from tenuto.client import AsyncClient, Client
 from tenuto.errors import (
     APIError,
     BadRequest,
+    BudgetIgnored,
     ConnectionFailed,
     InvalidReply,
     NotFound,
@@ -32,15 +33,18 @@ from tenuto.replies import (
     SteeredChoice,
     Steering,
     ThinkingReport,
-    ToolCallsDelta,
+    ToolCall,
+    ToolCallDelta,
     Usage,
     UsageReported,
 )
+from tenuto.sweeps import SweepPoint
 
 __all__ = [
     "APIError",
     "AsyncClient",
     "BadRequest",
+    "BudgetIgnored",
     "Choice",
     "ChoiceFinished",
     "Client",
@@ -59,9 +63,11 @@ __all__ = [
     "SteeredChoice",
     "Steering",
     "StreamError",
+    "SweepPoint",
     "TenutoError",
     "ThinkingReport",
-    "ToolCallsDelta",
+    "ToolCall",
+    "ToolCallDelta",
     "Unauthorized",
     "Usage",
     "UsageReported",

@@ -6,6 +6,24 @@ from typing import Any, Literal
 Body = Mapping[str, Any]
 Message = Mapping[str, Any]
 
+#: The fields that only Tenuto knows. Other servers ignore them without an error.
+BUDGET_FIELDS = (
+    "max_thinking_tokens",
+    "min_thinking_tokens",
+    "num_waits",
+    "wait_text",
+    "cap_text",
+    "landing_tokens",
+    "loop_tokens",
+    "scope",
+    "answer_reserve_tokens",
+)
+
+
+def budget_fields(body: Body) -> list[str]:
+    """Return the names of the fields of a budget that the body sets."""
+    return [name for name in BUDGET_FIELDS if name in body]
+
 
 def chat_body(
     messages: str | Sequence[Message],

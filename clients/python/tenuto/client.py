@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar
 
@@ -11,11 +12,12 @@ import httpx
 from tenuto import flows
 from tenuto._signature import with_arguments_of
 from tenuto._version import __version__
-from tenuto.body import Body, chat_body
-from tenuto.errors import StreamError
+from tenuto.body import Body, Message, chat_body
+from tenuto.errors import StreamError, TenutoError
 from tenuto.event_parser import EventParser
 from tenuto.flows import APIRequest, Flow, Retries, SendResult
 from tenuto.replies import Event, Model, Reply, Steering
+from tenuto.sweeps import DEFAULT_CONCURRENCY, Budget, SweepPoint, at_least_one, sweep_bodies
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_RETRIES = Retries()
@@ -71,7 +73,7 @@ class Client:
     def stream(self, body: Body) -> Generator[Event, None, None]:
         """Stream a chat completion. Closing the generator stops the reply (`contextlib.closing`)."""
         response = self._run(flows.open_stream(body, self._retries))
-        parser = EventParser()
+        parser = EventParser(body)
         try:
             for chunk in response.iter_bytes():
                 yield from parser.feed(chunk)
@@ -80,6 +82,30 @@ class Client:
         finally:
             response.close()
         parser.finish()
+
+    def sweep(
+        self,
+        messages: str | Sequence[Message],
+        budgets: Sequence[Budget],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        **fields: Any,
+    ) -> tuple[SweepPoint, ...]:
+        """Request the reply to one prompt under several budgets, and return one point for each, in their order.
+
+        At most `concurrency` requests run at once. `fields` are those of `chat`, the same for all. What goes wrong for
+        one budget is in its point and does not end the others.
+        """
+        bodies = sweep_bodies(messages, budgets, fields)
+
+        def point(budget: Body, body: Body) -> SweepPoint:
+            try:
+                return SweepPoint(budget, self._run(flows.chat(body, self._retries)))
+            except TenutoError as error:
+                return SweepPoint(budget, error=error)
+
+        with ThreadPoolExecutor(at_least_one("concurrency", concurrency)) as threads:
+            return tuple(threads.map(lambda pair: point(*pair), bodies))
 
     def answer_now(self, reply_id: str) -> Steering:
         """Make a running reply (`Started.id` of its stream) stop thinking and answer at once."""
@@ -151,7 +177,7 @@ class AsyncClient:
     async def stream(self, body: Body) -> AsyncGenerator[Event, None]:
         """Stream a chat completion. Closing the generator stops the reply (`contextlib.aclosing`)."""
         response = await self._run(flows.open_stream(body, self._retries))
-        parser = EventParser()
+        parser = EventParser(body)
         try:
             async for chunk in response.aiter_bytes():
                 for event in parser.feed(chunk):
@@ -161,6 +187,29 @@ class AsyncClient:
         finally:
             await response.aclose()
         parser.finish()
+
+    async def sweep(
+        self,
+        messages: str | Sequence[Message],
+        budgets: Sequence[Budget],
+        *,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        **fields: Any,
+    ) -> tuple[SweepPoint, ...]:
+        """Request the reply to one prompt under several budgets; see `Client.sweep`."""
+        slots = asyncio.Semaphore(at_least_one("concurrency", concurrency))
+
+        async def point(budget: Body, body: Body) -> SweepPoint:
+            async with slots:
+                try:
+                    return SweepPoint(budget, await self._run(flows.chat(body, self._retries)))
+                except TenutoError as error:
+                    return SweepPoint(budget, error=error)
+
+        bodies = sweep_bodies(messages, budgets, fields)
+        async with asyncio.TaskGroup() as tasks:
+            points = [tasks.create_task(point(budget, body)) for budget, body in bodies]
+        return tuple(task.result() for task in points)
 
     async def answer_now(self, reply_id: str) -> Steering:
         """Make a running reply (`Started.id` of its stream) stop thinking and answer at once."""

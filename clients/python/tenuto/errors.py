@@ -10,8 +10,15 @@ The exceptions that the client raises:
     - ServerError       any other 5xx
   + ConnectionFailed    no response: the connection was refused, dropped or timed out
   + InvalidReply        the response does not match the API (a proxy's error page, another kind of server)
+  + BudgetIgnored       the server is not Tenuto: it replied without regard to the budget; `reply` is what it sent
   + StreamError         a stream failed after it had started: an error event, a dropped connection, no final event
 """
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenuto.replies import Reply
 
 
 class TenutoError(Exception):
@@ -66,6 +73,21 @@ class ConnectionFailed(TenutoError):
 
 class InvalidReply(TenutoError):
     """The response does not match the API."""
+
+
+class BudgetIgnored(TenutoError):
+    """The request set a budget, and the reply has no report: the server at this URL is not Tenuto and ignored it.
+
+    `fields` are those of the budget. `reply` is the reply, which may be used without it; None after a stream.
+    """
+
+    def __init__(self, fields: Sequence[str], reply: "Reply | None" = None) -> None:
+        super().__init__(
+            f"the server ignored {', '.join(fields)}: its reply has no thinking report, so it is not a Tenuto server "
+            "(or a proxy removed the report); check the URL, or leave the budget out"
+        )
+        self.fields = tuple(fields)
+        self.reply = reply
 
 
 class StreamError(TenutoError):

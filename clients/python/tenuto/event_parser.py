@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 
 from tenuto import parsing
-from tenuto.errors import InvalidReply, StreamError
-from tenuto.replies import Event, Json, Started
+from tenuto.body import Body, budget_fields
+from tenuto.errors import BudgetIgnored, InvalidReply, StreamError
+from tenuto.replies import ChoiceFinished, Event, Json, Started
 from tenuto.sse_decoder import SSEDecoder
 from tenuto.status_errors import error_object
 
 
 class EventParser:
-    """Parses the body of a stream chunk by chunk. Call `finish` after the last chunk."""
+    """Parses the stream of the reply to `body` chunk by chunk. Call `finish` after the last chunk."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: Body) -> None:
+        self._budget = budget_fields(body)
+        self._reported = False
         self._decoder = SSEDecoder()
         self._done = self._started = False
 
@@ -21,13 +24,17 @@ class EventParser:
         for event in self._decoder.feed(chunk):
             if event.data == "[DONE]":
                 self._done = True
-            else:
-                yield from self._events(event.data)
+                continue
+            for each in self._events(event.data):
+                self._reported |= isinstance(each, ChoiceFinished) and each.thinking is not None
+                yield each
 
     def finish(self) -> None:
-        """Raise StreamError if the stream has not sent its final event."""
+        """Raise StreamError without the final event, and BudgetIgnored without a report on the budget."""
         if not self._done:
             raise StreamError("the stream ended before the reply was complete")
+        if self._budget and not self._reported:
+            raise BudgetIgnored(self._budget)
 
     def _events(self, data: str) -> list[Event]:
         try:

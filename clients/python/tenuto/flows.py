@@ -14,8 +14,8 @@ from urllib.parse import quote
 import httpx
 
 from tenuto import parsing
-from tenuto.body import Body
-from tenuto.errors import ConnectionFailed, Overloaded, TenutoError
+from tenuto.body import Body, budget_fields
+from tenuto.errors import BudgetIgnored, ConnectionFailed, Overloaded, TenutoError
 from tenuto.replies import Model, Reply, Steering
 from tenuto.status_errors import status_error
 
@@ -67,11 +67,14 @@ class Retries:
 
 def chat(body: Body, retries: Retries) -> Flow[Reply]:
     response = yield from send_with_retries(APIRequest("POST", CHAT_PATH, body), retries)
-    return parsing.checked(parsing.parse_reply, parsing.load_object(response.content))
+    reply = parsing.checked(parsing.parse_reply, parsing.load_object(response.content))
+    if (fields := budget_fields(body)) and all(choice.thinking is None for choice in reply.choices):
+        raise BudgetIgnored(fields, reply)
+    return reply
 
 
 def open_stream(body: Body, retries: Retries) -> Flow[httpx.Response]:
-    """Return a response whose body is still unread; pass its chunks to an `EventParser`."""
+    """Return a response whose body is still unread; pass its chunks to an `EventParser` of the same body."""
     streamed = {"stream_options": {"include_usage": True}, **body, "stream": True}
     return (yield from send_with_retries(APIRequest("POST", CHAT_PATH, streamed, streams=True), retries))
 

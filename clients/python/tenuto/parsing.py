@@ -17,7 +17,8 @@ from tenuto.replies import (
     SteeredChoice,
     Steering,
     ThinkingReport,
-    ToolCallsDelta,
+    ToolCall,
+    ToolCallDelta,
     Usage,
     UsageReported,
 )
@@ -62,8 +63,13 @@ def parse_choice(value: Json) -> Choice:
         content=message.get("content") or "",
         finish_reason=value["finish_reason"],
         thinking=parse_thinking(value),
-        tool_calls=tuple(message.get("tool_calls") or ()),
+        tool_calls=tuple(parse_tool_call(call) for call in message.get("tool_calls") or ()),
     )
+
+
+def parse_tool_call(value: Json) -> ToolCall:
+    function = value["function"]
+    return ToolCall(value["id"], function["name"], function["arguments"])
 
 
 def parse_steering(value: Json) -> Steering:
@@ -85,8 +91,9 @@ def parse_choice_events(value: Json) -> Iterator[Event]:
         yield ReasoningDelta(index, text)
     if text := delta.get("content"):
         yield ContentDelta(index, text)
-    if calls := delta.get("tool_calls"):
-        yield ToolCallsDelta(index, tuple(calls))
+    for call in delta.get("tool_calls") or ():
+        function = call.get("function") or {}
+        yield ToolCallDelta(index, call["index"], call.get("id"), function.get("name"), function.get("arguments") or "")
     if reason := value.get("finish_reason"):
         yield ChoiceFinished(index, reason, parse_thinking(value))
 

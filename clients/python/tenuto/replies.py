@@ -1,5 +1,6 @@
 """The server's responses as immutable values. `Reply.raw` keeps the fields that have no attribute here."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,24 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of one of the request's tools. `arguments` is JSON text, which a token limit may have cut."""
+
+    id: str
+    name: str
+    arguments: str
+
+    @property
+    def parsed(self) -> Any:
+        """The arguments as Python values. Raises ValueError if they are not JSON."""
+        return json.loads(self.arguments)
+
+    def result(self, content: str) -> Json:
+        """The message that gives the model the result of this call. It follows `Choice.message` in the conversation."""
+        return {"role": "tool", "tool_call_id": self.id, "content": content}
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One choice of a reply. Absent texts are empty; `thinking` is None if the server sent no report."""
 
@@ -46,7 +65,17 @@ class Choice:
     content: str
     finish_reason: str | None
     thinking: ThinkingReport | None
-    tool_calls: tuple[Json, ...]
+    tool_calls: tuple[ToolCall, ...]
+
+    @property
+    def message(self) -> Json:
+        """The message of the assistant that continues the conversation: answer, thinking and tool calls."""
+        calls = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in self.tool_calls
+        ]
+        parts = {"content": self.content or None, "reasoning": self.reasoning, "tool_calls": calls}
+        return {"role": "assistant", **{name: part for name, part in parts.items() if part or name == "content"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +102,16 @@ class Reply:
     def thinking(self) -> ThinkingReport | None:
         """The first choice's report."""
         return self.choices[0].thinking
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The first choice's tool calls."""
+        return self.choices[0].tool_calls
+
+    @property
+    def message(self) -> Json:
+        """The first choice's message, to continue the conversation."""
+        return self.choices[0].message
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +169,18 @@ class ContentDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallsDelta:
-    """The next pieces of the tool calls of choice `index`, as the server sent them."""
+class ToolCallDelta:
+    """The next piece of a tool call of choice `index`.
+
+    `call` counts the tool calls of the choice from 0. Only the first piece of a call has `id` and `name`; `arguments`
+    is the next piece of the JSON text.
+    """
 
     index: int
-    tool_calls: tuple[Json, ...]
+    call: int
+    id: str | None
+    name: str | None
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +199,4 @@ class UsageReported:
     usage: Usage
 
 
-Event = Started | ReasoningDelta | ContentDelta | ToolCallsDelta | ChoiceFinished | UsageReported
+Event = Started | ReasoningDelta | ContentDelta | ToolCallDelta | ChoiceFinished | UsageReported
