@@ -27,7 +27,7 @@ PROMETHEUS := $(VENV)/prometheus
 SMOLLM2  := build/smollm2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-long test-families test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock tiny-model smollm2 clean
+.PHONY: help setup serve demo chat test test-long test-families test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards tiny-model smollm2 clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -90,12 +90,13 @@ bench-check: setup  ## show that all benchmarks run: measures little, saves noth
 bench-gpu: setup  ## the GPU path on this machine's GPU: equal to the automaton? what does a step cost?
 	@PYTHONPATH=decoding:testing $(BIN)/python -m benchmarks.gpu --out bench-gpu.json $(ARGS)
 
-check: setup  ## ruff, mypy, import directions, lock freshness
+check: setup  ## ruff, mypy, import directions, freshness of the locks and the dashboards
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python scripts/lock.py --check
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/test_imports.py
+	@$(BIN)/python -m tenuto_dashboards --check
 
 check-vllm: setup  ## read another vLLM release, without installing it, and report what differs where we rely on it: VERSION=
 	@$(BIN)/python -m tests.vllm_contract $(VERSION)
@@ -106,6 +107,9 @@ format: setup  ## let ruff rewrite the code
 
 lock: setup  ## resolve the lock files again
 	@$(BIN)/python scripts/lock.py
+
+dashboards: setup  ## generate the Grafana dashboards of deploy/observability
+	@$(BIN)/python -m tenuto_dashboards
 
 tiny-model: setup  ## train the built-in model again (at most 30 minutes on two cores)
 	@$(BIN)/tenuto train tiny $(ARGS)
