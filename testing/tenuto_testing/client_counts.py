@@ -1,0 +1,126 @@
+"""What a client counts of its requests, to compare with what the server exports."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .collected_reply import CollectedReply
+
+#: Endings at which the server closed the thinking.
+FORCED = ("cap", "loop", "stop_token")
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceCount:
+    """One finished choice.
+
+    Attributes:
+        thinking, answer: tokens.
+        cap: in force, None if there was none.
+        is_cap_requested: by a field or an effort of the request, not by a default.
+        effort: `reasoning_effort` of the request, else `unset`.
+    """
+
+    thinking: int
+    answer: int
+    waits: int
+    ended_by: str
+    cap: int | None
+    floor: int
+    is_cap_requested: bool
+    effort: str
+
+    @property
+    def is_forced(self) -> bool:
+        return self.ended_by in FORCED
+
+
+@dataclass(slots=True)
+class ClientCounts:
+    """Of one model.
+
+    Attributes:
+        requests: by (endpoint, outcome).
+        rejections: by reason, each also among `requests`.
+        cancellations: by phase, each also among `requests`.
+        choices: those that finished.
+        first_answers: choices in which a token came after thinking.
+        empty: choices without an answer, by reason.
+        steered: by (action, outcome).
+    """
+
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rejections: Counter[str] = field(default_factory=Counter)
+    cancellations: Counter[str] = field(default_factory=Counter)
+    choices: list[ChoiceCount] = field(default_factory=list)
+    empty: Counter[str] = field(default_factory=Counter)
+    steered: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def endings(self) -> Counter[str]:
+        return Counter(choice.ended_by for choice in self.choices)
+
+    @property
+    def thinking_tokens(self) -> int:
+        return sum(choice.thinking for choice in self.choices)
+
+    @property
+    def answer_tokens(self) -> int:
+        return sum(choice.answer for choice in self.choices)
+
+    @property
+    def waits(self) -> int:
+        return sum(choice.waits for choice in self.choices)
+
+    @property
+    def first_answers(self) -> int:
+        """Choices that began an answer: all except those that reached their token limit while thinking."""
+        return sum(choice.ended_by != "length" for choice in self.choices)
+
+    def cut_by(self, cap: int) -> int:
+        """Choices whose thinking is longer than a cap."""
+        return sum(choice.thinking > cap for choice in self.choices)
+
+    def beyond(self, cap: int) -> int:
+        """Thinking tokens that a cap would have saved."""
+        return sum(max(0, choice.thinking - cap) for choice in self.choices)
+
+    def outcome(self, name: str) -> int:
+        return sum(count for (_, outcome), count in self.requests.items() if outcome == name)
+
+    def take(self, endpoint: str, body: Mapping[str, Any], choices: Iterator[ChoiceCount]) -> None:
+        """Count a request that was answered with these choices."""
+        self.requests[endpoint, "ok"] += 1
+        for choice in choices:
+            self.choices.append(choice)
+            if choice.ended_by == "length":
+                self.empty["length"] += 1
+            elif body.get("stop"):  # the load only uses stop strings that begin every answer
+                self.empty["stopped"] += 1
+
+
+def of_choices(reply: CollectedReply, effort: str) -> Iterator[ChoiceCount]:
+    """The choices of a chat or text completion."""
+    for index, report in reply.thinking.items():
+        yield _choice(report, len(reply.ids[index]), effort)
+
+
+def of_response(reply: Mapping[str, Any], effort: str) -> Iterator[ChoiceCount]:
+    """The one choice of a response or a message."""
+    report = reply["thinking_report"] if "thinking_report" in reply else reply["thinking"][0]
+    yield _choice(report, reply["usage"]["output_tokens"], effort)
+
+
+def _choice(report: Mapping[str, Any], tokens: int, effort: str) -> ChoiceCount:
+    set_by = report["set_by"].get("max_thinking_tokens", "default")
+    return ChoiceCount(
+        thinking=report["tokens"],
+        answer=tokens - report["tokens"],
+        waits=report["waits"],
+        ended_by=report["ended_by"],
+        cap=report["max_thinking_tokens"],
+        floor=report["min_thinking_tokens"],
+        is_cap_requested=set_by != "default",
+        effort=effort,
+    )
