@@ -117,7 +117,7 @@ class VariedLoad:
         self.counts.steered["think_on" if action == "think_until" else action, "applied"] += 1
 
     async def leave(self, phase: str) -> None:
-        """Disconnect in a phase of a reply: `thinking` or `answer` of a stream, or `whole` for one that is not streamed."""
+        """Disconnect in a phase: `thinking` or `answer` of a stream, or `whole` for a reply that is not streamed."""
         fields = {**LONG, "stream": phase != "whole"}
         if phase == "answer":
             fields |= {"min_thinking_tokens": 0, "max_thinking_tokens": 5, "ignore_eos": True}

@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tenuto_dashboards.check import grouped
+from tenuto_dashboards.exported import exported
+from tenuto_dashboards.expressions import names, selectors
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy/observability/prometheus"
 PROMTOOL = ROOT / ".venv/prometheus/promtool"
@@ -22,6 +26,12 @@ def _rules(path: Path) -> list[dict[str, Any]]:
 
 RULES = [rule for path in RULE_FILES for rule in _rules(path)]
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+#: The labels of recorded series: those of the aggregation, or of what is not aggregated.
+RECORDED = {
+    rule["record"]: grouped(rule["expr"]) - {"le"} or set(exported()[names(rule["expr"])[0]])
+    for rule in RULES
+    if "record" in rule
+}
 #: What the runbook says in each of its sections, by the section's anchor.
 RUNBOOK = {
     title.lower(): text
@@ -76,3 +86,20 @@ def test_the_runbook_has_no_sections_of_other_alerts() -> None:
 def test_recorded_series_are_named_by_level_metric_and_operations() -> None:
     for name in (rule["record"] for rule in RULES if "record" in rule):
         assert re.fullmatch(r"tenuto:[a-z_]+:[a-z0-9_]+", name), name
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
+def test_rules_name_only_series_and_labels_that_a_server_exports_or_a_rule_records(rule: dict[str, Any]) -> None:
+    known = exported() | RECORDED
+    found = selectors(rule["expr"])
+    assert [selector.name for selector in found if selector.name not in known] == []
+    matched = [(str(one.name), matcher.name) for one in found for matcher in one.matchers.matchers]
+    assert [(name, label) for name, label in matched if label not in known[name]] == []
+    assert grouped(rule["expr"]) <= set().union(*(known[str(one.name)] for one in found))
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_the_texts_of_an_alert_name_only_labels_that_it_has(name: str) -> None:
+    known = exported() | RECORDED
+    labels = set().union(*(known[series] for series in names(ALERTS[name]["expr"])))
+    assert set(re.findall(r"\$labels\.(\w+)", str(ALERTS[name]["annotations"]))) <= labels
