@@ -26,12 +26,18 @@ def _rules(path: Path) -> list[dict[str, Any]]:
 
 RULES = [rule for path in RULE_FILES for rule in _rules(path)]
 ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
-#: The labels of recorded series: those of the aggregation, or of what is not aggregated.
-RECORDED = {
-    rule["record"]: grouped(rule["expr"]) - {"le"} or set(exported()[names(rule["expr"])[0]])
-    for rule in RULES
-    if "record" in rule
-}
+
+
+def _known() -> dict[str, frozenset[str]]:
+    """The labels of every series that is exported or recorded."""
+    known = dict(exported())
+    for rule in (rule for rule in RULES if "record" in rule):
+        # Those of its aggregation, or of a series that is not aggregated; rules only use what is recorded before them.
+        known[rule["record"]] = frozenset(grouped(rule["expr"]) - {"le"}) or known[names(rule["expr"])[0]]
+    return known
+
+
+KNOWN = _known()
 #: What the runbook says in each of its sections, by the section's anchor.
 RUNBOOK = {
     title.lower(): text
@@ -90,16 +96,14 @@ def test_recorded_series_are_named_by_level_metric_and_operations() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.get("alert") or rule["record"])
 def test_rules_name_only_series_and_labels_that_a_server_exports_or_a_rule_records(rule: dict[str, Any]) -> None:
-    known = exported() | RECORDED
     found = selectors(rule["expr"])
-    assert [selector.name for selector in found if selector.name not in known] == []
+    assert [selector.name for selector in found if selector.name not in KNOWN] == []
     matched = [(str(one.name), matcher.name) for one in found for matcher in one.matchers.matchers]
-    assert [(name, label) for name, label in matched if label not in known[name]] == []
-    assert grouped(rule["expr"]) <= set().union(*(known[str(one.name)] for one in found))
+    assert [(name, label) for name, label in matched if label not in KNOWN[name]] == []
+    assert grouped(rule["expr"]) <= {label for one in found for label in KNOWN[str(one.name)]}
 
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_the_texts_of_an_alert_name_only_labels_that_it_has(name: str) -> None:
-    known = exported() | RECORDED
-    labels = set().union(*(known[series] for series in names(ALERTS[name]["expr"])))
+    labels = {label for series in names(ALERTS[name]["expr"]) for label in KNOWN[series]}
     assert set(re.findall(r"\$labels\.(\w+)", str(ALERTS[name]["annotations"]))) <= labels
