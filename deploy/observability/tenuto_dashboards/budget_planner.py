@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel, VariableOp
 from .board import Line, Row, build, query_variable
 from .charts import percentiles
 from .objectives import within
-from .panels import BY_MODEL, curve, lines, stat
+from .panels import BY_MODEL, by_bound, lines, stat
 from .promql import increase, rate, ratio, select, share, total
 
 TOKENS = "tenuto_choice_thinking_tokens"
@@ -24,7 +24,7 @@ def board() -> Dashboard:
         "that knows of a cap, or answers early, may need fewer tokens.",
         [
             Row("A cap of $cap thinking tokens", [Line(5, _effect()), Line(8, _over_time())]),
-            Row("All caps", [Line(10, _curves())]),
+            Row("All caps", [Line(10, _all_caps())]),
             Row("Budgets in use", [Line(8, _in_use())]),
         ],
         variables=_variables(),
@@ -79,15 +79,17 @@ def _over_time() -> list[Panel]:
     ]
 
 
-def _curves() -> list[Panel]:
+def _all_caps() -> list[Panel]:
     reached = total(increase(f"{TOKENS}_bucket", 'le!="+Inf"'), "model_name", "le")
     cut = f"clamp_min(1 - {_of_model(reached, f'{TOKENS}_count')}, 0)"
     saved = _of_model(total(increase(BEYOND), "model_name", "threshold"), f"{TOKENS}_sum")
     return [
-        curve(
+        by_bound(
             "Choices cut, by cap", "percentunit", "That thought for more than each cap, of those finished.", cut, "le"
         ),
-        curve("Share of thinking tokens saved, by cap", "percentunit", "Beyond each cap, of all.", saved, "threshold"),
+        by_bound(
+            "Share of thinking tokens saved, by cap", "percentunit", "Beyond each cap, of all.", saved, "threshold"
+        ),
     ]
 
 

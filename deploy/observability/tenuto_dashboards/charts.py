@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from .panels import BY_MODEL, NO_TRAFFIC, heat, lines
+from .panels import BY_MODEL, NONE, heat, legend, lines
 from .promql import mean, quantile, rate, total
 
 
@@ -14,15 +14,19 @@ def percentiles(title: str, unit: str, about: str, histogram: str, *quantiles: f
     )
 
 
-def per_second(title: str, unit: str, about: str, counter: str, *by: str, empty: str = NO_TRAFFIC) -> Panel:
+def per_second(title: str, unit: str, about: str, counter: str, *by: str) -> Panel:
     """A counter's rate over time, as areas that add up to the whole, by the labels given."""
-    legend = " ".join(f"{{{{{label}}}}}" for label in by)
-    return lines(title, unit, about, (total(rate(counter), *by), legend), empty=empty, stacked=True)
+    return lines(title, unit, about, (total(rate(counter), *by), legend(*by)), style="areas")
+
+
+def events(title: str, unit: str, about: str, counter: str, *by: str) -> Panel:
+    """The rate of what is rare, as bars: only those values of the labels given that occur."""
+    return lines(title, unit, about, (f"{total(rate(counter), *by)} > 0", legend(*by)), style="bars", empty=NONE)
 
 
 def means(title: str, unit: str, about: str, histogram: str, *by: str) -> Panel:
     """A histogram's mean over time, by the labels given."""
-    return lines(title, unit, about, (mean(histogram, *by), " ".join(f"{{{{{label}}}}}" for label in by)))
+    return lines(title, unit, about, (mean(histogram, *by), legend(*by)))
 
 
 def distribution(title: str, unit: str, about: str, histogram: str) -> Panel:

@@ -3,9 +3,9 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from .board import Line, Row, build
-from .charts import distribution, per_second, percentiles
+from .charts import distribution, events, per_second, percentiles
 from .objectives import FIRST_ANSWER, FIRST_THINKING, bounds, succeeded, within
-from .panels import BY_MODEL, NO_SERVER, NONE, good_above, lines, stat
+from .panels import BY_MODEL, NO_SERVER, good_above, lines, stat
 from .promql import count, increase, mean, quantile, rate, select, share, total
 
 BY_INSTANCE = "{{model_name}} {{instance}}"
@@ -90,6 +90,9 @@ def _traffic() -> list[Panel]:
     return [
         per_second("Requests by outcome", "reqps", "Requests per second.", "tenuto_requests_total", "outcome"),
         per_second("Requests by endpoint", "reqps", "Requests per second.", "tenuto_requests_total", "endpoint"),
+        per_second(
+            "Responses by status", "reqps", "Responses of the HTTP layer per second.", "http_requests_total", "status"
+        ),
         lines("Tokens per second", "short", "Tokens of prompts, and generated ones.", *tokens, prompts),
     ]
 
@@ -97,6 +100,9 @@ def _traffic() -> list[Panel]:
 def _errors() -> list[Panel]:
     ended = total(rate("tenuto_requests_total", 'outcome=~"ok|error|cut"'), "model_name")
     failed = total(rate("tenuto_requests_total", 'outcome=~"error|cut"'), "model_name")
+    refused = "Requests per second that were refused before generation."
+    gone = "Requests per second whose clients disconnected."
+    broken = "Streams per second that ended in an error event, after status 200."
     return [
         lines(
             "Failed requests",
@@ -104,22 +110,10 @@ def _errors() -> list[Panel]:
             "Requests that ended in an error of the server (error) or were ended by it (cut), of those accepted.",
             (share(failed, ended), BY_MODEL),
         ),
-        _events("Rejections by reason", "Refused before generation.", "tenuto_rejected_requests_total", "reason"),
-        _events(
-            "Disconnects by phase",
-            "Their clients disconnected.",
-            "tenuto_cancelled_requests_total",
-            "model_name",
-            "phase",
-        ),
-        _events(
-            "Stream errors", "Error events after status 200.", "tenuto_stream_errors_total", "model_name", "endpoint"
-        ),
+        events("Rejections by reason", "reqps", refused, "tenuto_rejected_requests_total", "reason"),
+        events("Disconnects by phase", "reqps", gone, "tenuto_cancelled_requests_total", "model_name", "phase"),
+        events("Stream errors", "reqps", broken, "tenuto_stream_errors_total", "model_name", "endpoint"),
     ]
-
-
-def _events(title: str, about: str, counter: str, *by: str) -> Panel:
-    return per_second(title, "reqps", f"Requests per second. {about}", counter, *by, empty=NONE)
 
 
 def _first_tokens() -> list[Panel]:
@@ -139,7 +133,7 @@ def _durations() -> list[Panel]:
     parts = [(mean(histogram, "model_name"), f"{BY_MODEL} {name}") for histogram, name in (*phases, *spans)]
     return [
         lines(
-            "Mean time by phase", "s", "Means of requests and of choices, on top of each other.", *parts, stacked=True
+            "Mean time by phase", "s", "Means of requests and of choices, on top of each other.", *parts, style="areas"
         ),
         percentiles(
             "Time between tokens", "s", "Of the engine, between tokens of a choice.", "vllm:inter_token_latency_seconds"
@@ -166,7 +160,7 @@ def _work() -> list[Panel]:
             about,
             (running, "{{model_name}} {{phase}}"),
             empty=NO_SERVER,
-            stacked=True,
+            style="areas",
         ),
         lines("Requests in the engine", "short", "In its batch, and in its queue.", *engine, empty=NO_SERVER),
         lines("Remaining thinking tokens", "short", left, (remaining, BY_INSTANCE), empty=NO_SERVER),

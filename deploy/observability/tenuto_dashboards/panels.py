@@ -5,8 +5,9 @@ which are read from its expressions. Its width is set when it is put in a row.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
-from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, statetimeline, timeseries, trend
+from grafana_foundation_sdk.builders import barchart, bargauge, common, heatmap, prometheus, statetimeline, timeseries
 from grafana_foundation_sdk.builders import stat as stats
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common as options
@@ -24,6 +25,12 @@ Steps = Sequence[tuple[float | None, str]]
 DATA_SOURCE = model.DataSourceRef("prometheus", "${datasource}")
 NO_TRAFFIC, NONE, NO_SERVER = "No traffic", "None", "No server"
 BY_MODEL = "{{model_name}}"
+Style = Literal["lines", "areas", "bars"]
+
+
+def legend(*labels: str) -> str:
+    """The values of labels, one after the other."""
+    return " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
 def good_above(fair: float, good: float) -> Steps:
@@ -43,13 +50,19 @@ def stat(
     empty: str = NO_TRAFFIC,
     values: Sequence[tuple[int, str, str]] = (),
     decimals: int | None = None,
-    background: bool = False,
+    large: bool = False,
 ) -> model.Panel:
-    """Large numbers, at the end of the time selected. `values` has (value, text, colour) of each that is a state."""
+    """A number per series, at the end of the time selected.
+
+    Args:
+        values: (value, text, colour) of each that is a state.
+        large: for a tile that is read from a distance: coloured as a whole, with the names of the series.
+    """
     builder = (
         stats.Panel()
         .graph_mode(options.BigValueGraphMode.NONE)
-        .color_mode(options.BigValueColorMode.BACKGROUND if background else options.BigValueColorMode.VALUE)
+        .color_mode(options.BigValueColorMode.BACKGROUND_SOLID if large else options.BigValueColorMode.VALUE)
+        .text_mode(options.BigValueTextMode.VALUE_AND_NAME if large else options.BigValueTextMode.AUTO)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
     )
     return _finished(builder, title, unit, about, queries, steps, empty, values, decimals, instant=True)
@@ -61,25 +74,28 @@ def lines(
     about: str,
     *queries: Query,
     empty: str = NO_TRAFFIC,
-    stacked: bool = False,
+    style: Style = "lines",
     top: float | None = None,
 ) -> model.Panel:
-    """Values over time, as lines or as areas on top of each other; `top` is the largest value there can be."""
+    """Values over time. Areas and bars are put on top of each other; `top` is the largest value there can be."""
     builder = (
         timeseries.Panel()
-        .legend(
-            common.VizLegendOptions().show_legend(True).placement(options.LegendPlacement.BOTTOM).calcs(["lastNotNull"])
-        )
+        .legend(_legend().calcs(["lastNotNull"]))
         .tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI))
-        .fill_opacity(40 if stacked else 8)
+        .draw_style(options.GraphDrawStyle.BARS if style == "bars" else options.GraphDrawStyle.LINE)
+        .fill_opacity({"lines": 8, "areas": 40, "bars": 80}[style])
         .show_points(options.VisibilityMode.AUTO)
         .min(0)
     )
-    if stacked:
+    if style != "lines":
         builder.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL))
     if top is not None:
         builder.max(top)
     return _finished(builder, title, unit, about, queries, empty=empty)
+
+
+def _legend() -> common.VizLegendOptions:
+    return common.VizLegendOptions().show_legend(True).placement(options.LegendPlacement.BOTTOM)
 
 
 def heat(title: str, unit: str, about: str, query: str) -> model.Panel:
@@ -89,6 +105,7 @@ def heat(title: str, unit: str, about: str, query: str) -> model.Panel:
         .calculate(False)
         .color(_Colors("Oranges"))
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(options.AxisPlacement.LEFT))
+        .rows_frame(heatmap.RowsHeatmapOptions().layout(options.HeatmapCellLayout.LE))
         .filter_values(heatmap.FilterValueRange().le(1e-9))
         .cell_gap(1)
         .show_legend()
@@ -96,20 +113,25 @@ def heat(title: str, unit: str, about: str, query: str) -> model.Panel:
     return _finished(builder, title, unit, about, [(query, "{{le}}")], format_=PromQueryFormat.HEATMAP)
 
 
-def curve(title: str, unit: str, about: str, query: str, over: str) -> model.Panel:
-    """One line per model over the values of the label `over`, which are numbers, at the end of the time selected."""
-    key = f"{over}\\model_name"
+def by_bound(title: str, unit: str, about: str, query: str, label: str) -> model.Panel:
+    """One group of bars for each value of a label that has numbers, smallest first, with one bar per model.
+
+    A table of the models is made of the series. Text sorts 10 before 2, but only text gives bars equal distances.
+    """
+    key = f"{label}\\model_name"
     builder = (
-        trend.Panel()
+        barchart.Panel()
         .x_field(key)
-        .show_points(options.VisibilityMode.ALWAYS)
-        .legend(common.VizLegendOptions().show_legend(True).placement(options.LegendPlacement.BOTTOM))
+        .legend(_legend())
+        .show_value(options.VisibilityMode.NEVER)
         .min(0)
+        .max(1)
         .transformations(
             [
-                _transformation("groupingToMatrix", columnField="model_name", rowField=over, valueField="Value"),
-                _transformation("convertFieldType", conversions=[{"targetField": key, "destinationType": "number"}]),
+                _transformation("groupingToMatrix", columnField="model_name", rowField=label, valueField="Value"),
+                _converted(key, "number"),
                 _transformation("sortBy", sort=[{"field": key, "desc": False}]),
+                _converted(key, "string"),
             ]
         )
     )
@@ -144,6 +166,10 @@ class _Colors(Builder[HeatmapColorOptions]):
 
 def _transformation(name: str, **settings: object) -> model.DataTransformerConfig:
     return model.DataTransformerConfig(name, options=settings)
+
+
+def _converted(field: str, kind: str) -> model.DataTransformerConfig:
+    return _transformation("convertFieldType", fields={}, conversions=[{"targetField": field, "destinationType": kind}])
 
 
 def _finished(

@@ -4,11 +4,10 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from .board import Line, Row, build
 from .objectives import FIRST_ANSWER, FIRST_THINKING, succeeded
-from .panels import NO_SERVER, good_above, stat, states
+from .panels import NO_SERVER, NO_TRAFFIC, Steps, good_above, legend, stat, states
 from .promql import quantile, rate, select, total
 
 PLACE = ("model_name", "instance")
-LEGEND = "{{model_name}} {{instance}}"
 DOWN = (0, "Down", "dark-red")
 STAGES = (
     (1, "loading", "blue"),
@@ -45,8 +44,7 @@ def _in_stage(name: str) -> str:
 
 def _stage() -> Panel:
     about = "Loading, ready, draining or failed; down if it cannot be reached."
-    query = (stage(), "{{instance}}")
-    return stat("Stage", "short", about, query, empty=NO_SERVER, values=LOOKS, background=True)
+    return stat("Stage", "short", about, (stage(), "{{instance}}"), empty=NO_SERVER, values=LOOKS, large=True)
 
 
 def _timeline() -> Panel:
@@ -56,27 +54,31 @@ def _timeline() -> Panel:
 def _speed() -> list[Panel]:
     first, answer = (quantile(0.95, name, *PLACE, over="increase") for name in (FIRST_THINKING, FIRST_ANSWER))
     return [
-        stat("Response, p95", "s", "Time to the first thinking token, in the time selected.", (first, LEGEND)),
-        stat("First answer, p95", "s", "Time to the first answer token, in the time selected.", (answer, LEGEND)),
+        _tile("Response, p95", "s", "Time to the first thinking token, in the time selected.", first),
+        _tile("First answer, p95", "s", "Time to the first answer token, in the time selected.", answer),
     ]
 
 
 def _load() -> list[Panel]:
     answers = f"{total(rate('tenuto_choice_answer_tokens_count'), *PLACE)} * 60"
-    running, remaining = (
-        total(select(f"tenuto_{name}"), *PLACE) for name in ("running_choices", "remaining_thinking_tokens")
-    )
+    running, remaining = (select(f"tenuto_{name}") for name in ("running_choices", "remaining_thinking_tokens"))
+    ended_well = "Requests that ended well, of those accepted, in the time selected."
     return [
-        stat("Answers per minute", "short", "Choices that finish, per minute now.", (answers, LEGEND), decimals=1),
-        stat(
-            "Success rate",
-            "percentunit",
-            "Requests that ended well, of those accepted, in the time selected.",
-            (succeeded(*PLACE), LEGEND),
-            steps=good_above(0.99, 0.999),
-            decimals=2,
-            background=True,
-        ),
-        stat("Running", "short", "Choices in the engine and its queue now.", (running, LEGEND), empty=NO_SERVER),
-        stat("Remaining thinking tokens", "short", "The work that is left now.", (remaining, LEGEND), empty=NO_SERVER),
+        _tile("Answers per minute", "short", "Choices that finish, per minute now.", answers, decimals=1),
+        _tile("Success rate", "percentunit", ended_well, succeeded(*PLACE), steps=good_above(0.99, 0.999), decimals=1),
+        _tile("Running", "short", "Choices in the engine and its queue now.", total(running, *PLACE), empty=NO_SERVER),
+        _tile("Remaining thinking tokens", "short", "The work left now.", total(remaining, *PLACE), empty=NO_SERVER),
     ]
+
+
+def _tile(
+    title: str,
+    unit: str,
+    about: str,
+    query: str,
+    *,
+    steps: Steps = ((None, "semi-dark-blue"),),
+    empty: str = NO_TRAFFIC,
+    decimals: int | None = None,
+) -> Panel:
+    return stat(title, unit, about, (query, legend(*PLACE)), steps=steps, empty=empty, decimals=decimals, large=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from .board import Line, Row, build
-from .charts import distribution, means, per_second, percentiles
-from .panels import BY_MODEL, NONE, bars, good_below, lines, stat
+from .charts import distribution, events, means, per_second, percentiles
+from .panels import BY_MODEL, bars, good_below, lines, stat
 from .promql import count, increase, mean, quantile, rate, ratio, share, total
 
 TOKENS = "tenuto_choice_thinking_tokens"
@@ -103,7 +103,12 @@ def _endings() -> list[Panel]:
     about = "Choices by why their thinking ended"
     return [
         per_second("Endings by reason", "cps", f"{about}, per second.", ENDINGS, "model_name", "reason"),
-        bars("Endings in the time selected", "short", f"{about}.", (count(by_reason), "{{model_name}} {{reason}}")),
+        bars(
+            "Endings in the time selected",
+            "short",
+            f"{about}.",
+            (f"{count(by_reason)} > 0", "{{model_name}} {{reason}}"),
+        ),
     ]
 
 
@@ -113,13 +118,13 @@ def _effects() -> list[Panel]:
     ]
     return [
         lines("Forced ends and landings", "percentunit", "Of the choices that thought.", *forced),
-        _events("Forced ends by reason", "The server ended their thinking.", "tenuto_forced_ends_total", "reason"),
-        _events("Empty answers by reason", "They finished without an answer.", "tenuto_empty_answers_total", "reason"),
+        _events("Forced ends by reason", "whose thinking the server ended", "tenuto_forced_ends_total", "reason"),
+        _events("Empty answers by reason", "that finished without one", "tenuto_empty_answers_total", "reason"),
     ]
 
 
-def _events(title: str, about: str, counter: str, *by: str) -> Panel:
-    return per_second(title, "cps", f"Choices per second. {about}", counter, "model_name", *by, empty=NONE)
+def _events(title: str, which: str, counter: str, *by: str) -> Panel:
+    return events(title, "cps", f"Choices per second {which}.", counter, "model_name", *by)
 
 
 def _budgets() -> list[Panel]:
@@ -158,7 +163,7 @@ def _waits() -> list[Panel]:
             "Waits", "cps", "Attempts to stop that became waits, per second.", "tenuto_waits_total", "model_name"
         ),
         lines("Choices with waits", "percentunit", "Of all finished choices.", (f"1 - {without}", BY_MODEL), top=1),
-        _events("Steering", "Whose budget was changed while they ran.", steering, "action", "outcome"),
+        _events("Steering", "whose budget was changed while they ran", steering, "action", "outcome"),
     ]
 
 
@@ -168,7 +173,7 @@ def _tokens() -> list[Panel]:
         for kind in ("thinking", "answer")
     ]
     return [
-        lines("Generated tokens per second", "short", "Thinking and other tokens, as they come.", *both, stacked=True),
+        lines("Generated tokens per second", "short", "Thinking and other tokens, as they come.", *both, style="areas"),
         lines(
             "Thinking share of tokens over time",
             "percentunit",
