@@ -19,7 +19,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 PACKAGES = {
     "decoding/tenuto_decoding": ("server", "training"),
     "server/tenuto_server": ("server",),
-    "clients/python/tenuto": (),
+    "clients/python/tenuto": ("chat",),
     "training/tenuto_training": ("training",),
     "evaluation/tenuto_evaluation": ("evaluation",),
 }
@@ -32,10 +32,10 @@ def requirements(*extras: str) -> dict[str, Requirement]:
     return {requirement.name: requirement for requirement in map(Requirement, texts)}
 
 
-def third_party_imports(folder: Path) -> set[str]:
-    """The distributions that a package imports; all of them are named as their modules are."""
+def third_party_imports(place: Path) -> set[str]:
+    """The distributions that a package or module imports; all of them are named as their modules are."""
     names: set[str] = set()
-    for path in folder.rglob("*.py"):
+    for path in place.rglob("*.py") if place.is_dir() else [place]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
@@ -50,6 +50,13 @@ def test_every_import_is_declared(package: str) -> None:
     declared = requirements(*PACKAGES[package]).keys()
     imported = {BROUGHT_ALONG.get(name, name) for name in third_party_imports(ROOT / package)}
     assert imported <= declared
+
+
+def test_the_client_needs_httpx_alone_except_for_a_chat_at_a_terminal() -> None:
+    client = ROOT / "clients/python/tenuto"
+    needed = {path.name: third_party_imports(path) for path in client.rglob("*.py")}
+    more = {name for name, imports in needed.items() if not imports <= {"httpx"}}
+    assert more == {"command.py", "live_view.py", "prompt.py"}
 
 
 @pytest.mark.parametrize("name", ["uvicorn", "vllm"])

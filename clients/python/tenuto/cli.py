@@ -76,8 +76,11 @@ def help_line(point: EntryPoint) -> str:
 
 
 def missing_module(point: EntryPoint, error: ModuleNotFoundError) -> str:
-    """Name the missing module and the extra that installs it: the package name without `tenuto_`."""
+    """Name the missing module and the extra that installs it.
+
+    It is named as the package without `tenuto_`, and in this package as the command.
+    """
     package = point.module.partition(".")[0]
-    extra = package.removeprefix("tenuto_")
+    extra = point.name if package == "tenuto" else package.removeprefix("tenuto_")
     remedy = f': pip install "tenuto[{extra}]"' if extra != package else ""
     return f"module {error.name!r} is not installed{remedy}"
