@@ -29,8 +29,8 @@ class Row:
 
 
 def query_variable(name: str, label: str, query: str, default: str = "") -> dashboard.QueryVariable:
-    """A variable whose values are those of a label in the time selected, smallest number first. One is selected."""
-    variable = dashboard.QueryVariable(name).label(label).query(query).datasource(DATA_SOURCE)
+    """A variable whose values are those of a label in the time selected, and no others; smallest number first."""
+    variable = dashboard.QueryVariable(name).label(label).query(query).datasource(DATA_SOURCE).allow_custom_value(False)
     variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(model.VariableSort.NUMERICAL_ASC)
     return variable.current(model.VariableOption(True, default, default)) if default else variable
 
@@ -38,6 +38,7 @@ def query_variable(name: str, label: str, query: str, default: str = "") -> dash
 def _several(name: str, label: str, query: str, every: str = ".+") -> dashboard.QueryVariable:
     """A variable of which several values may be selected; `every` matches all, also those that come later."""
     variable = query_variable(name, label, query).multi(True).include_all(True).all_value(every)
+    variable.allow_custom_value(True)
     return variable.current(model.VariableOption(True, ["All"], ["$__all"])).sort(model.VariableSort.ALPHABETICAL_ASC)
 
 
@@ -69,6 +70,9 @@ def build(
     builder = dashboard.Dashboard(title).uid(uid).description(about).tags([TAG]).readonly().refresh("30s")
     builder.time(since, "now").tooltip(model.DashboardCursorSync.CROSSHAIR)
     for variable in (*_shared_variables(), *variables):
+        # Only variables of intervals have these fields.
+        made = variable.build()
+        made.auto = made.auto_min = made.auto_count = None
         builder.with_variable(variable)
     links = dashboard.DashboardLink("Tenuto").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
     board = builder.link(links.as_dropdown(False).include_vars(True).keep_time(True)).build()

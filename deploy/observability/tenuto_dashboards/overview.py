@@ -132,9 +132,7 @@ def _durations() -> list[Panel]:
     spans = ("tenuto_thinking_duration_seconds", "thinking"), ("tenuto_answer_duration_seconds", "answer")
     parts = [(mean(histogram, "model_name"), f"{BY_MODEL} {name}") for histogram, name in (*phases, *spans)]
     return [
-        lines(
-            "Mean time by phase", "s", "Means of requests and of choices, on top of each other.", *parts, style="areas"
-        ),
+        lines("Mean time by phase", "s", "In the queue, for the prompt, thinking and answering.", *parts),
         percentiles(
             "Time between tokens", "s", "Of the engine, between tokens of a choice.", "vllm:inter_token_latency_seconds"
         ),
