@@ -17,6 +17,15 @@ ROWS, COLUMNS = 24, 100
 SECONDS = 30.0
 
 
+class _AnsweringScreen(pyte.Screen):
+    """A screen that answers what a program asks the terminal, such as where the cursor is."""
+
+    master: int
+
+    def write_process_input(self, data: str) -> None:
+        os.write(self.master, data.encode())
+
+
 class TerminalUser:
     """Types, and looks at the screen.
 
@@ -27,8 +36,8 @@ class TerminalUser:
 
     def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
         self.process, self._master, self.written = process, master, b""
-        self._screen = pyte.HistoryScreen(COLUMNS, ROWS, history=1000)
-        self._screen.write_process_input = lambda data: os.write(master, data.encode())  # answers to questions
+        self._screen = _AnsweringScreen(COLUMNS, ROWS)
+        self._screen.master = master
         self._stream = pyte.ByteStream(self._screen)
 
     @property

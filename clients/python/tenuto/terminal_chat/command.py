@@ -12,7 +12,7 @@ from tenuto.errors import TenutoError
 from tenuto.terminal_chat.conversation import (
     EFFORTS,
     ChatBudget,
-    Conversation,
+    TerminalConversation,
     parse_cap,
     parse_count,
 )
@@ -34,7 +34,7 @@ def command(argv: Sequence[str]) -> int:
         arguments.reasoning_effort,
     )
     with Client(arguments.url, api_key=arguments.api_key) as client:
-        conversation = Conversation(arguments.model, budget)
+        conversation = TerminalConversation(arguments.model, budget)
         if arguments.once is None and not arguments.json and sys.stdin.isatty() and sys.stdout.isatty():
             return _at_a_terminal(client, conversation, arguments)
         view = JSONView(sys.stdout, sys.stderr) if arguments.json else PlainView(sys.stdout, arguments.hide_thinking)
@@ -42,7 +42,7 @@ def command(argv: Sequence[str]) -> int:
         return session.run([arguments.once] if arguments.once is not None else sys.stdin)
 
 
-def _at_a_terminal(client: Client, conversation: Conversation, arguments: argparse.Namespace) -> int:
+def _at_a_terminal(client: Client, conversation: TerminalConversation, arguments: argparse.Namespace) -> int:
     # Here, because a pipe and the client as a library need neither of the two packages.
     from rich.console import Console
 

@@ -43,7 +43,7 @@ class ChatBudget:
 
 
 @dataclass
-class Conversation:
+class TerminalConversation:
     """What was said, and what the next request says.
 
     Attributes:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tenuto.replies import ContentDelta, Event, ReasoningDelta, UsageReported
-from tenuto.terminal_chat.conversation import Conversation
+from tenuto.terminal_chat.conversation import TerminalConversation
 from tenuto.terminal_chat.partial_reply import PartialReply
 from tenuto.terminal_chat.plain_view import harmless, report_line
 
@@ -32,7 +32,7 @@ class LiveView:
     """
 
     console: Console
-    conversation: Conversation
+    conversation: TerminalConversation
     hide_thinking: bool = False
 
     def note(self, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tenuto.client import Client
 from tenuto.errors import TenutoError
 from tenuto.replies import Event
-from tenuto.terminal_chat.conversation import CommandError, Conversation, parse_cap, parse_count, parse_effort
+from tenuto.terminal_chat.conversation import CommandError, TerminalConversation, parse_cap, parse_count, parse_effort
 from tenuto.terminal_chat.partial_reply import PartialReply
 
 #: The server counts the tokens in every chunk, for the bar.
@@ -58,7 +58,7 @@ class Session:
 
     client: Client
     view: View
-    conversation: Conversation
+    conversation: TerminalConversation
     report_error: Callable[[str], None]
     keys: Callable[[PartialReply], AbstractContextManager[None]] = field(default=_no_keys)
 
