@@ -27,7 +27,7 @@ PROMETHEUS := $(VENV)/prometheus
 SMOLLM2  := build/smollm2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-long test-families test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards tiny-model smollm2 clean
+.PHONY: help setup serve demo chat test test-long test-families test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart tiny-model smollm2 clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -90,13 +90,14 @@ bench-check: setup  ## show that all benchmarks run: measures little, saves noth
 bench-gpu: setup  ## the GPU path on this machine's GPU: equal to the automaton? what does a step cost?
 	@PYTHONPATH=decoding:testing $(BIN)/python -m benchmarks.gpu --out bench-gpu.json $(ARGS)
 
-check: setup  ## ruff, mypy, import directions, freshness of the locks and the dashboards
+check: setup  ## ruff, mypy, import directions, freshness of the locks, the dashboards and the chart's page
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python scripts/lock.py --check
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/test_imports.py
 	@$(BIN)/python -m tenuto_dashboards --check
+	@$(BIN)/python -m scripts.chart --check
 
 check-vllm: setup  ## read another vLLM release, without installing it, and report what differs where we rely on it: VERSION=
 	@$(BIN)/python -m tests.vllm_contract $(VERSION)
@@ -107,6 +108,9 @@ format: setup  ## let ruff rewrite the code
 
 lock: setup  ## resolve the lock files again
 	@$(BIN)/python scripts/lock.py
+
+chart: setup  ## write the table of values into the Helm chart's README
+	@$(BIN)/python -m scripts.chart
 
 dashboards: setup  ## generate the Grafana dashboards of deploy/observability
 	@$(BIN)/python -m tenuto_dashboards
