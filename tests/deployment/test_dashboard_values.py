@@ -29,7 +29,8 @@ def _queries() -> Iterator[tuple[Query, str]]:
     for name in BOARDS:
         board = json.loads((FOLDER / f"{name}.json").read_text())
         for query in queries(board):
-            yield query, substitute(query.expr, defaults(board), interval=120, seconds=3600)
+            values = defaults(board) | {"gpus_per_engine": "2"}
+            yield query, substitute(query.expr, values, interval=120, seconds=3600)
 
 
 QUERIES = list(_queries())
@@ -171,9 +172,9 @@ def test_the_planner_computes_what_a_cap_would_have_saved(expect: Expect) -> Non
     model = '{model_name="model-a"}'
     expect(scraped, {planned["Choices cut"]: {model: 0.25}, planned["Tokens saved"]: {model: 180_000}})
     expect(scraped, {planned["Share saved"]: {model: 0.125}, planned["Choices cut over time"]: {model: 0.25}})
-    # An hour's 180,000 of 1,440,000 generated tokens. Two minutes are the width of a step at the range's edge.
-    seconds = 3600 / 8
-    expect(scraped, {f"abs({planned['GPU-seconds saved']} - {seconds}) <= bool 120 / 8": {model: 1}})
+    # An hour of two GPUs, for 180,000 of 1,440,000 generated tokens; a step at the range's edge counts or not.
+    seconds, step = 2 * 3600 / 8, 2 * 120 / 8
+    expect(scraped, {f"abs({planned['GPU-seconds saved']} - {seconds}) <= bool {step}": {model: 1}})
 
 
 def test_each_stage_has_its_number_and_a_server_that_cannot_be_reached_is_down(expect: Expect) -> None:
