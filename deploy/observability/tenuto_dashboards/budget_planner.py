@@ -42,9 +42,10 @@ def _variables() -> tuple[QueryVariable, CustomVariable]:
 
 def _effect() -> list[Panel]:
     saved, spent = total(increase(BEYOND, CAP), "model_name"), total(increase(f"{TOKENS}_sum"), "model_name")
+    over = "That thought for more than the cap, of those finished. Of models whose histograms have this bound."
     cut = f"1 - {within(TOKENS, 'cap', 'model_name')}"
     return [
-        stat("Choices cut", "percentunit", "That thought for more than the cap, of those finished.", (cut, BY_MODEL)),
+        stat("Choices cut", "percentunit", over, (cut, BY_MODEL)),
         stat("Tokens saved", "short", "Thinking tokens beyond the cap.", (f"round({saved})", BY_MODEL)),
         stat(
             "Share saved", "percentunit", "Of the thinking tokens of finished choices.", (share(saved, spent), BY_MODEL)
@@ -52,8 +53,8 @@ def _effect() -> list[Panel]:
         stat(
             "GPU-seconds saved",
             "short",
-            "Tokens saved, times the GPUs of an engine, times the seconds in which it ran requests, by the tokens that "
-            "it generated in them; for each instance, then added up.",
+            "Tokens saved * GPUs per engine * seconds in which the engine ran requests / tokens that it generated. "
+            "Computed for each instance, then added up.",
             (_gpu_seconds(), BY_MODEL),
             decimals=0,
         ),

@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders.dashboard import QueryVariable
 
 from .board import query_variable
-from .promql import increase, ratio, select, share, total
+from .promql import Function, increase, ratio, select, share, total
 
 FIRST_THINKING = "tenuto_time_to_first_thinking_token_seconds"
 FIRST_ANSWER = "tenuto_time_to_first_answer_token_seconds"
@@ -28,10 +28,13 @@ def within(histogram: str, variable: str, *by: str) -> str:
     return ratio(part, total(increase(f"{histogram}_count"), *by))
 
 
-def succeeded(*by: str) -> str:
-    """The share of requests that ended well, in the time selected.
+def succeeded(*by: str, function: Function = increase) -> str:
+    """The share of requests that ended well, of those that name a served model.
 
-    Of those that the server accepted and whose clients stayed: neither a wrong request nor a disconnect is a failure.
+    And that the server accepted and whose clients stayed: neither a wrong request nor a disconnect is a failure.
     """
-    ended = total(increase("tenuto_requests_total", 'outcome=~"ok|error|cut"'), *by)
-    return share(total(increase("tenuto_requests_total", 'outcome="ok"'), *by), ended)
+    well, ended = (
+        total(function("tenuto_requests_total", 'model_name!=""', f'outcome=~"{outcomes}"'), *by)
+        for outcomes in ("ok", "ok|error|cut")
+    )
+    return share(well, ended)

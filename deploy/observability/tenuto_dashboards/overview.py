@@ -45,7 +45,9 @@ def _traffic_now() -> list[Panel]:
 
 
 def _objectives() -> list[Panel]:
-    thinking, answer = (quantile(0.95, name, "model_name", over="increase") for name in (FIRST_THINKING, FIRST_ANSWER))
+    thinking, answer = (
+        quantile(0.95, name, "model_name", function=increase) for name in (FIRST_THINKING, FIRST_ANSWER)
+    )
     rejected = share(
         total(increase("tenuto_requests_total", 'outcome="rejected"')), total(increase("tenuto_requests_total"))
     )
@@ -98,8 +100,7 @@ def _traffic() -> list[Panel]:
 
 
 def _errors() -> list[Panel]:
-    ended = total(rate("tenuto_requests_total", 'outcome=~"ok|error|cut"'), "model_name")
-    failed = total(rate("tenuto_requests_total", 'outcome=~"error|cut"'), "model_name")
+    failed = f"1 - {succeeded('model_name', function=rate)}"
     refused = "Requests per second that were refused before generation."
     gone = "Requests per second whose clients disconnected."
     broken = "Streams per second that ended in an error event, after status 200."
@@ -108,7 +109,7 @@ def _errors() -> list[Panel]:
             "Failed requests",
             "percentunit",
             "Requests that ended in an error of the server (error) or were ended by it (cut), of those accepted.",
-            (share(failed, ended), BY_MODEL),
+            (failed, BY_MODEL),
         ),
         events("Rejections by reason", "reqps", refused, "tenuto_rejected_requests_total", "reason"),
         events("Disconnects by phase", "reqps", gone, "tenuto_cancelled_requests_total", "model_name", "phase"),

@@ -4,6 +4,8 @@ Ranges are Grafana's: `rate` looks at the last moments of each point in time, `i
 A percentile or a ratio without traffic is no sample, never NaN: then a panel shows its text for no value.
 """
 
+from collections.abc import Callable
+
 from .exported import exported
 
 INSTANCE = ("job", "instance")
@@ -32,6 +34,10 @@ def increase(name: str, *matchers: str, whole_server: bool = False) -> str:
     return f"increase({select(name, *matchers, whole_server=whole_server)}[$__range])"
 
 
+#: `rate` or `increase`: what an expression looks at.
+Function = Callable[..., str]
+
+
 def total(expr: str, *by: str) -> str:
     return f"sum by ({', '.join(by)}) ({expr})" if by else f"sum({expr})"
 
@@ -50,12 +56,10 @@ def share(part: str, whole: str) -> str:
     return ratio(f"({part} or {whole} * 0)", whole)
 
 
-def quantile(q: float, histogram: str, *by: str, over: str = "rate") -> str:
-    """A percentile of a histogram, of the last moments or of the time selected (`increase`)."""
-    buckets = (rate if over == "rate" else increase)(f"{histogram}_bucket")
-    return f"histogram_quantile({q}, {total(buckets, 'le', *by)}) >= 0"
+def quantile(q: float, histogram: str, *by: str, function: Function = rate) -> str:
+    """A percentile of a histogram."""
+    return f"histogram_quantile({q}, {total(function(f'{histogram}_bucket'), 'le', *by)}) >= 0"
 
 
-def mean(histogram: str, *by: str, over: str = "rate") -> str:
-    function = rate if over == "rate" else increase
+def mean(histogram: str, *by: str, function: Function = rate) -> str:
     return ratio(total(function(f"{histogram}_sum"), *by), total(function(f"{histogram}_count"), *by))

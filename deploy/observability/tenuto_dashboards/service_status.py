@@ -5,7 +5,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 from .board import Line, Row, build
 from .objectives import FIRST_ANSWER, FIRST_THINKING, succeeded
 from .panels import NO_SERVER, NO_TRAFFIC, Steps, good_above, legend, stat, states
-from .promql import quantile, rate, select, total
+from .promql import increase, quantile, rate, select, total
 
 PLACE = ("model_name", "instance")
 DOWN = (0, "Down", "dark-red")
@@ -52,7 +52,7 @@ def _timeline() -> Panel:
 
 
 def _speed() -> list[Panel]:
-    first, answer = (quantile(0.95, name, *PLACE, over="increase") for name in (FIRST_THINKING, FIRST_ANSWER))
+    first, answer = (quantile(0.95, name, *PLACE, function=increase) for name in (FIRST_THINKING, FIRST_ANSWER))
     return [
         _tile("Response, p95", "s", "Time to the first thinking token, in the time selected.", first),
         _tile("First answer, p95", "s", "Time to the first answer token, in the time selected.", answer),

@@ -1,19 +1,14 @@
 """Thinking: how long models think, why they stop, and what budgets do about it."""
 
-from collections.abc import Callable
-
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 from .board import Line, Row, build
 from .charts import distribution, events, means, per_second, percentiles
 from .panels import BY_MODEL, bars, good_below, lines, stat
-from .promql import count, increase, mean, quantile, rate, ratio, share, total
+from .promql import Function, count, increase, mean, quantile, rate, ratio, share, total
 
 TOKENS = "tenuto_choice_thinking_tokens"
 ENDINGS = "tenuto_thinking_endings_total"
-
-#: `rate` or `increase`.
-Function = Callable[..., str]
 
 
 def board() -> Dashboard:
@@ -33,8 +28,8 @@ def board() -> Dashboard:
 
 
 def _lengths() -> list[Panel]:
-    half, high = (quantile(q, TOKENS, "model_name", over="increase") for q in (0.5, 0.95))
-    used = quantile(0.5, "tenuto_budget_used_ratio", "model_name", over="increase")
+    half, high = (quantile(q, TOKENS, "model_name", function=increase) for q in (0.5, 0.95))
+    used = quantile(0.5, "tenuto_budget_used_ratio", "model_name", function=increase)
     return [
         stat("Thinking tokens, median", "short", "Of each finished choice.", (half, BY_MODEL), decimals=0),
         stat("Thinking tokens, p95", "short", "Of each finished choice.", (high, BY_MODEL), decimals=0),
@@ -46,7 +41,7 @@ def _lengths() -> list[Panel]:
 
 
 def _interventions() -> list[Panel]:
-    waits = mean("tenuto_choice_waits", "model_name", over="increase")
+    waits = mean("tenuto_choice_waits", "model_name", function=increase)
     forced, landed = (_of_thinking(name, increase) for name in ("tenuto_forced_ends_total", "tenuto_landings_total"))
     empty = _of_finished("tenuto_empty_answers_total", increase)
     return [
@@ -89,7 +84,7 @@ def _heatmaps() -> list[Panel]:
 
 
 def _over_time() -> list[Panel]:
-    efforts = quantile(0.5, TOKENS, "model_name", "effort", over="increase")
+    efforts = quantile(0.5, TOKENS, "model_name", "effort", function=increase)
     about = "Median of the choices finished in the time selected, by the effort that their requests set."
     return [
         percentiles("Thinking tokens by model", "short", "Of each finished choice.", TOKENS),
