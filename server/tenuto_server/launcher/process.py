@@ -5,10 +5,11 @@ anything else. `tenuto serve` makes this module the main one, so that every vLLM
 """
 
 import os
+import signal
 import sys
 
 from ..errors import StartupError
-from .exit_status import USAGE_ERROR
+from .exit_status import OK, USAGE_ERROR
 from .parent_watch import announce_server, die_with_server
 from .progress import LoadProgress
 from .terminal import ServerTerminal
@@ -19,6 +20,7 @@ _START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
 def main() -> int:
     terminal = ServerTerminal()
     terminal.capture_errors()
+    _end_at_sigterm(terminal)
     progress = LoadProgress(terminal, "loading vLLM")
     try:
         _prepare()
@@ -42,6 +44,19 @@ def main() -> int:
         if isinstance(error, SystemExit):
             terminal.drop_log()
         raise
+
+
+def _end_at_sigterm(terminal: ServerTerminal) -> None:
+    """End at once, as later while the model loads, until `Server` handles the signal.
+
+    Without a handler, the kernel discards the signal if this is the first process of a container.
+    """
+
+    def end(*_: object) -> None:
+        terminal.drop_log()
+        os._exit(OK)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _prepare() -> None:
