@@ -1,6 +1,6 @@
 """Write the lock files, or check that they match the requirements they were made from.
 
-    python scripts/lock.py            # resolve again: cpu.txt, gpu.txt and clients.txt in requirements/
+    python scripts/lock.py            # resolve again: the locks in requirements/
     python scripts/lock.py --check    # exit 1 and name each lock that is older than its inputs
 
 One lock serves all supported Pythons: it is the union of one resolution for each, and a package that only one of them
@@ -30,12 +30,22 @@ class ConflictingPins(Exception):
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock file: its name, the requirement files it is made from, and whether pyproject.toml is one of them."""
+    """One lock file.
+
+    Attributes:
+        name: of the file.
+        extra_inputs: the requirement files that it is made from.
+        of_project: whether it is made from pyproject.toml too.
+        extra: of pyproject.toml; all of them by default.
+        part_of: the lock that has the versions to take.
+    """
 
     name: str
     extra_inputs: tuple[str, ...] = ()
-    overrides: str | None = None
+    overrides: tuple[str, ...] = ()
     of_project: bool = True
+    extra: str | None = None
+    part_of: str | None = None
 
     @property
     def path(self) -> Path:
@@ -44,7 +54,7 @@ class Lock:
     def digest(self) -> str:
         """SHA-256 over the project's declared requirements and this lock's own input files."""
         declared = _declared_requirements() if self.of_project else []
-        files = [*self.extra_inputs, *([self.overrides] if self.overrides else [])]
+        files = [*self.extra_inputs, *self.overrides]
         text = "\n".join([PLATFORM, *PYTHONS, *declared, *((REQUIREMENTS / name).read_text() for name in files)])
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -60,7 +70,7 @@ class Lock:
         Raises:
             ConflictingPins: if one version of a package cannot serve all Pythons.
         """
-        earlier = _blocks(self.path.read_text()) if self.path.exists() else {}
+        earlier = self._earlier()
         union: dict[str, str] = {}
         for python in PYTHONS:
             resolved = self._resolve(python, earlier | union)
@@ -69,6 +79,10 @@ class Lock:
                     raise ConflictingPins(f"{self.name}: {_pin(union[name])} or {_pin(resolved[name])}, by Python")
             union = resolved | union
         self.path.write_text(f"{self.header()}\n{_joined(union)}")
+
+    def _earlier(self) -> dict[str, str]:
+        path = self.path if self.part_of is None else REQUIREMENTS / self.part_of
+        return _blocks(path.read_text()) if path.exists() else {}
 
     def _resolve(self, python: str, preferred: dict[str, str]) -> dict[str, str]:
         """The entries for one Python, with the preferred versions where the requirements admit them."""
@@ -81,10 +95,11 @@ class Lock:
     def _command(self, python: str, output: Path) -> list[str]:
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--generate-hashes"]
         command += ["--python-version", python, "--python-platform", PLATFORM, "--output-file", str(output)]
-        command += ["--all-extras", "pyproject.toml"] if self.of_project else []
+        extras = ["--all-extras"] if self.extra is None else ["--extra", self.extra]
+        command += [*extras, "pyproject.toml"] if self.of_project else []
         command += [f"requirements/{name}" for name in self.extra_inputs]
-        if self.overrides:
-            command += ["--overrides", f"requirements/{self.overrides}"]
+        for name in self.overrides:
+            command += ["--overrides", f"requirements/{name}"]
         return command
 
 
@@ -112,9 +127,15 @@ def _declared_requirements() -> list[str]:
 
 
 LOCKS = (
-    Lock("cpu.txt", ("cpu.in",), "cpu.overrides"),
+    Lock("cpu.txt", ("cpu.in",), ("cpu.overrides",)),
     Lock("gpu.txt", ("gpu.in",)),
     Lock("clients.txt", ("clients.in",), of_project=False),
+    # What the Dockerfile installs: all of the CPU target; what vLLM's image lacks; what builds our wheel.
+    Lock(
+        "image-cpu.txt", ("image-cpu.in",), ("cpu.overrides", "image-cpu.overrides"), extra="server", part_of="cpu.txt"
+    ),
+    Lock("image-gpu.txt", ("image-gpu.in",), of_project=False, part_of="gpu.txt"),
+    Lock("image-build.txt", ("image-build.in",), of_project=False, part_of="cpu.txt"),
 )
 
 
