@@ -16,6 +16,8 @@ from .prompt import Phase, initial_phase
 from .script import Script
 
 EndedBy = Literal["model", "cap", "loop", "stop_token", "length", "none"]
+#: What of a budget ended the thinking: the cap, a landing before it, "answer now", a loop, or a stop in its middle.
+ForcedBy = Literal["cap", "landing", "answer_now", "loop", "stop_token"]
 
 
 class ThinkingAutomaton:
@@ -41,6 +43,7 @@ class ThinkingAutomaton:
         "_first_token",
         "_first_wait",
         "_floor",
+        "_has_landed",
         "_last",
         "_loop",
         "_offsets",
@@ -67,6 +70,7 @@ class ThinkingAutomaton:
         self._offsets = 0
         self._last = last  # token of the text so far
         self._ended: EndedBy = "none"
+        self._has_landed = False  # whether the last closing at the cap began before it
         self._script: Script | None = None
         self._action: Action | None = None  # of the next step, once it is known
         # Most tokens of most replies are plain text: the next `_plain_left` tokens that are none of these ids change
@@ -103,6 +107,22 @@ class ThinkingAutomaton:
         if self.phase is not Phase.THINKING:
             return self._ended
         return "stop_token" if self._last in self.plan.stops else "length"
+
+    @property
+    def forced_by(self) -> ForcedBy | None:
+        """What ended the thinking against the model's will; None where it goes on, or ended in another way."""
+        if self.phase is Phase.THINKING:
+            return None
+        if self._ended != "cap":
+            return self._ended if self._ended == "loop" or self._ended == "stop_token" else None
+        if self._cap == 0 != self.plan.max_thinking_tokens:
+            return "answer_now"
+        return "landing" if self._has_landed else "cap"
+
+    @property
+    def remaining(self) -> int | None:
+        """How many more thinking tokens the cap in force leaves; None without a cap."""
+        return None if self._cap is None else max(self._cap - self.count, 0)
 
     @property
     def max_thinking_tokens(self) -> int | None:
@@ -293,6 +313,7 @@ class ThinkingAutomaton:
             if self._script is None:
                 self._ended, self._script = "model", self._end_begun()
         elif self._is_at_cap:
+            self._has_landed = self.count < (self._closing_at or 0)
             self._script = self._closing("cap")
         elif self._loop.found:
             self._script = self._closing("loop")

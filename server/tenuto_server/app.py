@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from . import metrics
 from .api.error_handlers import install_error_handlers
 from .api.routes import chat, completions, messages, models, probes, requests, responses, tokenization
 from .config.options import OperatingOptions
@@ -32,6 +33,7 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, state: 
         redirect_slashes=False,  # the URL would depend on the Host header
         root_path=args.root_path or "",
     )
+    metrics.SCRAPED.stage = lambda: state.stage.value
     app.state.args = args
     app.state.service = state
     app.state.engine_client = None
@@ -51,6 +53,7 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, state: 
         RequestLog,
         log_texts=options.log_texts,
         fields_in_message=options.log_format == "text",
+        model_name=lambda requested: state.model_name(requested),
     )
     return app
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 
 
 @dataclass(slots=True)
@@ -15,12 +16,16 @@ class CurrentRequest:
         fields: the names of the fields of its body.
         reached_engine: whether the engine has accepted a prompt of it. What fails before is wrong in the request.
         stream_failed: whether the response, a stream that had begun, ended with an error event.
+        refused_for: why the request was refused, of the reasons of tenuto_rejected_requests_total.
+        arrived: when it did, by `time.monotonic`.
     """
 
     path: str = ""
     fields: Sequence[str] = ()
     reached_engine: bool = False
     stream_failed: bool = False
+    refused_for: str | None = None
+    arrived: float = field(default_factory=monotonic)
 
 
 _current: ContextVar[CurrentRequest] = ContextVar("current_request")
@@ -39,6 +44,11 @@ def current_path() -> str:
 def report_stream_error() -> None:
     """Report that the current request's stream, whose status was sent before, ends with an error event."""
     current_request().stream_failed = True
+
+
+def report_refusal(reason: str) -> None:
+    """Report that the current request is refused, for a reason of tenuto_rejected_requests_total."""
+    current_request().refused_for = reason
 
 
 def report_engine_reached() -> None:

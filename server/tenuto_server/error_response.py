@@ -3,6 +3,7 @@
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from .context import report_refusal
 from .errors import Refusal
 from .paths import find_endpoint, path_of
 
@@ -28,5 +29,6 @@ def refuse_body(path: str, status: int, message: str, kind: str, param: str | No
 
 async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Send the refusal as the response."""
+    report_refusal(refusal.reason)
     body = refuse_body(path_of(scope), refusal.status, str(refusal), refusal.kind, refusal.param)
     await JSONResponse(body, refusal.status, refusal.headers)(scope, receive, send)

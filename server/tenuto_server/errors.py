@@ -35,12 +35,14 @@ class Refusal(ServingError):
     Attributes:
         status: of the HTTP response.
         kind: OpenAI's `type` of the error.
+        reason: under which tenuto_rejected_requests_total counts it.
         param: the field of the request that is wrong, if any.
         headers: additional headers of the response.
     """
 
     status = 400
     kind = "BadRequestError"
+    reason = "invalid"
     param: str | None = None
 
     @property
@@ -53,6 +55,7 @@ class MissingApiKey(Refusal):
 
     status = 401
     kind = "AuthenticationError"
+    reason = "unauthorized"
 
     def __init__(self) -> None:
         super().__init__("no valid API key: send one as `Authorization: Bearer KEY` or as `x-api-key: KEY`")
@@ -80,6 +83,7 @@ class UnknownModel(Refusal):
 
     status = 404
     kind = "NotFoundError"
+    reason = "unknown_model"
     param = "model"
 
     def __init__(self, name: str) -> None:
@@ -95,6 +99,7 @@ class TooLarge(Refusal):
 
     status = 413
     kind = "RequestTooLargeError"
+    reason = "too_large"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than {limit} bytes, the most that this server allows (--max-body-bytes)")
@@ -115,6 +120,7 @@ class UnsupportedEncoding(Refusal):
 
     status = 415
     kind = "UnsupportedMediaTypeError"
+    reason = "unsupported_encoding"
     param = "Content-Encoding"
 
     def __init__(self, given: str) -> None:
@@ -135,6 +141,7 @@ class TooSlow(Refusal):
 
     status = 408
     kind = "RequestTimeoutError"
+    reason = "too_slow"
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the body did not arrive within {seconds:g} seconds (--body-timeout)")
@@ -150,14 +157,16 @@ class Unavailable(Refusal):
     Args:
         message: why.
         retry_after: seconds after which to retry.
+        reason: `loading`, `draining`, `engine_dead` or `full`.
     """
 
     status = 503
     kind = "ServiceUnavailableError"
 
-    def __init__(self, message: str, retry_after: int) -> None:
+    def __init__(self, message: str, retry_after: int, reason: str = "full") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reason = reason
 
     @property
     def headers(self) -> dict[str, str]:

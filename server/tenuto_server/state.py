@@ -20,11 +20,11 @@ class ServerStage(Enum):
     FAILED = "failed"
 
 
-#: Why requests are refused in each stage, and after how many seconds to retry.
+#: Why requests are refused in each stage, after how many seconds to retry, and the reason's short name.
 _UNAVAILABLE = {
-    ServerStage.LOADING: ("the model is still loading", 5),
-    ServerStage.DRAINING: ("the server is shutting down", 10),
-    ServerStage.FAILED: ("the engine has died, and the server is exiting", 10),
+    ServerStage.LOADING: ("the model is still loading", 5, "loading"),
+    ServerStage.DRAINING: ("the server is shutting down", 10, "draining"),
+    ServerStage.FAILED: ("the engine has died, and the server is exiting", 10, "engine_dead"),
 }
 
 
@@ -38,6 +38,8 @@ class ServerState:
         capacity: number of slots, for sequences that run or wait; None for no limit.
         cutting: whether running replies are being cut because the drain timeout is over.
         has_default_budget: whether requests without a budget get one.
+        model_name: the name by which metrics know the model that a request names, or the served one for None; empty
+            for a model that is not served.
     """
 
     def __init__(self, *, has_default_budget: bool = False) -> None:
@@ -48,6 +50,7 @@ class ServerState:
         self.capacity: int | None = None
         self.cutting = False
         self.has_default_budget = has_default_budget
+        self.model_name: Callable[[str | None], str] = lambda requested: ""
         self._idle = asyncio.Event()
         self._idle.set()
 

@@ -106,6 +106,9 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.engine.output_processor import OutputProcessor
 from vllm.v1.executor import Executor
 
+# The bounds of vLLM's histograms, by family.
+from vllm.v1.metrics.buckets import histogram_buckets
+
 try:  # 0.33
     from vllm.entrypoints.common.cli_args import make_arg_parser, validate_parsed_serve_args
 except ModuleNotFoundError:  # 0.32
@@ -166,12 +169,14 @@ __all__ = [
     "declare_dead",
     "freeze_gc_heap",
     "get_uvicorn_log_config",
+    "histogram_bounds",
     "init_app_state",
     "is_harmony",
     "make_arg_parser",
     "make_chat",
     "make_messages",
     "make_responses",
+    "metric_model_name",
     "models_router",
     "process_input",
     "prompt_token_ids",
@@ -198,6 +203,20 @@ NO_FIELDS = TOO_LONG | {"type", "image_url", "image_embeds", "audio_embeds", "vi
 def is_harmony(model_config: Any) -> bool:
     """Whether vLLM writes this model's prompts and reads its replies in gpt-oss's own format."""
     return bool(model_config.hf_config.model_type == "gpt_oss")
+
+
+def histogram_bounds(config: Any) -> dict[Any, list[float]]:
+    """The upper bounds of those families of vLLM's histograms that ours use too, for this model and these options."""
+    length, own = config.model_config.max_model_len, config.observability_config.custom_histogram_buckets
+    families: tuple[Any, ...] = ("request_tokens", "time_to_first_token", "request_latency")
+    return {family: [float(bound) for bound in histogram_buckets(family, length, own)] for family in families}
+
+
+def metric_model_name(models: Any, requested: str | None) -> str:
+    """The label of a model that a request names, or of the served one for None; empty for one that is not served."""
+    if not requested or models.is_base_model(requested):
+        return str(models.model_name())
+    return requested if requested in models.lora_requests else ""
 
 
 def prompt_token_ids(engine: Any, prompt: Any) -> Sequence[int]:

@@ -87,8 +87,11 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 def outcomes(metrics: str) -> Counter[str]:
     """Chat completions by outcome so far, according to the server's metrics."""
-    line = re.compile(rf'^tenuto_requests_total{{endpoint="{CHAT}",outcome="(\w+)"}} (\S+)$', re.MULTILINE)
-    return Counter({outcome: int(float(count)) for outcome, count in line.findall(metrics)})
+    labels = rf'endpoint="{CHAT}",model_name="[^"]*",outcome="(\w+)"'
+    counted: Counter[str] = Counter()
+    for outcome, count in re.findall(rf"^tenuto_requests_total{{{labels}}} (\S+)$", metrics, re.MULTILINE):
+        counted[outcome] += int(float(count))
+    return counted
 
 
 def chat_body(question: str, **more: Any) -> dict[str, Any]:

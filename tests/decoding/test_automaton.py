@@ -214,12 +214,31 @@ class TestCap:
         assert not isinstance(automaton.action(), Force), "seven tokens leave more than the window of three"
         assert forced(feed(automaton, [NEWLINE])) == [*END]
         assert (automaton.tokens, automaton.ended_by) == (8, "cap")
+        assert automaton.forced_by == "landing"
 
     def test_landing_leaves_the_cap_hard(self) -> None:
         fields = {"max_thinking_tokens": 10, "landing_tokens": 3, "landings": frozenset({NEWLINE})}
         automaton = feed(thinking(**fields), [TEXT] * 10)
         assert forced(automaton) == [*END]
-        assert automaton.tokens == 10
+        assert (automaton.tokens, automaton.forced_by) == (10, "cap")
+
+    def test_what_the_model_ends_itself_is_not_forced(self) -> None:
+        automaton = feed(thinking(max_thinking_tokens=9), [TEXT, *END, TEXT])
+        assert (automaton.ended_by, automaton.forced_by) == ("model", None)
+
+    def test_a_stop_that_becomes_the_end_of_thinking_is_forced(self) -> None:
+        automaton = feed(thinking(max_thinking_tokens=9), [TEXT])
+        automaton.advance(END[0], True)
+        assert forced(automaton) == [END[1]]
+        assert automaton.forced_by == "stop_token"
+
+    def test_an_answer_now_is_forced(self) -> None:
+        automaton = feed(thinking(max_thinking_tokens=9), [TEXT])
+        assert automaton.remaining == 8
+        assert automaton.steer(None)
+        assert automaton.remaining == 0
+        assert forced(automaton) == [*END]
+        assert (automaton.ended_by, automaton.forced_by) == ("cap", "answer_now")
 
     def test_landing_does_not_pass_below_the_floor(self) -> None:
         fields = {"max_thinking_tokens": 10, "landing_tokens": 8, "landings": frozenset({NEWLINE})}

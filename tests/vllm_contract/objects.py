@@ -69,6 +69,19 @@ RELIED = (
     # The output processor and its detokenizers: stop strings end the answer, never the thinking.
     Relied(f"{_ENGINE}.output_processor:OutputProcessor.request_states", "the state of a request, by its id"),
     Relied(f"{_ENGINE}.output_processor:RequestState.detokenizer", "is wrapped for requests with stop strings"),
+    Relied(
+        f"{_ENGINE}.output_processor:OutputProcessor.process_outputs",
+        "whole replies are counted step by step",
+        "process_outputs(outputs, timestamp, stats, weight_version=version)",
+    ),
+    Relied("vllm.v1.engine:EngineCoreOutput.new_token_ids", "the tokens of a step, without those after a stop string"),
+    Relied("vllm.v1.metrics.buckets:histogram_buckets", "bounds of histograms", "histogram_buckets(family, 1, None)"),
+    Relied("vllm.config:ObservabilityConfig.custom_histogram_buckets", "replaces bounds of histograms"),
+    Relied("vllm.config:ModelConfig.served_model_name", "the label of the served model"),
+    Relied(
+        "vllm.entrypoints.openai.models.serving:OpenAIServingModels.is_base_model", "the label of a request's model"
+    ),
+    Relied("vllm.entrypoints.openai.models.serving:OpenAIServingModels.lora_requests", "the labels of adapters"),
     Relied(f"{_ENGINE}.detokenizer:BaseIncrementalDetokenizer.min_tokens", "below it no stop string is searched"),
     Relied(
         f"{_ENGINE}.detokenizer:BaseIncrementalDetokenizer.update",

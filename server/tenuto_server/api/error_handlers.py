@@ -13,6 +13,7 @@ from vllm.exceptions import VLLMError
 
 from tenuto_decoding.errors import InvalidBudget, ThinkingError
 
+from ..context import report_refusal
 from ..error_response import refuse_body
 from ..errors import Refusal, SteeringError
 from ..paths import path_of
@@ -89,12 +90,14 @@ def _describe(error: Exception) -> ErrorResponse:
             return _of_problems(error.errors())
         error = ours
     if isinstance(error, Refusal):
+        report_refusal(error.reason)
         return _error(HTTPStatus(error.status), str(error), error.kind, error.param)
     if isinstance(error, HTTPException):  # an unknown path (404), a wrong method (405)
         return _of_status(error.status_code, str(error.detail))
     if isinstance(error, SteeringError):
         return _of_status(error.status, str(error))
     if isinstance(error, ThinkingError):
+        report_refusal("budget")
         field = error.field if isinstance(error, InvalidBudget) else None
         return _error(HTTPStatus.BAD_REQUEST, str(error), "BadRequestError", param=field)
     return create_error_response(error)

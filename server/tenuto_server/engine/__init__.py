@@ -1,4 +1,4 @@
 """vLLM's engine with thinking budgets: resolves them on the way in, counts them on the way out.
 
-May import `budgets`, `context`, `errors` and `paths`.
+May import `budgets`, `context`, `errors`, `metrics` and `paths`.
 """

@@ -3,9 +3,11 @@
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
+from time import monotonic
 from typing import Any, Self
 
-from tenuto_decoding.automaton import EndedBy
+from tenuto_decoding.automaton import EndedBy, ThinkingAutomaton
+from tenuto_decoding.prompt import Phase
 from tenuto_decoding.worker_messages import Steer
 
 from ..budgets.resolution import ResolvedBudget
@@ -52,24 +54,52 @@ class CountedChoice:
     Attributes:
         ids: the tokens so far.
         is_finished: whether there are no more to come.
+        is_recorded: whether the metrics have it among those that have ended.
+        answer_from: position of the first token after the last thinking; None before that and while thinking.
+        first_token, first_thinking, first_answer: when the first token of all, of the thinking and after it came, by
+            `time.monotonic`; None for what has not come. `first_answer` is after the first of several thinking blocks.
+        ended: when the last token came.
     """
 
     def __init__(self, resolved: ResolvedBudget) -> None:
         self.ids: list[int] = []
         self.is_finished = False
+        self.is_recorded = False
+        self.first_token: float | None = None
+        self.first_thinking: float | None = None
+        self.first_answer: float | None = None
+        self.ended: float | None = None
         self._resolved = resolved
-        self._automaton = resolved.start()
+        self._begin()
         self._steers: dict[int, list[int | None]] = {}  # by position
+
+    def _begin(self) -> None:
+        self._automaton: ThinkingAutomaton = self._resolved.start()
         self._steered = 0
+        self.answer_from = 0 if self._automaton.phase is Phase.ANSWER else None
 
     def take(self, ids: Sequence[int]) -> None:
         """Count newly generated tokens."""
         start = len(self.ids)
         self.ids.extend(ids)
-        if self._steers:
-            self._follow(start)
-        else:
-            self._automaton.advance_all(ids)
+        self._follow(start)
+        if self.first_answer is None and ids:
+            self._note_first()
+
+    def _note_first(self) -> None:
+        """Note when the first tokens came; not called any more for most tokens of an answer."""
+        now = monotonic()
+        if self.first_token is None:
+            self.first_token = now
+        if self.first_thinking is None and self._automaton.tokens:
+            self.first_thinking = now
+        if self.answer_from is not None and self.answer_from < len(self.ids):
+            self.first_answer = now
+
+    def end(self) -> None:
+        """The last token has come, or never will: note when, the first time."""
+        if self.ended is None:
+            self.ended = monotonic()
 
     @property
     def needs_redirects(self) -> bool:
@@ -82,15 +112,24 @@ class CountedChoice:
         for steer in steers:
             if steer.position is not None:
                 self._steers.setdefault(steer.position, []).append(steer.until)
-        self._automaton, self._steered = self._resolved.start(), 0
+        self._begin()
         self._follow(0, frozenset(redirects))
 
     def _follow(self, start: int, fired: Container[int] | None = None) -> None:
         """Advance over the ids from a position on, steering on the way; `fired` is None where it is not known."""
+        automaton = self._automaton
         for position in range(start, len(self.ids)):
-            for until in self._steers.get(position, ()):
-                self._steered += self._automaton.steer(until)
-            self._automaton.advance(self.ids[position], None if fired is None else position in fired)
+            for until in self._steers.get(position, ()) if self._steers else ():
+                self._steered += automaton.steer(until)
+            before = automaton.phase
+            automaton.advance(self.ids[position], None if fired is None else position in fired)
+            if automaton.phase is not before:
+                self.answer_from = position + 1 if automaton.phase is Phase.ANSWER else None
+
+    @property
+    def automaton(self) -> ThinkingAutomaton:
+        """Where the choice is now. It is replaced by `settle`; do not change it."""
+        return self._automaton
 
     @property
     def report(self) -> ChoiceReport:

@@ -25,6 +25,25 @@ def response_of(engine_id: str, path: str, n: int) -> tuple[str, int]:
     return response_id, 0 if endpoint.parts_are_turns else int(part) * n
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a reply was requested with, as far as metrics need it.
+
+    Attributes:
+        model_name: of the model or adapter that generates it.
+        arrived: when its HTTP request did, by `time.monotonic`.
+        effort: `reasoning_effort` of the request.
+        max_tokens: the most that each choice can have.
+        is_search_step: whether it is a step of a beam search and no reply of its own.
+    """
+
+    model_name: str = ""
+    arrived: float = 0.0
+    effort: str | None = None
+    max_tokens: int = 0
+    is_search_step: bool = False
+
+
 @dataclass(eq=False, slots=True)
 class RunningReply:
     """A reply to one prompt while the engine generates it.
@@ -34,6 +53,7 @@ class RunningReply:
         first_index: of its first choice among those of the response.
         key: under which the engine's workers know its sequences.
         reply: its tokens and their count.
+        origin: what it was requested with.
         steers: how often it was steered.
         is_over: whether it has ended, for any reason.
     """
@@ -42,6 +62,7 @@ class RunningReply:
     first_index: int
     key: str
     reply: CountedReply
+    origin: Origin = Origin()
     steers: int = field(default=0, init=False)
     is_over: bool = field(default=False, init=False)
 
@@ -111,6 +132,9 @@ class RunningReplies:
     def by_key(self, key: str) -> RunningReply | None:
         """The reply that the workers know under this key."""
         return self._by_key.get(key)
+
+    def __iter__(self) -> Iterator[RunningReply]:
+        return iter(self._by_key.values())
 
     def __len__(self) -> int:
         return len(self._by_key)

@@ -15,9 +15,10 @@ from tenuto_decoding.prompt import Phase
 from tenuto_decoding.vllm_requests import REQUEST_KEY
 
 from ..vllm_compat import BaseIncrementalDetokenizer, EngineCoreRequest, IncrementalDetokenizer, OutputProcessor
+from .accounting import CountedReply
 
-#: The automaton of a new sequence, by the key of its request; None where nothing is counted.
-Start = Callable[[str], ThinkingAutomaton | None]
+#: The reply that is generated for a request, by its key; None where nothing is counted.
+FindReply = Callable[[str], CountedReply | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,12 @@ class AnswerOnlyOutputProcessor(OutputProcessor):
 
     Args:
         original: the processor whose place it takes, before that one has been used.
-        start: the automaton of a new sequence.
+        find: finds the reply of a new sequence.
     """
 
-    def __init__(self, original: OutputProcessor, start: Start) -> None:
+    def __init__(self, original: OutputProcessor, find: FindReply) -> None:
         self.__dict__.update(vars(original))  # whatever vLLM's constructor has made of its arguments
-        self._start = start
+        self._find = find
 
     def add_request(self, request: EngineCoreRequest, *args: Any, **kwargs: Any) -> None:
         super().add_request(request, *args, **kwargs)
@@ -148,9 +149,9 @@ class AnswerOnlyOutputProcessor(OutputProcessor):
         if params is None or not params.stop or not isinstance(inner, BaseIncrementalDetokenizer):
             return
         key = (params.extra_args or {}).get(REQUEST_KEY, "")
-        automaton = self._start(key)
-        if automaton is not None:
-            state.detokenizer = AnswerOnlyDetokenizer(inner, automaton, key)
+        reply = self._find(key)
+        if reply is not None:
+            state.detokenizer = AnswerOnlyDetokenizer(inner, reply.resolved.start(), key)
 
     def steered(self, key: str) -> None:
         """The sequences that the engine's workers know under this key are about to be steered."""

@@ -13,28 +13,30 @@ from vllm.outputs import RequestOutput
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
-from tenuto_decoding.automaton import ThinkingAutomaton
 from tenuto_decoding.vllm_requests import ONLY_CLOSES_KEY, REQUEST_KEY, masks_thinking
 
-from ..budgets.request_fields import BUDGET_NAMES, BUDGET_REQUEST, BudgetRequest
+from ..budgets.request_fields import BUDGET_NAMES, BUDGET_REQUEST, BudgetRequest, PromptSource
 from ..budgets.resolution import Generation, ResolvedBudget, ThinkingPolicy
 from ..budgets.structured_output import GrammarStart
-from ..context import current_path, report_engine_reached
+from ..context import current_request, report_engine_reached
 from ..errors import GenerationFailed
+from ..metrics import SCRAPED
 from ..vllm_compat import (
     EngineDeadError,
     OutputProcessor,
     call_all_engines,
     core_sentinels,
     declare_dead,
+    histogram_bounds,
     process_input,
     prompt_token_ids,
     with_model_stops,
 )
 from .accounting import CountedChoice, CountedReply, hand_over
-from .registry import RunningReplies, RunningReply, response_of
+from .recording import Recorder
+from .registry import Origin, RunningReplies, RunningReply, response_of
 from .steering import SteeringResult, assign, steer
-from .stop_strings import AnswerOnlyOutputProcessor
+from .whole_replies import CountingOutputProcessor
 from .worker_calls import Forgetter, ReportReader, answered
 
 logger = logging.getLogger("vllm.tenuto")
@@ -53,16 +55,21 @@ class ThinkingEngine(AsyncLLM):
         self._keys = map(f"{uuid.uuid4().hex}-{{}}".format, count())
         self._running = RunningReplies(Forgetter(self._call).add)
         self._reports = ReportReader(self._call)
+        config = kwargs["vllm_config"]
+        self._recorder = Recorder(
+            config.model_config.served_model_name, histogram_bounds(config), self._running, self._decode
+        )
         super().__init__(**kwargs)
+        SCRAPED.choices = self._recorder.metrics
 
     @property
-    def output_processor(self) -> AnswerOnlyOutputProcessor:
+    def output_processor(self) -> CountingOutputProcessor:
         return self._output_processor
 
     @output_processor.setter
     def output_processor(self, original: OutputProcessor) -> None:
         """Wrap the processor when vLLM's constructor sets it, before its output handler can hold on to the original."""
-        self._output_processor = AnswerOnlyOutputProcessor(original, self._start)
+        self._output_processor = CountingOutputProcessor(original, self._find_reply)
 
     def generate(self, prompt: Any, sampling_params: SamplingParams, request_id: str, **kwargs: Any) -> Outputs:
         """As `AsyncLLM.generate`, but what is wrong with a request is raised here, before anything is generated.
@@ -71,7 +78,7 @@ class ThinkingEngine(AsyncLLM):
             ThinkingError: for a budget that is wrong or cannot be enforced.
             VLLMValidationError, ValueError: for other parameters and for the prompt.
         """
-        ids, params, resolved = self._prepare(prompt, sampling_params)
+        request, ids, params, resolved = self._prepare(prompt, sampling_params)
         if resolved is None:
             return self._unaborted(self._started(prompt, params, request_id, kwargs))
         if resolved.grammar_begins is not None:
@@ -81,9 +88,20 @@ class ThinkingEngine(AsyncLLM):
         outputs = self._started(prompt, params, request_id, kwargs)
         reply = CountedReply(resolved, ids, params.n)
         hand_over(reply)
-        response_id, first = response_of(request_id, current_path(), params.n)
-        running = RunningReply(response_id, first, key, reply)
-        return self._counted(outputs, running, cumulative=params.output_kind is RequestOutputKind.CUMULATIVE)
+        response_id, first = response_of(request_id, current_request().path, params.n)
+        origin = self._origin(request, params, len(ids), kwargs.get("lora_request"))
+        running = RunningReply(response_id, first, key, reply, origin)
+        return self._counted(outputs, running, cumulative=params.output_kind is not RequestOutputKind.DELTA)
+
+    def _origin(self, request: BudgetRequest, params: SamplingParams, prompt_tokens: int, adapter: Any) -> Origin:
+        room = self.model_config.max_model_len - prompt_tokens
+        return Origin(
+            model_name=adapter.lora_name if adapter is not None else self.model_config.served_model_name,
+            arrived=current_request().arrived,
+            effort=request.effort,
+            max_tokens=room if params.max_tokens is None else min(params.max_tokens, room),
+            is_search_step=request.source is PromptSource.ENGINE,
+        )
 
     def _started(self, prompt: Any, params: SamplingParams, request_id: str, options: dict[str, Any]) -> Outputs:
         """vLLM's `generate`, of a request that has been checked."""
@@ -94,7 +112,7 @@ class ThinkingEngine(AsyncLLM):
 
     def check(self, prompt: Any, sampling_params: SamplingParams, request_id: str) -> None:
         """Raise what `generate` would raise, for callers who call that too late for an error response."""
-        _, params, _ = self._prepare(prompt, sampling_params)
+        _, _, params, _ = self._prepare(prompt, sampling_params)
         process_input(self, request_id, prompt, params, {})
 
     def room_for_reply(self, request: BudgetRequest) -> int:
@@ -107,8 +125,8 @@ class ThinkingEngine(AsyncLLM):
 
     def _prepare(
         self, prompt: Any, given: SamplingParams
-    ) -> tuple[Sequence[int], SamplingParams, ResolvedBudget | None]:
-        """The prompt's ids, the parameters with the model's own stop ids, and the resolved budget."""
+    ) -> tuple[BudgetRequest, Sequence[int], SamplingParams, ResolvedBudget | None]:
+        """What is asked for, the prompt's ids, the parameters with the model's own stop ids, and the budget."""
         ids = prompt_token_ids(self, prompt)
         params = with_model_stops(self, given)
         request = BudgetRequest.from_extra_args(given.extra_args)
@@ -122,7 +140,7 @@ class ThinkingEngine(AsyncLLM):
             params.bad_words = [*(params.bad_words or ()), self._policy.markers.start]
         params.extra_args = without_budget(given.extra_args)
         params.thinking_token_budget = None
-        return ids, params, resolved
+        return request, ids, params, resolved
 
     @property
     def _grammar_start(self) -> GrammarStart:
@@ -130,10 +148,14 @@ class ThinkingEngine(AsyncLLM):
             return GrammarStart.FIRST_TOKEN
         return GrammarStart.ANOTHER_PARSER if masks_thinking(self.vllm_config) else GrammarStart.OUR_MARKERS
 
-    def _start(self, key: str) -> ThinkingAutomaton | None:
-        """The automaton of a new sequence of the request with this key."""
+    def _find_reply(self, key: str) -> CountedReply | None:
+        """The reply to the request with this key."""
         running = self._running.by_key(key)
-        return None if running is None else running.reply.resolved.start()
+        return None if running is None else running.reply
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        text: str = self.get_tokenizer().decode(ids, skip_special_tokens=True)
+        return text
 
     def watch_processes(self) -> None:
         """From now on, end all replies with an error as soon as one of the engine's processes ends.
@@ -168,25 +190,29 @@ class ThinkingEngine(AsyncLLM):
         found = self._running.find(reply_id)
         for running in found:
             self.output_processor.steered(running.key)
-        return await steer(found, until, self._call)
+        with self._recorder.steering(found, until) as results:
+            results += await steer(found, until, self._call)
+        return results
 
     async def _counted(self, outputs: Outputs, running: RunningReply, *, cumulative: bool) -> Outputs:
         """The outputs, each passed on once its tokens are counted and the reports of choices that ended are final."""
         choices = running.reply.choices
-        with self._running.registered(running):
+        with self._running.registered(running), self._recorder.following(running):
             async with aclosing(outputs):
                 async for output in outputs:
-                    ended = []
+                    ended = dict[CountedChoice, str | None]()
                     for completion in output.outputs:
                         choice = choices[completion.index]
                         ids = completion.token_ids
                         choice.take(ids[len(choice.ids) :] if cumulative else ids)
                         if completion.finished():
                             choice.is_finished = True
-                            ended.append(choice)
+                            choice.end()
+                            ended[choice] = completion.finish_reason
                     self._check_aborted(output)
                     if ended:
-                        await self._settle(ended, running)
+                        await self._settle(list(ended), running)
+                        self._recorder.finished(running, ended)
                     yield output
 
     async def _unaborted(self, outputs: Outputs) -> Outputs:
@@ -240,7 +266,7 @@ def without_budget(entries: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def for_workers(params: SamplingParams, resolved: ResolvedBudget, key: str) -> SamplingParams:
     """The parameters with the budget in force, for the workers, and the request's key where it is looked up."""
-    if resolved.budget is None and not params.stop:
+    if resolved.budget is None and not params.stop and params.output_kind is not RequestOutputKind.FINAL_ONLY:
         return params
     params = copy(params)
     budget = resolved.budget.to_dict() if resolved.budget is not None else {}

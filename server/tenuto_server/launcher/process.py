@@ -15,6 +15,8 @@ from .progress import LoadProgress
 from .terminal import ServerTerminal
 
 _START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
+#: With it, the Prometheus library would keep metrics in files, and leave out those that are computed when scraped.
+_METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def main() -> int:
@@ -64,6 +66,11 @@ def _prepare() -> None:
     announce_server()
     if os.environ.setdefault(_START_METHOD, "spawn") != "spawn":
         raise StartupError(f"{_START_METHOD}={os.environ[_START_METHOD]}: only spawned processes end with the server")
+    if _METRICS_FOLDER in os.environ:
+        raise StartupError(
+            f"{_METRICS_FOLDER} is set: this server is one process, which exports its metrics itself; unset the "
+            "variable, which is for several processes that share one /metrics"
+        )
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # vLLM reports usage only if the operator asks for it
 
 

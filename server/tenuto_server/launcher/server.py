@@ -11,6 +11,7 @@ import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Never
 
 import uvicorn
@@ -36,6 +37,7 @@ from ..vllm_compat import (
     freeze_gc_heap,
     get_uvicorn_log_config,
     init_app_state,
+    metric_model_name,
     refresh_certificates,
 )
 from .engine_startup import start_engine
@@ -47,6 +49,9 @@ from .output import ServerOutput
 logger = logging.getLogger("vllm.tenuto")
 
 _WATCH_SECONDS = 1.0
+#: How long a server without an engine still answers probes and scrapes: balancers see why it ends, and metrics its last
+#: requests.
+_FAILED_SECONDS = 1.0
 _CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and for connections to close
 
 
@@ -185,6 +190,7 @@ class Server:
         freeze_gc_heap()
         self.state.capacity = self._config.capacity(_can_run(engine))
         metrics.CAPACITY.set(float("inf") if self.state.capacity is None else self.state.capacity)
+        self.state.model_name = partial(metric_model_name, state.openai_serving_models)
         self.state.watch(lambda: engine.errored)
 
     async def _until_end(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:
@@ -211,6 +217,7 @@ class Server:
         self.state.stage = ServerStage.DRAINING
         if engine.errored:
             await self.state.idle(_CUT_SECONDS)  # streams end with an error event
+            await asyncio.sleep(_FAILED_SECONDS)
             return
         running = f" after {self.state.running} running request(s)" if self.state.running else ""
         logger.info("Shutting down%s", running)

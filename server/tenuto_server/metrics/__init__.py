@@ -1,12 +1,52 @@
 """This server's own Prometheus metrics, exported together with vLLM's.
 
-Their names have no colon: colons are for recording rules, and starting the engine unregisters all names that begin with
-`vllm:`. With `PROMETHEUS_MULTIPROC_DIR` set, the library keeps them in files; the modes say how to combine the files.
+`definitions` has all of them as a table. Requests are counted as they end, choices when they have ended, and what is
+going on is computed at each scrape. Names have no colon: colons are for recording rules, and starting the engine
+unregisters all names that begin with `vllm:`.
 """
 
-from prometheus_client import Counter, Gauge
+from collections.abc import Callable, Iterable, Iterator
 
-REQUESTS = Counter("tenuto_requests", "Requests by outcome; each counts once.", ["endpoint", "outcome"])
-CANCELLED = Counter("tenuto_cancelled_requests", "Requests whose client disconnected, by phase.", ["phase"])
-SEQUENCES = Gauge("tenuto_sequences", "Slots taken, by sequences that run or wait.", multiprocess_mode="livesum")
-CAPACITY = Gauge("tenuto_sequences_capacity", "Number of slots.", multiprocess_mode="livemostrecent")
+from prometheus_client import REGISTRY
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from .definitions import STAGES
+from .factory import counter, family, gauge
+
+REQUESTS = counter("tenuto_requests_total", REGISTRY)
+REJECTED = counter("tenuto_rejected_requests_total", REGISTRY)
+CANCELLED = counter("tenuto_cancelled_requests_total", REGISTRY)
+STREAM_ERRORS = counter("tenuto_stream_errors_total", REGISTRY)
+SEQUENCES = gauge("tenuto_sequences", REGISTRY)
+CAPACITY = gauge("tenuto_sequences_capacity", REGISTRY)
+
+
+class ScrapedMetrics(Collector):
+    """What is not kept by the library: the stage of the server, and the metrics of its engine once there is one.
+
+    Attributes:
+        stage: gives the stage that the server is in.
+        choices: the metrics of the engine.
+    """
+
+    def __init__(self) -> None:
+        self.stage: Callable[[], str] | None = None
+        self.choices: Collector | None = None
+
+    def collect(self) -> Iterator[Metric]:
+        if self.stage is not None:
+            current, stages = self.stage(), family("tenuto_server_stage", "gauge")
+            for stage in STAGES:
+                stages.add_metric([stage], stage == current)
+            yield stages
+        if self.choices is not None:
+            yield from self.choices.collect()
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: what an engine's metrics are called is known without asking for them."""
+        return ()
+
+
+SCRAPED = ScrapedMetrics()
+REGISTRY.register(SCRAPED)

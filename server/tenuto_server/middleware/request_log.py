@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .. import metrics
 from ..context import CurrentRequest, using_request
 from ..engine.accounting import CountedChoice, CountedReply, collect_replies
-from ..paths import REQUEST_ID, endpoint_of, path_of
+from ..paths import REQUEST_ID, Endpoint, endpoint_of, path_of
 
 logger = logging.getLogger("vllm.tenuto.requests")
 
@@ -52,6 +53,8 @@ class RequestRecord:
     Attributes:
         id: the client's `X-Request-Id` or `request_id`, or a generated one; the response has it in `X-Request-Id`.
         id_is_given: whether the client chose it.
+        model: as the client wrote it.
+        has_fields: whether its body was read and is an object.
         sequences: how many the engine runs for it.
         replies: what the engine generates for it.
         has_body: whether its whole body has arrived.
@@ -66,6 +69,7 @@ class RequestRecord:
     path: str = ""
     id_is_given: bool = False
     model: str | None = None
+    has_fields: bool = False
     is_stream: bool = False
     sequences: int = 0
     replies: list[CountedReply] = field(default_factory=list)
@@ -81,6 +85,7 @@ class RequestRecord:
     def add_body(self, body: Any, scope: Scope) -> None:
         """Record the fields of the body, and set the header from which vLLM makes the engine's request ids."""
         if isinstance(body, dict):
+            self.has_fields = True
             self.model = body["model"] if isinstance(body.get("model"), str) else None
             self.is_stream = body.get("stream") is True
             own = body.get("request_id")
@@ -157,10 +162,19 @@ class RequestLog:
     Args:
         log_texts: log prompts and replies too.
         fields_in_message: put all fields into the message; a JSON log has them next to it.
+        model_name: as `ServerState.model_name`.
     """
 
-    def __init__(self, app: ASGIApp, *, log_texts: bool = False, fields_in_message: bool = True) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        log_texts: bool = False,
+        fields_in_message: bool = True,
+        model_name: Callable[[str | None], str] = lambda requested: "",
+    ) -> None:
         self._app, self._log_texts, self._fields_in_message = app, log_texts, fields_in_message
+        self._model_name = model_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -169,7 +183,7 @@ class RequestLog:
         record = _begin(scope)
         send = _recording_send(record, send)
         token = _current.set(record)
-        current = CurrentRequest(record.path)
+        current = CurrentRequest(record.path, arrived=record.started)
         try:
             with collect_replies(record.replies), using_request(current):
                 await self._app(scope, _recording_receive(record, receive), send)
@@ -183,18 +197,38 @@ class RequestLog:
             # The response was never completed and nothing was raised, so the client must have disconnected.
             record.is_disconnected |= not record.is_complete and not record.has_failed
             if not endpoint_of(scope).is_quiet:
+                self._count(record, current, endpoint_of(scope))
                 self._write(record, scope)
 
-    def _write(self, record: RequestRecord, scope: Scope) -> None:
-        endpoint = record.path if endpoint_of(scope).generates else "other"
-        metrics.REQUESTS.labels(endpoint, record.outcome.value).inc()
+    def _count(self, record: RequestRecord, current: CurrentRequest, endpoint: Endpoint) -> None:
+        names_model = record.has_fields and (endpoint.generates or endpoint.tokenizes)
+        model = self._model_name(record.model) if names_model else ""
+        path = record.path if endpoint.generates else "other"
+        metrics.REQUESTS.labels(model, path, record.outcome.value).inc()
         if record.outcome is RequestOutcome.CANCELLED:
-            metrics.CANCELLED.labels(record.phase.value).inc()
+            metrics.CANCELLED.labels(model, record.phase.value).inc()
+        elif record.outcome in _REFUSED:
+            metrics.REJECTED.labels(path, current.refused_for or _reason(record.status, endpoint)).inc()
+        if current.stream_failed:
+            metrics.STREAM_ERRORS.labels(model, path).inc()
+
+    def _write(self, record: RequestRecord, scope: Scope) -> None:
         fields = record.to_dict()
         if self._log_texts and "thinking" in fields:
             fields |= _texts(record, scope["app"].state.engine_client.get_tokenizer())
         level = logging.ERROR if record.outcome is RequestOutcome.ERROR else logging.INFO
         logger.log(level, "%s", _sentence(fields, complete=self._fields_in_message), extra=fields)
+
+
+#: The outcomes of requests that were refused before generation.
+_REFUSED = (RequestOutcome.INVALID, RequestOutcome.UNAUTHORIZED, RequestOutcome.REJECTED)
+
+
+def _reason(status: int | None, endpoint: Endpoint) -> str:
+    """Why vLLM has refused a request, of which only the status says it."""
+    if status == 404 and (endpoint.generates or endpoint.tokenizes):
+        return "unknown_model"
+    return "full" if status in (429, 503) else "invalid"
 
 
 def without_id(headers: Any) -> list[tuple[bytes, bytes]]:

@@ -17,6 +17,7 @@ from tenuto_decoding.budget import ThinkingBudget
 from tenuto_decoding.vllm_requests import REQUEST_KEY
 from tenuto_server.budgets.request_fields import BUDGET_REQUEST, BudgetRequest
 from tenuto_server.engine.accounting import CountedReply
+from tenuto_server.engine.recording import Recorder
 from tenuto_server.engine.registry import RunningReplies, RunningReply
 from tenuto_server.engine.stop_strings import AnswerOnlyOutputProcessor
 from tenuto_server.engine.thinking_engine import ThinkingEngine, for_workers, without_budget
@@ -65,6 +66,8 @@ class Workers:
         self.engine = ThinkingEngine.__new__(ThinkingEngine)
         self.engine._running = RunningReplies(lambda key: None)
         self.engine._reports = ReportReader(self.call)
+        bounds: Any = dict.fromkeys(("request_tokens", "time_to_first_token", "request_latency"), (1.0, 10.0))
+        self.engine._recorder = Recorder("m", bounds, self.engine._running, tokenizer.decode)
 
     async def call(self, method: str, *arguments: Any) -> list[Any]:
         assert method == "thinking_reports"

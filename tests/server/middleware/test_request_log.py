@@ -2,11 +2,7 @@
 
 import asyncio
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,6 +24,7 @@ from tenuto_server.state import ServerStage, ServerState
 from tests.server.resolved import resolved
 
 CHAT = "/v1/chat/completions"
+MODEL, ADAPTER = "served", "adapter"
 
 
 class Lines(logging.Handler):
@@ -86,7 +83,7 @@ def app(state: ServerState) -> FastAPI:
         pass
 
     app.add_middleware(AdmissionControl, state=state, limits=Limits(body_bytes=1000))
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, model_name=lambda name: {None: MODEL, ADAPTER: ADAPTER}.get(name, ""))
     return app
 
 
@@ -97,21 +94,30 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
-def count(outcome: str, endpoint: str = CHAT) -> float:
-    return REGISTRY.get_sample_value("tenuto_requests_total", {"endpoint": endpoint, "outcome": outcome}) or 0.0
-
-
-def cancelled(phase: str) -> float:
-    return REGISTRY.get_sample_value("tenuto_cancelled_requests_total", {"phase": phase}) or 0.0
-
-
-def total() -> float:
+def recorded(name: str, **labels: str) -> float:
+    """The sum of a counter's samples that have these labels."""
     return sum(
         sample.value
         for metric in REGISTRY.collect()
         for sample in metric.samples
-        if sample.name == "tenuto_requests_total"
+        if sample.name == name and labels.items() <= sample.labels.items()
     )
+
+
+def count(outcome: str, endpoint: str = CHAT, **labels: str) -> float:
+    return recorded("tenuto_requests_total", endpoint=endpoint, outcome=outcome, **labels)
+
+
+def cancelled(phase: str) -> float:
+    return recorded("tenuto_cancelled_requests_total", phase=phase)
+
+
+def refused(reason: str, endpoint: str = CHAT) -> float:
+    return recorded("tenuto_rejected_requests_total", reason=reason, endpoint=endpoint)
+
+
+def total() -> float:
+    return recorded("tenuto_requests_total")
 
 
 @pytest.mark.parametrize(
@@ -144,6 +150,62 @@ async def test_each_request_has_one_outcome(
     assert line.levelno == (logging.ERROR if outcome == "error" else logging.INFO)
     assert line.seconds >= 0
     assert ("retry-after" in response.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("body", "label"),
+    [({}, MODEL), ({"model": ADAPTER}, ADAPTER), ({"model": 'x"}\n'}, ""), ({"model": 7}, MODEL), ({"n": 9}, MODEL)],
+    ids=str,
+)
+async def test_a_request_has_the_label_of_a_served_model(
+    client: httpx.AsyncClient, body: dict[str, Any], label: str
+) -> None:
+    """Whatever clients write as a model's name, there are no more labels than models."""
+    before, all_before = recorded("tenuto_requests_total", model_name=label), total()
+    await client.post(CHAT, json=body)
+    assert (recorded("tenuto_requests_total", model_name=label), total()) == (before + 1, all_before + 1)
+    await client.get("/v1/models")
+    assert recorded("tenuto_requests_total", model_name="", endpoint="other") >= 1
+
+
+@pytest.mark.parametrize(
+    ("body", "stage", "reason"),
+    [
+        ({"n": 9}, "ready", "invalid"),
+        ({"status": 404}, "ready", "unknown_model"),
+        ({"status": 400}, "ready", "invalid"),
+        ({"status": 503}, "ready", "full"),
+        ({"status": 429}, "ready", "full"),
+        ({"padding": "x" * 1000}, "ready", "too_large"),
+        ({}, "loading", "loading"),
+        ({}, "draining", "draining"),
+        ({}, "failed", "engine_dead"),
+    ],
+    ids=str,
+)
+async def test_each_refusal_has_one_reason(
+    client: httpx.AsyncClient, state: ServerState, body: dict[str, Any], stage: str, reason: str
+) -> None:
+    state.stage = ServerStage(stage)
+    before, all_before = refused(reason), recorded("tenuto_rejected_requests_total")
+    await client.post(CHAT, json=body)
+    assert (refused(reason), recorded("tenuto_rejected_requests_total")) == (before + 1, all_before + 1)
+
+
+async def test_requests_that_were_not_refused_have_no_reason(client: httpx.AsyncClient) -> None:
+    before = recorded("tenuto_rejected_requests_total")
+    for body in ({}, {"status": 500}, {"stream": True, "error": True}):
+        await client.post(CHAT, json=body)
+    assert recorded("tenuto_rejected_requests_total") == before
+
+
+async def test_a_stream_with_an_error_event_is_counted(client: httpx.AsyncClient) -> None:
+    labels = {"model_name": MODEL, "endpoint": CHAT}
+    before = recorded("tenuto_stream_errors_total", **labels)
+    await client.post(CHAT, json={"stream": True, "error": True})
+    await client.post(CHAT, json={"stream": True})
+    await client.post(CHAT, json={"status": 500})
+    assert recorded("tenuto_stream_errors_total", **labels) == before + 1
 
 
 async def test_probes_are_not_logged(client: httpx.AsyncClient, lines: Callable[[], list[Any]]) -> None:
@@ -326,21 +388,3 @@ async def test_texts_are_logged_only_with_the_option(chatml: Any, lines: Callabl
     assert not any("secret" in str(value) or "answer" in str(value) for value in vars(without).values())
     assert "a secret" in with_texts.prompts[0]
     assert "an answer" in with_texts.texts[0]
-
-
-def test_metrics_of_several_processes_are_combined(tmp_path: Path) -> None:
-    """With the library's mode for several processes, as vLLM sets it up."""
-    script = (
-        "from tenuto_server import metrics\n"
-        "from prometheus_client import generate_latest\n"
-        "from vllm.v1.metrics.prometheus import get_prometheus_registry\n"
-        "metrics.REQUESTS.labels('other', 'ok').inc(); metrics.SEQUENCES.inc(3); metrics.CAPACITY.set(5)\n"
-        "print(generate_latest(get_prometheus_registry()).decode())\n"
-    )
-    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    for times in (1, 2):
-        run = subprocess.run(
-            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-        )
-        assert f'tenuto_requests_total{{endpoint="other",outcome="ok"}} {times}.0' in run.stdout
-        assert "tenuto_sequences_capacity 5.0" in run.stdout
