@@ -27,7 +27,7 @@ PROMETHEUS := $(VENV)/prometheus
 SMOLLM2  := build/smollm2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-long test-families test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart tiny-model smollm2 clean
+.PHONY: help setup serve demo chat test test-long test-families test-nodes test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart tiny-model smollm2 clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -71,6 +71,9 @@ test-long: setup $(CLIENTS)/.installed $(PROMETHEUS)/promtool  ## the suite in i
 
 test-families: setup  ## a server for every family of markers, each on a tiny model: ARGS= (pytest's, such as "-k cohere")
 	@$(BIN)/python -m pytest --long tests/integration/test_family_servers.py $(ARGS)
+
+test-nodes: setup  ## one model on two "nodes" of this machine: four minutes, ARGS= (pytest's)
+	@$(BIN)/python -m pytest --long tests/nodes $(ARGS)
 
 test-smollm2: smollm2  ## the tests on SmolLM2-135M, which spells `</think>` in three tokens: two minutes, and a download
 	@$(BIN)/python -m pytest --smollm2 $(SMOLLM2)/model -m smollm2 tests/decoding/test_spelled_markers.py tests/integration/test_smollm2.py $(ARGS)

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent
 #: Markers by path. The last one names the lane.
 NEEDS = {
     "integration": ("engine", "server"),
+    "nodes": ("engine", "server"),
     "fleet": ("engine", "fleet"),
     "decoding/gpu/interpreted": ("engine", "interpreter"),
     "engine": ("engine",),

@@ -106,6 +106,9 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from vllm.v1.engine.output_processor import OutputProcessor
 from vllm.v1.executor import Executor
 
+# Of a node without an engine core, it starts the node's workers, and can wait for them.
+from vllm.v1.executor.multiproc_executor import MultiprocExecutor
+
 # The bounds of vLLM's histograms, by family.
 from vllm.v1.metrics.buckets import histogram_buckets
 
@@ -151,6 +154,7 @@ __all__ = [
     "OutputProcessor",
     "Parser",
     "ParserManager",
+    "RemoteWorkers",
     "ResponsesRequest",
     "ResponsesResponse",
     "SimpleContext",
@@ -332,6 +336,20 @@ def declare_dead(engine: Any) -> None:
     """End all replies with `EngineDeadError`, as vLLM does once it has ended the engine's other processes."""
     engine.engine_core.resources.engine_dead = True
     engine.output_processor.propagate_error(EngineDeadError())
+
+
+class RemoteWorkers:
+    """The workers of a node other than the first, started as `vllm serve --headless` does.
+
+    They have joined those of the other nodes once this is constructed.
+    """
+
+    def __init__(self, vllm_config: Any) -> None:
+        self._executor = MultiprocExecutor(vllm_config, monitor_workers=False)
+
+    def wait(self) -> None:
+        """Return when one of them has ended, after the others were ended too."""
+        self._executor.start_worker_monitor(inline=True)
 
 
 def refresh_certificates(config: Any) -> SSLCertRefresher:

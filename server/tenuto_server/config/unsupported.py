@@ -5,6 +5,7 @@ from argparse import ArgumentParser, Namespace
 from ..errors import StartupError
 
 _ONE_PROCESS = "this server is one process: start several, each with its own port, behind a load balancer"
+_REPLICAS = "start a server on each machine, behind a router (docs/deployment.md)"
 _NO_COHERE = "Cohere's /v2/chat is not offered"
 
 #: By the name of the option as an attribute; the values are what a user may do instead, or why not.
@@ -25,7 +26,6 @@ REFUSED = {
     "enable_tokenizer_info_endpoint": "/tokenizer_info is not offered: it shows the chat template",
     "grpc": "this server speaks HTTP",
     "grpc_port": "this server speaks HTTP",
-    "headless": "this server runs its engines itself",
     "profiler_config": "the endpoints /start_profile and /stop_profile are not offered",
     "tokens_only": "the endpoint /inference/v1/generate is not offered",
     "trust_request_chat_template": "a template is code: the server uses its own (--chat-template)",
@@ -43,3 +43,21 @@ def reject_unsupported_options(args: Namespace, parser: ArgumentParser) -> None:
         given = getattr(args, name, None)
         if given not in (None, "") and given not in (parser.get_default(name), _HARMLESS.get(name)):
             raise StartupError(f"--{name.replace('_', '-')} is not supported by tenuto serve: {reason}")
+    _reject_lonely_nodes(args)
+
+
+def _reject_lonely_nodes(args: Namespace) -> None:
+    """Raise StartupError for options about nodes with which this one would wait for others in vain, or serve nobody."""
+    if args.headless != (args.node_rank > 0):
+        raise StartupError(
+            f"--node-rank {args.node_rank}{' --headless' if args.headless else ''}: only node 0 has an HTTP server, so "
+            "each other node of --nnodes needs both --node-rank K, above 0, and --headless"
+        )
+    if args.headless and args.data_parallel_size > 1:
+        raise StartupError(f"--headless with --data-parallel-size {args.data_parallel_size}: {_REPLICAS}")
+    local = args.data_parallel_size_local
+    if local is not None and local != args.data_parallel_size and args.data_parallel_backend != "ray":
+        raise StartupError(
+            f"--data-parallel-size-local {local} of {args.data_parallel_size}: engines on other machines are not "
+            f"supported: {_REPLICAS}"
+        )

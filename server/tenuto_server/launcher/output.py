@@ -77,14 +77,26 @@ class ServerOutput:
 
     def ready(self, address: str, command: list[str]) -> None:
         """The model is loaded: how to try it."""
-        self._progress.stop()
-        if self._follower is not None:
-            self._follower.is_loading = False
+        self._end_loading()
         head = f"Tenuto is ready at {address} after {self._progress.seconds:.0f} s"
         if self._is_json:
             logger.info("%s. Try: %s", head, " ".join(command))
         else:
             self._terminal.write(f"\n{head}. Try it:\n\n  " + " \\\n    ".join(command) + "\n")
+
+    def joined(self, what: str) -> None:
+        """A node without a server of its own has loaded its part of the model."""
+        self._end_loading()
+        text = f"{what} after {self._progress.seconds:.0f} s"
+        if self._is_json:
+            logger.info("%s", text)
+        else:
+            self._terminal.write(f"\n{text}.")
+
+    def _end_loading(self) -> None:
+        self._progress.stop()
+        if self._follower is not None:
+            self._follower.is_loading = False
 
     def failed(self, error: BaseException) -> None:
         """The engine could not be started. Its errors were shown as they came; add what else is at the log's end."""

@@ -27,13 +27,15 @@ def main() -> int:
     try:
         _prepare()
         from ..config.command_line import parse_command_line
+        from .headless import run_headless
         from .output import ServerOutput
         from .server import serve
 
         progress.show_spinner(False)  # as --help is written to standard output
         config, args = parse_command_line(sys.argv[1:])
         progress.show_spinner(True)
-        serve(config, args, ServerOutput(terminal, progress, config, args))
+        run = run_headless if args.headless else serve
+        run(config, args, ServerOutput(terminal, progress, config, args))
     except StartupError as error:
         progress.stop()
         terminal.release()

@@ -105,7 +105,16 @@ def test_a_flag_sets_the_caps_of_efforts() -> None:
         (("--ssl-certfile", "nowhere.pem"), "--ssl-certfile: nowhere.pem is not a file"),
         (("--ssl-certfile", __file__, "--ssl-keyfile", "nowhere.key"), "--ssl-keyfile: nowhere.key is not a file"),
         (("--ssl-keyfile", __file__), "set --ssl-certfile too"),
-        (("--headless",), "--headless is not supported"),
+        (("--headless",), "--node-rank 0 --headless: only node 0 has an HTTP server"),
+        (("--nnodes", "2", "--node-rank", "1"), "needs both --node-rank K, above 0, and --headless"),
+        (
+            ("--nnodes", "2", "--node-rank", "1", "--headless", "--data-parallel-size", "2"),
+            "--headless with --data-parallel-size 2: start a server on each machine, behind a router",
+        ),
+        (
+            ("--data-parallel-size", "2", "--data-parallel-size-local", "1"),
+            "--data-parallel-size-local 1 of 2: engines on other machines are not supported",
+        ),
         (("--api-server-count", "2"), "--api-server-count is not supported"),
         (("--worker-extension-cls", "a.B"), "--worker-extension-cls is not supported"),
         (("--trust-request-chat-template",), "--trust-request-chat-template is not supported"),

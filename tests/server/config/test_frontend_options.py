@@ -18,6 +18,7 @@ SUPPORTED = {
     "host": "launcher.listener",
     "port": "launcher.listener",
     "uds": "launcher.listener",
+    "headless": "launcher.headless",
     "api_key": "ours: several keys, on every path",
     "uvicorn_log_level": "launcher.server: uvicorn's configuration",
     "disable_uvicorn_access_log": "launcher.server: uvicorn's configuration",
