@@ -64,7 +64,8 @@ ENV PATH=/opt/tenuto/bin:${PATH} \
     USER=tenuto \
     LOGNAME=tenuto \
     HF_HOME=/var/cache/huggingface \
-    VLLM_CACHE_ROOT=/var/cache/tenuto/vllm
+    VLLM_CACHE_ROOT=/var/cache/tenuto/vllm \
+    TORCHINDUCTOR_CACHE_DIR=/var/cache/tenuto/inductor
 VOLUME ["/var/cache/huggingface", "/var/cache/tenuto"]
 WORKDIR /srv
 USER 2000:0
@@ -99,7 +100,8 @@ ENV HOME=/var/cache/tenuto \
     USER=tenuto \
     LOGNAME=tenuto \
     HF_HOME=/var/cache/huggingface \
-    VLLM_CACHE_ROOT=/var/cache/tenuto/vllm
+    VLLM_CACHE_ROOT=/var/cache/tenuto/vllm \
+    TORCHINDUCTOR_CACHE_DIR=/var/cache/tenuto/inductor
 VOLUME ["/var/cache/huggingface", "/var/cache/tenuto"]
 WORKDIR /srv
 USER 2000:0
