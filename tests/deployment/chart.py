@@ -169,9 +169,14 @@ def files(values: Values) -> Mapping[str, str]:
 
 
 def render(values: Values) -> list[Manifest]:
-    """All manifests, those of hooks too."""
-    texts = [text for path, text in files(values).items() if not path.endswith("NOTES.txt")]
-    return [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest]
+    """All manifests, those of hooks too. They are shared: not to be changed."""
+    return _manifests(json.dumps(values))
+
+
+@cache
+def _manifests(values: str) -> list[Manifest]:
+    texts = [text for path, text in _files(values).items() if not path.endswith("NOTES.txt")]
+    return [manifest for text in texts for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:

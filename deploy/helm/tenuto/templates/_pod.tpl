@@ -154,7 +154,8 @@ readinessProbe:
     port: http
   {{- toYaml $values.probes.readiness | nindent 2 }}
 {{- end }}
-{{- if $isWorker }}
+{{- /* A worker ends after its leader. The server's own waits for it, Ray does not. */}}
+{{- if and $usesRay $isWorker }}
 lifecycle:
   preStop:
     exec:
