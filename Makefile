@@ -27,7 +27,7 @@ PROMETHEUS := $(VENV)/prometheus
 SMOLLM2  := build/smollm2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-long test-families test-nodes test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart tiny-model smollm2 clean
+.PHONY: help setup serve demo chat test test-long test-families test-nodes test-smollm2 test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart metrics-page tiny-model smollm2 clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -117,6 +117,9 @@ chart: setup  ## write the table of values into the Helm chart's README
 
 dashboards: setup  ## generate the Grafana dashboards of deploy/observability
 	@$(BIN)/python -m tenuto_dashboards
+
+metrics-page: setup  ## write the tables of docs/metrics.md from the table of series
+	@PYTHONPATH=server:testing $(BIN)/python -m tenuto_testing.metrics_page
 
 tiny-model: setup  ## train the built-in model again (at most 30 minutes on two cores)
 	@$(BIN)/tenuto train tiny $(ARGS)

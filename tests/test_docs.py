@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import promql_parser
 import pytest
 
-from tenuto_testing import models_page
+from tenuto_server.metrics.definitions import SERIES, exposed_names
+from tenuto_testing import metrics_page, models_page
 
 ROOT = Path(__file__).resolve().parent.parent
 OFFLINE_BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/offline.md").read_text(), re.DOTALL)
@@ -34,3 +36,18 @@ def test_the_tables_of_the_models_page_are_those_of_the_tests() -> None:
     assert models_page.page(text) == text
     assert models_page.models() in text
     assert models_page.families() in text
+
+
+def test_the_tables_of_the_metrics_page_are_made_of_the_table_of_series() -> None:
+    """`make metrics-page` writes them."""
+    text = metrics_page.PAGE.read_text()
+    assert metrics_page.page(text) == text
+    assert all(table in text for table in metrics_page.tables().values())
+    assert all(f"`{series.name}`" in text for series in SERIES)
+
+
+@pytest.mark.parametrize("expression", re.findall(r"```promql\n(.*?)\n```", metrics_page.PAGE.read_text(), re.DOTALL))
+def test_the_expressions_of_the_metrics_page_name_what_is_exported(expression: str) -> None:
+    promql_parser.parse(expression)
+    exported = {name for series in SERIES for name in exposed_names(series)}
+    assert set(re.findall(r"tenuto_\w+", expression)) <= exported

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 
+from vllm.outputs import CompletionOutput
+
 from tenuto_decoding.errors import ThinkingError
 from tenuto_decoding.prompt import Phase
 
@@ -53,13 +55,13 @@ class Recorder:
                 if not choice.is_recorded:
                     self._record(running, choice, ending)
 
-    def finished(self, running: RunningReply, ended: Mapping[CountedChoice, str | None]) -> None:
-        """Record choices that have ended and whose reports are final, by vLLM's reason for their end."""
-        for choice, reason in ended.items():
-            if reason == "error":
+    def finished(self, running: RunningReply, ended: Mapping[CountedChoice, CompletionOutput]) -> None:
+        """Record choices that have ended and whose reports are final, with vLLM's last outputs of them."""
+        for choice, output in ended.items():
+            if output.finish_reason == "error":
                 self._record(running, choice, "error")
-            elif reason != "abort":  # which the server's cut is, and `following` records it
-                self._record(running, choice, None, is_cut=reason == "length")
+            elif output.finish_reason != "abort":  # which the server's cut is, and `following` records it
+                self._record(running, choice, None, self._empty(choice, output))
 
     @contextmanager
     def steering(self, replies: Sequence[RunningReply], until: int | None) -> Iterator[list[SteeringResult]]:
@@ -76,7 +78,7 @@ class Recorder:
             self.metrics.record_steering(model_name, action, _OUTCOMES[result.applied])
 
     def _record(
-        self, running: RunningReply, choice: CountedChoice, ending: str | None, *, is_cut: bool = False
+        self, running: RunningReply, choice: CountedChoice, ending: str | None, empty: str | None = None
     ) -> None:
         choice.is_recorded = True
         report, origin, resolved = choice.report, running.origin, running.reply.resolved
@@ -88,7 +90,6 @@ class Recorder:
         if ending is None or phase_of(choice) == "answer":
             ending = report.ended_by
         set_by_request = {name for name, by in resolved.set_by.items() if by != "default"}
-        has_answer = not finished or self._has_answer(choice)
         self.metrics.record(
             EndedChoice(
                 model_name=origin.model_name,
@@ -99,7 +100,7 @@ class Recorder:
                 answer=answer,
                 waits=report.waits,
                 forced_by=choice.automaton.forced_by,
-                empty=None if has_answer else "length" if is_cut else "stopped",
+                empty=empty,
                 requested_cap=budget.max_thinking_tokens if budget and CAP in set_by_request else None,
                 requested_floor=budget.min_thinking_tokens if budget and FLOOR in set_by_request else 0,
                 cap=report.max_thinking_tokens,
@@ -110,16 +111,23 @@ class Recorder:
             )
         )
 
-    def _has_answer(self, choice: CountedChoice) -> bool:
-        """Whether there is text after the thinking, apart from what was forced to introduce it."""
+    def _empty(self, choice: CountedChoice, output: CompletionOutput) -> str | None:
+        """Why a choice has no answer; None where it has one."""
+        if self._has_answer(choice, output.stop_reason):
+            return None
+        return "length" if output.finish_reason == "length" else "stopped"
+
+    def _has_answer(self, choice: CountedChoice, stop: int | str | None) -> bool:
+        """Whether there is text after the thinking, apart from a stop string and from what was forced before it."""
         automaton = choice.automaton
         if automaton.phase is Phase.THINKING:
             return False
-        begin = choice.answer_from or 0
-        prefix = automaton.plan.answer_prefix
-        if begin and tuple(choice.ids[begin : begin + len(prefix)]) == tuple(prefix):
-            begin += len(prefix)
-        answer = choice.ids[begin:]
+        answer = choice.ids[choice.answer_from or 0 :]
+        introduction = automaton.plan.answer_prefix if choice.answer_from else automaton.plan.no_thinking
+        if answer[: len(introduction)] == list(introduction):
+            answer = answer[len(introduction) :]
+        if isinstance(stop, str):
+            return bool(self._decode(answer).rpartition(stop)[0].strip())
         return bool(self._decode(answer[:_FIRST]).strip() or self._decode(answer[_FIRST:]).strip())
 
     def _live(self) -> Iterator[LiveChoice]:

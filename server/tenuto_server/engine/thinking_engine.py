@@ -9,7 +9,7 @@ from copy import copy
 from itertools import count
 from typing import Any
 
-from vllm.outputs import RequestOutput
+from vllm.outputs import CompletionOutput, RequestOutput
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -200,7 +200,7 @@ class ThinkingEngine(AsyncLLM):
         with self._running.registered(running), self._recorder.following(running):
             async with aclosing(outputs):
                 async for output in outputs:
-                    ended = dict[CountedChoice, str | None]()
+                    ended = dict[CountedChoice, CompletionOutput]()
                     for completion in output.outputs:
                         choice = choices[completion.index]
                         ids = completion.token_ids
@@ -208,7 +208,7 @@ class ThinkingEngine(AsyncLLM):
                         if completion.finished():
                             choice.is_finished = True
                             choice.end()
-                            ended[choice] = completion.finish_reason
+                            ended[choice] = completion
                     self._check_aborted(output)
                     if ended:
                         await self._settle(list(ended), running)

@@ -15,8 +15,8 @@ from .progress import LoadProgress
 from .terminal import ServerTerminal
 
 _START_METHOD = "VLLM_WORKER_MULTIPROC_METHOD"
-#: With it, the Prometheus library would keep metrics in files, and leave out those that are computed when scraped.
-_METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+#: With either, the Prometheus library would keep metrics in files, and leave out those that are computed when scraped.
+_METRICS_FOLDERS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 
 def main() -> int:
@@ -68,11 +68,12 @@ def _prepare() -> None:
     announce_server()
     if os.environ.setdefault(_START_METHOD, "spawn") != "spawn":
         raise StartupError(f"{_START_METHOD}={os.environ[_START_METHOD]}: only spawned processes end with the server")
-    if _METRICS_FOLDER in os.environ:
-        raise StartupError(
-            f"{_METRICS_FOLDER} is set: this server is one process, which exports its metrics itself; unset the "
-            "variable, which is for several processes that share one /metrics"
-        )
+    for name in _METRICS_FOLDERS:
+        if name in os.environ:
+            raise StartupError(
+                f"{name} is set, which is for several processes that share one /metrics: unset it, as this server is "
+                "one process and exports its metrics itself"
+            )
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # vLLM reports usage only if the operator asks for it
 
 

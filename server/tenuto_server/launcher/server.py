@@ -136,7 +136,10 @@ class Server:
         """Serve until a signal or a failure, then drain; the status to exit with."""
         status = await self._until_end(engine, http)
         await self._drain(engine)
-        return FAILED if engine.errored else status  # it may have died during the drain
+        if engine.errored:  # it may have died during the drain
+            await asyncio.sleep(_FAILED_SECONDS)
+            return FAILED
+        return status
 
     def on_signal(self) -> None:
         """The first signal drains the server; a second one ends it at once."""
@@ -217,7 +220,6 @@ class Server:
         self.state.stage = ServerStage.DRAINING
         if engine.errored:
             await self.state.idle(_CUT_SECONDS)  # streams end with an error event
-            await asyncio.sleep(_FAILED_SECONDS)
             return
         running = f" after {self.state.running} running request(s)" if self.state.running else ""
         logger.info("Shutting down%s", running)

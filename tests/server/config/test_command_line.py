@@ -225,3 +225,13 @@ def test_a_process_that_could_outlive_the_server_is_not_started() -> None:
     assert result.returncode == 2
     assert "VLLM_WORKER_MULTIPROC_METHOD=fork" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
+def test_a_folder_for_the_metrics_of_several_processes_is_refused(name: str, tmp_path: Path) -> None:
+    """With it, the library would leave out of /metrics what is computed when it is scraped, without a word."""
+    result = run(**{name: str(tmp_path)})
+    assert result.returncode == 2
+    assert f"tenuto serve: {name} is set" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
