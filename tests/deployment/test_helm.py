@@ -8,13 +8,15 @@ import sys
 import tomllib
 from collections import Counter
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import helm_python as helm
 import pytest
+import yaml
 
-from .chart import FOLDER, NAMESPACE, ROOT, VALUE_SETS, Manifest, Values, chart, files, of_kind, render
+from .chart import FOLDER, NAMESPACE, ROOT, VALUE_SETS, Manifest, Values, chart, files, merged, of_kind, render
 from .custom_resources import API_VERSIONS, LATEST, closed, problems, validate_builtin
 
 OLDEST = "1.30"
@@ -210,3 +212,23 @@ def test_the_readme_describes_the_values_that_exist() -> None:
         [sys.executable, "-m", "scripts.chart", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_commands_and_values_of_the_readme_are_accepted() -> None:
+    text = (FOLDER / "README.md").read_text()
+    commands = re.findall(r"^helm install .*(?:(?<=\\)\n.*)*", text, re.M)
+    assert len(commands) == 2
+    for command in commands:
+        words = shlex.split(command.replace("\\\n", " "))
+        assert (ROOT / words[3]).samefile(FOLDER)
+        sets = [helm.parse_set_string(word) for before, word in pairwise(words) if before == "--set"]
+        named = [yaml.safe_load((ROOT / word).read_text()) for before, word in pairwise(words) if before == "--values"]
+        assert of_kind(render(merged(*named, *sets)), "Deployment", "LeaderWorkerSet")
+    [ingress] = [block for block in re.findall(r"^```yaml\n(.*?)```", text, re.M | re.S) if block.startswith("ingress")]
+    assert of_kind(render(yaml.safe_load(ingress)), "Ingress")
+    for value in re.findall(r"`((?:\w+\.)+\w+)(?:[:=][^`]*)?`", text.partition("## Values")[0]):
+        path = value.split(".")
+        found: Any = chart().values if path[0] in chart().values else {}
+        for name in path if found else []:
+            assert name in found, value
+            found = found[name]

@@ -58,7 +58,7 @@ def test_large_thresholds_are_written_in_full() -> None:
 
 def test_the_adapter_s_rules_in_the_readme_make_the_metrics_of_the_autoscaler() -> None:
     text = (FOLDER / "README.md").read_text()
-    rules = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])["rules"]["custom"]
+    rules = yaml.safe_load(text.partition("```yaml\nrules:\n")[2].partition("```")[0])["custom"]
     scaler = only(render(VALUE_SETS["hpa"]), "HorizontalPodAutoscaler")
     names = [metric["pods"]["metric"]["name"] for metric in scaler["spec"]["metrics"]]
     assert [rule["name"]["as"] for rule in rules] == names

@@ -58,7 +58,7 @@ def parsed(values: Values, folder: Path, pod: Manifest) -> tuple[ServeConfig, An
 
 @every_set
 def test_the_server_accepts_the_arguments_of_every_pod(values: Values, tmp_path: Path) -> None:
-    pods = [pod for pod in server_templates(render(values)) if "ports" in container(pod)]
+    pods = [pod for pod in server_templates(render(values)) if "args" in container(pod)]
     assert pods
     shutdown = {"drainSeconds": 300} | values.get("shutdown", {})
     server = values.get("server", {})
@@ -105,8 +105,8 @@ def test_workers_run_the_same_command_as_their_leader_without_its_http_server(tm
     leader, worker = server_templates(render(values))
     serving = {"--api-key-file", "/etc/tenuto/api-keys/keys", "0"}
     assert set(arguments(leader)) - serving == set(arguments(worker)) - {"--headless", "1"}
-    _, args = parsed(values, tmp_path, leader)
-    assert (args.node_rank, args.nnodes, args.master_addr) == (0, 2, LEADER)
+    _, args = parsed(values, tmp_path, worker)
+    assert (args.headless, args.node_rank, args.nnodes, args.master_addr) == (True, 1, 2, LEADER)
     assert container(worker).keys().isdisjoint({"ports", "startupProbe", "readinessProbe", "livenessProbe"})
     for pod in (leader, worker):
         assert {"name": "VLLM_HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}} in container(pod)[
