@@ -77,6 +77,25 @@ def test_the_key_and_the_path_are_sent(scripted: ScriptedServer, make_client: ty
     assert headers["user-agent"] == f"tenuto/{tenuto.__version__}"
 
 
+def test_each_attempt_has_an_id_of_its_own(scripted: ScriptedServer, make_client: type[SyncCaller]) -> None:
+    """Routers choose the replica by it: the next attempt may go to one that is not full."""
+    scripted.will_send_json({}, 503, Retry_After="0")
+    scripted.will_send_json(REPLY)
+    make_client(scripted.url).chat("?")
+    first, second = (headers["x-request-id"] for _, headers, _ in scripted.requests)
+    assert first != second
+    assert len(first) == len(second) == 32
+
+
+@pytest.mark.parametrize(("given", "sent"), [("bill:7", "bill:7"), ("a b", "a%20b"), ("ü", "%C3%BC")])
+def test_the_id_of_the_body_is_the_one_in_the_header(
+    scripted: ScriptedServer, make_client: type[SyncCaller], given: str, sent: str
+) -> None:
+    scripted.will_send_json(REPLY)
+    make_client(scripted.url).chat("?", request_id=given)
+    assert scripted.requests[0][1]["x-request-id"] == sent
+
+
 @pytest.mark.parametrize("size", [1, 7, len(STREAM)])
 def test_a_stream_gives_the_same_events_for_any_chunk_size(
     scripted: ScriptedServer, make_client: type[SyncCaller], size: int

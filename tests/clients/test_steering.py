@@ -59,6 +59,14 @@ def test_the_id_is_escaped_in_the_path(scripted: ScriptedServer) -> None:
     assert scripted.requests[0][0] == "/v1/requests/chatcmpl-a b/c/thinking"
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_steering_request_has_the_request_id_of_its_reply(scripted: ScriptedServer, kind: str) -> None:
+    """A router that chooses by this header then reaches the replica that writes the reply."""
+    scripted.will_send_json(RESPONSE)
+    call(kind, scripted, "answer_now", "chatcmpl-bill:7")
+    assert scripted.requests[0][1]["x-request-id"] == "bill:7"
+
+
 def test_a_reply_that_has_ended_is_not_found(scripted: ScriptedServer) -> None:
     error = {"message": "no reply with the id 'x' is running", "type": "NotFoundError", "param": None, "code": 404}
     scripted.will_send_json({"error": error}, 404)

@@ -260,4 +260,5 @@ class AsyncClient:
 
 def _httpx_request(http: httpx.Client | httpx.AsyncClient, request: APIRequest) -> httpx.Request:
     timeout: dict[str, Any] = {} if request.timeout is None else {"timeout": request.timeout}
-    return http.build_request(request.method, request.path, json=request.body, **timeout)
+    headers = {} if request.request_id is None else {"X-Request-Id": request.request_id}
+    return http.build_request(request.method, request.path, json=request.body, headers=headers, **timeout)

@@ -6,6 +6,7 @@ synchronously and with asyncio.
 """
 
 import random
+import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -23,13 +24,16 @@ T = TypeVar("T")
 
 CHAT_PATH = "/v1/chat/completions"
 PROBE_SECONDS = 10.0
+#: What servers put before the id of a request to make the id of its reply.
+_REPLY_PREFIX = "chatcmpl-"
 
 
 @dataclass(frozen=True)
 class APIRequest:
     """A request to send after `pause` seconds.
 
-    `streams`: do not read the body of a 2xx response. `timeout` in seconds; None uses the client's own.
+    `streams`: do not read the body of a 2xx response. `timeout` in seconds; None uses the client's own. `request_id` is
+    sent as `X-Request-Id`: the id of the reply contains it, and a router can choose the replica by it.
     """
 
     method: str
@@ -38,6 +42,7 @@ class APIRequest:
     streams: bool = False
     timeout: float | None = None
     pause: float = 0.0
+    request_id: str | None = None
 
 
 SendResult = httpx.Response | httpx.HTTPError
@@ -86,7 +91,9 @@ def steer(reply_id: str, retries: Retries, min_thinking_tokens: int | None = Non
     else:
         body = {"action": "think_until", "min_thinking_tokens": min_thinking_tokens}
     path = f"/v1/requests/{quote(reply_id)}/thinking"
-    response = yield from send_with_retries(APIRequest("POST", path, body), retries)
+    # A router sends requests with the same id to the same replica.
+    request_id = _in_header(reply_id.removeprefix(_REPLY_PREFIX))
+    response = yield from send_with_retries(APIRequest("POST", path, body, request_id=request_id), retries)
     return parsing.checked(parsing.parse_steering, parsing.load_object(response.content))
 
 
@@ -105,10 +112,13 @@ def ready() -> Flow[bool]:
 
 
 def send_with_retries(request: APIRequest, retries: Retries) -> Flow[httpx.Response]:
-    """Send the request until the server accepts it or the retries are used up."""
+    """Send the request until the server accepts it or the retries are used up.
+
+    Each attempt to chat has an id of its own, so that a router may send it to another replica.
+    """
     attempt = 0
     while True:
-        result = response_or_error((yield request))
+        result = response_or_error((yield _with_id(request)))
         if isinstance(result, httpx.Response):
             return result
         pause = retries.pause(attempt, result)
@@ -116,6 +126,19 @@ def send_with_retries(request: APIRequest, retries: Retries) -> Flow[httpx.Respo
             raise result
         request = replace(request, pause=pause)
         attempt += 1
+
+
+def _with_id(request: APIRequest) -> APIRequest:
+    """Return a request to chat with the id that its body gives, or with a new one."""
+    if request.path != CHAT_PATH:
+        return request
+    given = (request.body or {}).get("request_id")
+    return replace(request, request_id=uuid.uuid4().hex if given is None else _in_header(str(given)))
+
+
+def _in_header(request_id: str) -> str:
+    """Return an id unchanged, and any other text in a form that a header can carry; servers ignore it there."""
+    return quote(request_id, safe=":")
 
 
 def response_or_error(result: SendResult) -> httpx.Response | TenutoError:
