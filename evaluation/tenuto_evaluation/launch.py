@@ -89,8 +89,9 @@ def launched(
     *,
     environment: Mapping[str, str] | None = None,
     stop_seconds: float = STOP_SECONDS,
+    port: int | None = None,
 ) -> Iterator[LaunchedServer]:
-    """Start a server command, with `--host` and `--port` (a free one) added, and end it when the block is left.
+    """Start a server command, with `--host` and `--port` added, and end it when the block is left.
 
     The server leads a new process group, but not a new session: Linux may share processors among sessions (autogroups),
     and an engine that yields while it waits would then delay its clients. The whole group is ended; if this process is
@@ -99,8 +100,9 @@ def launched(
     Args:
         environment: variables in addition to this process's own.
         stop_seconds: how long the group may take to end after SIGTERM, before SIGKILL; with 0 only SIGKILL is sent.
+        port: by default a free one.
     """
-    port = free_port()
+    port = free_port() if port is None else port
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--host", HOST, "--port", str(port)],

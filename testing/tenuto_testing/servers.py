@@ -84,9 +84,11 @@ class RunningServer(LaunchedServer):
 
 
 @contextmanager
-def serving(log: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[RunningServer]:
-    """Start `tenuto serve`, by default with the built-in model, on a free port; at the end, kill its whole group."""
-    with launched([*TENUTO_SERVE, *options], log, environment=environment, stop_seconds=0) as server:
+def serving(
+    log: Path, *options: str, environment: Mapping[str, str] | None = None, port: int | None = None
+) -> Iterator[RunningServer]:
+    """Start `tenuto serve`, by default with the built-in model and on a free port; at the end, kill its whole group."""
+    with launched([*TENUTO_SERVE, *options], log, environment=environment, stop_seconds=0, port=port) as server:
         yield RunningServer(server.url, server.process, server.log, server.started)
 
 
