@@ -189,6 +189,8 @@ def test_the_router_accepts_its_arguments_and_finds_the_pods_that_answer_http(na
     args = parse_router_args(container(router)["args"])
     assert (args.policy, args.host, args.health_check_endpoint) == ("consistent_hash", "0.0.0.0", "/readyz")
     assert (args.service_discovery_namespace, args.service_discovery_port) == ("inference", 8000)
+    assert args.disable_circuit_breaker
+    assert (args.health_check_interval_secs, args.health_failure_threshold, args.retry_max_retries) == (1, 1, 6)
     [leader, *_] = server_templates(manifests)
     index = {"leaderworkerset.sigs.k8s.io/worker-index": "0"} if name == "nodes-everything" else {}
     assert args.selector.items() <= {**leader["metadata"]["labels"], **index}.items()

@@ -131,9 +131,12 @@ def test_outgoing_traffic_can_be_restricted_to_names_the_hub_the_group_and_what_
 def test_everything_from_outside_goes_through_the_router_if_there_is_one(router: Any, service: str) -> None:
     routes = {key: VALUE_SETS["everything"][key] for key in ("ingress", "httpRoute")}
     manifests = render(merged(VALUE_SETS["router"] if router else {}, routes))
-    assert only(manifests, "HTTPRoute")["spec"]["rules"][0]["backendRefs"][0]["name"] == service
-    hosts = only(manifests, "Ingress")["spec"]["rules"]
-    assert {rule["http"]["paths"][0]["backend"]["service"]["name"] for rule in hosts} == {service}
+    [route] = only(manifests, "HTTPRoute")["spec"]["rules"]
+    assert route["backendRefs"][0]["name"] == service
+    [paths] = [rule["http"]["paths"] for rule in only(manifests, "Ingress")["spec"]["rules"][:1]]
+    assert paths[0]["backend"]["service"]["name"] == service
+    # The router's own paths, which add and remove replicas, are not exposed.
+    assert route["matches"][0]["path"]["value"] == paths[0]["path"] == ("/v1" if router else "/")
     assert container(only(manifests, "Pod"))["args"][0] == f"http://{service}:80"
 
 

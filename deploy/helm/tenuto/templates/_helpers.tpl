@@ -119,6 +119,11 @@ scrape
 {{- include "tenuto.fullname" . }}{{ if .Values.router.enabled }}-router{{ end }}
 {{- end -}}
 
+{{/* What is reachable from outside: the router's other paths add and remove replicas, without a key. */}}
+{{- define "tenuto.entryPath" -}}
+{{- ternary "/v1" "/" .Values.router.enabled -}}
+{{- end -}}
+
 {{/* What scales: `apiVersion`, `kind` and `name`. */}}
 {{- define "tenuto.scaleTarget" -}}
 {{- if .Values.multiNode.enabled -}}

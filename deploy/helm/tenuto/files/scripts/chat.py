@@ -29,7 +29,7 @@ def chat(url: str, model: str, *key_files: str) -> str:
     }
     headers = {"Content-Type": "application/json"}
     if key_files:
-        headers["x-api-key"] = key_of(key_files[0])
+        headers["Authorization"] = f"Bearer {key_of(key_files[0])}"
     request = urllib.request.Request(f"{url}/v1/chat/completions", json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=_SECONDS) as response:
