@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tenuto_dashboards import service_status
 from tenuto_dashboards.__main__ import BOARDS, FOLDER
 from tenuto_dashboards.exported import exported
 from tenuto_dashboards.expressions import Query, defaults, names, queries, selectors, substitute
-from tenuto_dashboards.service_status import stage
+from tenuto_server.metrics.definitions import STAGES
 
 PROMTOOL = Path(__file__).resolve().parents[2] / ".venv/prometheus/promtool"
 MINUTES = 90
@@ -177,6 +178,11 @@ def test_the_planner_computes_what_a_cap_would_have_saved(expect: Expect) -> Non
     expect(scraped, {f"abs({planned['GPU-seconds saved']} - {seconds}) <= bool {step}": {model: 1}})
 
 
+def test_every_stage_has_a_number_and_a_look() -> None:
+    assert [name for _, name, _ in service_status.STAGES] == list(STAGES)
+    assert [number for number, _, _ in service_status.LOOKS] == [0, 1, 2, 3, 4]
+
+
 def test_each_stage_has_its_number_and_a_server_that_cannot_be_reached_is_down(expect: Expect) -> None:
     """Its series end with a failed scrape. Targets of other jobs that are down are no servers of ours."""
 
@@ -189,5 +195,5 @@ def test_each_stage_has_its_number_and_a_server_that_cannot_be_reached_is_down(e
             return f"{value}x{MINUTES - 10}" + (" stale" if down else f" {value}x10")
         return None
 
-    promql = substitute(stage(), {"job": ".+", "instance": ".+"}, interval=120, seconds=3600)
+    promql = substitute(service_status.stage(), {"job": ".+", "instance": ".+"}, interval=120, seconds=3600)
     expect(scraped, {promql: {'{instance="a:8000"}': 3, '{instance="b:8000"}': 0}})

@@ -224,6 +224,7 @@ def test_a_line_that_would_leave_a_hole_is_an_error() -> None:
     [
         ("rate(tenuto_reqests_total[1m])", "tenuto_reqests_total is not exported"),
         ('tenuto_running_choices{model="a"}', "tenuto_running_choices has no label model"),
+        ('tenuto_running_choices{phase=~"answer|done"}', "tenuto_running_choices has no phase 'done'"),
         ("sum by (reason) (tenuto_running_choices)", "no series has the label reason"),
         ("up / on (phase) tenuto_sequences", "no series has the label phase"),
         ("sum(up", "is no PromQL"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import promql_parser
 
-from .exported import exported
+from .exported import exported, known_values
 from .expressions import Board, defaults, queries, selectors, substitute
 
 
@@ -47,6 +47,9 @@ def unknown(promql: str) -> Iterator[str]:
         for matcher in selector.matchers.matchers:
             if matcher.name not in labels:
                 yield f"{selector.name} has no label {matcher.name}"
+            values = known_values().get(str(selector.name), {}).get(matcher.name, {})
+            for value in set(matcher.value.split("|")) - values.keys() if values else ():
+                yield f"{selector.name} has no {matcher.name} {value!r}"
     for label in grouped(promql):
         if label not in known:
             yield f"no series has the label {label}"

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from tenuto_server.metrics.definitions import SERIES, TARGET_LABELS
+from tenuto_server.metrics.definitions import SERIES, TARGET_LABELS, Values, exposed_names
 
 #: What Prometheus itself records of each scrape.
 SCRAPE_SERIES = ("up", "scrape_duration_seconds", "scrape_samples_scraped")
@@ -33,6 +33,12 @@ def exported() -> Mapping[str, frozenset[str]]:
     ]
     found = {name: labels for metric in metrics for name, labels in _series(*metric)}
     return found | dict.fromkeys(SCRAPE_SERIES, frozenset(TARGET_LABELS))
+
+
+@cache
+def known_values() -> Mapping[str, Mapping[str, Values]]:
+    """The values of the labels of a series of ours that has a fixed set of them, by its name and theirs."""
+    return {name: series.values for series in SERIES for name in exposed_names(series)}
 
 
 def _series(name: str, kind: str, labels: Iterable[str]) -> Iterator[tuple[str, frozenset[str]]]:
