@@ -134,7 +134,8 @@ class RunningReplies:
         return self._by_key.get(key)
 
     def __iter__(self) -> Iterator[RunningReply]:
-        return iter(self._by_key.values())
+        """Those of this moment: metrics are collected in another thread, while replies begin and end."""
+        return iter(list(self._by_key.values()))
 
     def __len__(self) -> int:
         return len(self._by_key)

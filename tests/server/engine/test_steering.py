@@ -264,6 +264,19 @@ def test_two_replies_of_one_id_end_one_by_one(chatml: Any) -> None:
         assert replies.find("chatcmpl-1") == twins[:1]
 
 
+def test_replies_may_end_while_all_are_read(chatml: Any) -> None:
+    """A scrape reads them in a thread of its own: /metrics answered with 500 when many clients left at once."""
+    replies = RunningReplies(lambda key: None)
+    contexts = [replies.registered(running(chatml, key=key)) for key in "abc"]
+    for context in contexts:
+        context.__enter__()
+    reading = iter(replies)
+    next(reading)
+    for context in contexts:
+        context.__exit__(None, None, None)
+    assert [reply.key for reply in reading] == ["b", "c"]
+
+
 def test_however_a_reply_ends_the_workers_may_forget_it(chatml: Any) -> None:
     """Only those with a budget: they do not follow others."""
     over: list[str] = []
