@@ -19,6 +19,7 @@ NEEDS = {
     "integration": ("engine", "server"),
     "nodes": ("engine", "server"),
     "fleet": ("engine", "fleet"),
+    "image": ("image",),
     "decoding/gpu/interpreted": ("engine", "interpreter"),
     "engine": ("engine",),
     "benchmarks/test_gpu.py": ("engine",),
@@ -59,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tenuto")
     group.addoption("--lane", choices=LANES, help="run this part of the suite only")
     group.addoption("--smollm2", type=Path, help="run the tests marked `smollm2`, on the model in this folder")
+    group.addoption("--image", action="store_true", help="run the tests that build and run the image, as root")
     group.addoption("--long", action="store_true", help="run the long forms: more cases, and the tests marked `long`")
 
 
@@ -86,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_left_out(item: pytest.Item, config: pytest.Config) -> bool:
-    options = {"long": config.option.long, "smollm2": config.option.smollm2}
+    options = {name: getattr(config.option, name) for name in ("image", "long", "smollm2")}
     return any(item.get_closest_marker(name) is not None and not given for name, given in options.items())
 
 

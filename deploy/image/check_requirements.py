@@ -33,4 +33,4 @@ def _problem(requirement: Requirement) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(problems(*sys.argv[1:])))
+    sys.exit("\n".join(problems(*sys.argv[1:])) or 0)
