@@ -191,7 +191,7 @@ Requires-Dist: also-missing; extra == "other"
 def test_the_build_names_each_package_of_the_base_that_does_not_suit(tmp_path: Path) -> None:
     (tmp_path / "whole-1.dist-info").mkdir()
     (tmp_path / "whole-1.dist-info/METADATA").write_text(REQUIRING)
-    command = [sys.executable, ROOT / "deploy/image/check_requirements.py", "whole"]
+    command = [sys.executable, str(ROOT / "deploy/image/check_requirements.py"), "whole"]
     environment = {"PYTHONPATH": str(tmp_path)}
     suits = subprocess.run([*command, "third"], env=environment, capture_output=True, text=True)
     assert (suits.returncode, suits.stderr) == (0, "")

@@ -1,6 +1,6 @@
 """Builds images with Debian's buildah, without a daemon, and gives access to their files.
 
-Everything is in one folder: vfs storage needs no kernel module, and ends with the folder.
+Everything is in one folder, which is removed at the end.
 """
 
 import json
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+
+import psutil
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,9 +29,23 @@ class BuiltImage:
 
 @dataclass(frozen=True)
 class ImageBuilder:
-    """buildah, with all it keeps in a folder."""
+    """buildah, with all it keeps in a folder.
+
+    Attributes:
+        driver: of its storage. `overlay` keeps what each layer adds; `vfs`, which works everywhere, whole copies.
+    """
 
     folder: Path
+    driver: str
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> "ImageBuilder":
+        """A builder with the best driver that works in the folder, from which earlier images are removed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        overlay = cls(folder, "overlay")
+        overlay.remove_all()
+        works = subprocess.run([*overlay._storage(), "info"], capture_output=True).returncode == 0
+        return overlay if works else cls(folder, "vfs")
 
     def base(self, packages: Sequence[str]) -> None:
         """Write `base.tar` with a minimal Debian bookworm, unless an earlier run has left it."""
@@ -52,21 +68,18 @@ class ImageBuilder:
         self._buildah("bud", *options, f"--tag={tag}", f"--file={file}", str(context))
 
     def open(self, tag: str) -> BuiltImage:
-        """An image's configuration and files. The folder of the files is a copy, until `remove`."""
+        """An image's configuration and files, which are in place until `remove_all`."""
         container = self._buildah("from", "--pull-never", tag)
         files = Path(self._buildah("mount", container))
         inspected = json.loads(self._buildah("inspect", "--type=image", tag))
         size = json.loads(self._buildah("images", "--json", tag))[0]["size"]
         return BuiltImage(inspected["Docker"]["config"], files, _bytes(size))
 
-    def remove(self, tag: str) -> None:
-        """Remove an image's containers and the image."""
-        for container in json.loads(self._buildah("containers", "--json")) or ():
-            self._buildah("rm", container["id"])
-        self._buildah("rmi", "--force", tag)
-
     def remove_all(self) -> None:
         """Remove everything but `base.tar`, which takes a minute to make and has a quarter of a gigabyte."""
+        for place in psutil.disk_partitions(all=True):
+            if self.folder in Path(place.mountpoint).parents:
+                self._run("umount", "--lazy", place.mountpoint)
         for path in self.folder.iterdir():
             if path.name != "base.tar":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -80,9 +93,12 @@ class ImageBuilder:
         present = sorted(path for path in named if path.is_absolute() and path.exists())
         return [f"{file}:/etc/pip.conf:ro", *(f"{path}:{path}:ro" for path in present)]
 
+    def _storage(self) -> list[str]:
+        places = [f"--root={self.folder / 'storage'}", f"--runroot={self.folder / 'run'}"]
+        return ["buildah", *places, f"--storage-driver={self.driver}"]
+
     def _buildah(self, *arguments: str) -> str:
-        storage = (f"--root={self.folder / 'storage'}", f"--runroot={self.folder / 'run'}", "--storage-driver=vfs")
-        return self._run("buildah", *storage, *arguments)
+        return self._run(*self._storage(), *arguments)
 
     def _run(self, *command: str) -> str:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

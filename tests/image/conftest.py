@@ -18,10 +18,7 @@ LONG_CONTEXT = ("--hf-overrides", '{"max_position_embeddings": 65536}')
 
 @pytest.fixture(scope="session")
 def builder() -> Iterator[ImageBuilder]:
-    folder = ROOT / "build/image"
-    folder.mkdir(parents=True, exist_ok=True)
-    builder = ImageBuilder(folder)
-    builder.remove_all()
+    builder = ImageBuilder.in_folder(ROOT / "build/image")
     yield builder
     builder.remove_all()
 
