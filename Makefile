@@ -123,6 +123,10 @@ chart: setup  ## write the table of values into the Helm chart's README
 dashboards: setup  ## generate the Grafana dashboards of deploy/observability
 	@$(BIN)/python -m tenuto_dashboards
 
+.PHONY: dashboard-pictures
+dashboard-pictures: setup $(PROMETHEUS)/promtool  ## draw the boards for the docs, from two servers under load: five minutes, needs Chromium
+	@PYTHONPATH=testing $(BIN)/python -m tenuto_pictures $(ARGS)
+
 metrics-page: setup  ## write the tables of docs/metrics.md from the table of series
 	@PYTHONPATH=server:testing $(BIN)/python -m tenuto_testing.metrics_page
 

@@ -18,8 +18,9 @@ class ChoiceCount:
     Attributes:
         thinking, answer: tokens.
         cap: in force, None if there was none.
-        is_cap_requested: by a field or an effort of the request, not by a default.
+        steered_by: action of the steering request that took effect, if any.
         effort: `reasoning_effort` of the request, else `unset`.
+        has_cap, has_floor: whether the request has set one itself.
     """
 
     thinking: int
@@ -27,13 +28,19 @@ class ChoiceCount:
     waits: int
     ended_by: str
     cap: int | None
-    floor: int
-    is_cap_requested: bool
+    steered_by: str
     effort: str
+    has_cap: bool
+    has_floor: bool
 
     @property
-    def is_forced(self) -> bool:
-        return self.ended_by in FORCED
+    def forced_by(self) -> str | None:
+        """What the server closed the thinking for; None if it did not."""
+        if self.ended_by != "cap":
+            return self.ended_by if self.ended_by in FORCED else None
+        if self.steered_by == "answer_now":
+            return "answer_now"
+        return "landing" if self.thinking < (self.cap or 0) else "cap"
 
 
 @dataclass(slots=True)
@@ -60,6 +67,11 @@ class ClientCounts:
     @property
     def endings(self) -> Counter[str]:
         return Counter(choice.ended_by for choice in self.choices)
+
+    @property
+    def forced(self) -> Counter[str]:
+        """Choices whose thinking the server closed, by why."""
+        return Counter(choice.forced_by for choice in self.choices if choice.forced_by)
 
     @property
     def thinking_tokens(self) -> int:
@@ -96,31 +108,33 @@ class ClientCounts:
             self.choices.append(choice)
             if choice.ended_by == "length":
                 self.empty["length"] += 1
-            elif body.get("stop"):  # the load only uses stop strings that begin every answer
+            elif body.get("stop"):  # the load only uses one that comes before every answer
                 self.empty["stopped"] += 1
 
 
-def of_choices(reply: CollectedReply, effort: str) -> Iterator[ChoiceCount]:
+def of_choices(reply: CollectedReply, body: Mapping[str, Any], steered_by: str = "") -> Iterator[ChoiceCount]:
     """The choices of a chat or text completion."""
     for index, report in reply.thinking.items():
-        yield _choice(report, len(reply.ids[index]), effort)
+        yield _choice(report, len(reply.ids[index]), body, steered_by)
 
 
-def of_response(reply: Mapping[str, Any], effort: str) -> Iterator[ChoiceCount]:
+def of_response(reply: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[ChoiceCount]:
     """The one choice of a response or a message."""
     report = reply["thinking_report"] if "thinking_report" in reply else reply["thinking"][0]
-    yield _choice(report, reply["usage"]["output_tokens"], effort)
+    yield _choice(report, reply["usage"]["output_tokens"], body, "")
 
 
-def _choice(report: Mapping[str, Any], tokens: int, effort: str) -> ChoiceCount:
-    set_by = report["set_by"].get("max_thinking_tokens", "default")
+def _choice(report: Mapping[str, Any], tokens: int, body: Mapping[str, Any], steered_by: str) -> ChoiceCount:
+    effort = body.get("reasoning_effort") or body.get("reasoning", {}).get("effort")
+    cap = body.get("max_thinking_tokens", body.get("thinking", {}).get("budget_tokens"))
     return ChoiceCount(
         thinking=report["tokens"],
         answer=tokens - report["tokens"],
         waits=report["waits"],
         ended_by=report["ended_by"],
         cap=report["max_thinking_tokens"],
-        floor=report["min_thinking_tokens"],
-        is_cap_requested=set_by != "default",
-        effort=effort,
+        steered_by=steered_by,
+        effort=effort or "unset",
+        has_cap=isinstance(cap, int) or effort is not None,
+        has_floor=bool(body.get("min_thinking_tokens")),
     )

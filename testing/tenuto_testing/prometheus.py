@@ -90,7 +90,8 @@ class Prometheus:
 
     def scraped(self, instance: str) -> float:
         """Time of the last successful scrape of an instance; 0 before the first."""
-        found = self.query(f'timestamp(up{{instance="{instance}"}} == 1)')
+        up = f'up{{instance="{instance}"}}'
+        found = self.query(f"timestamp({up}) and {up} == 1")
         return found[0].value if found else 0.0
 
     def wait_for_scrapes(self, instances: Sequence[str], number: int = 2) -> None:
@@ -122,13 +123,13 @@ class Prometheus:
 
 @contextmanager
 def prometheus(
-    folder: Path, targets: Sequence[str], *, interval: float = 1.0, job: str = "tenuto"
+    folder: Path, targets: Mapping[str, str], *, interval: float = 1.0, job: str = "tenuto"
 ) -> Iterator[Prometheus]:
     """Start a Prometheus with this repository's rules on a free port, and end it in every case.
 
     Args:
         folder: for its configuration, data and log.
-        targets: `host:port` of each server to scrape; these are the values of the label `instance`.
+        targets: `host:port` of each server to scrape, by its value of the label `instance`.
         interval: between two scrapes and two evaluations of the rules, in seconds.
     """
     configuration, log = folder / "prometheus.yml", folder / "prometheus.log"
@@ -153,11 +154,12 @@ def prometheus(
         end_group(process, STOP_SECONDS)
 
 
-def _configuration(targets: Sequence[str], interval: float, job: str) -> str:
+def _configuration(targets: Mapping[str, str], interval: float, job: str) -> str:
+    groups = [f"{{targets: ['{address}'], labels: {{instance: {name}}}}}" for name, address in targets.items()]
     lines = [
         f"global: {{scrape_interval: {round(interval * 1000)}ms, evaluation_interval: {round(interval * 1000)}ms}}",
         f"rule_files: {sorted(map(str, RULES.glob('*.rules.yml')))}",
-        f"scrape_configs: [{{job_name: {job}, static_configs: [{{targets: {list(targets)}}}]}}]",
+        f"scrape_configs: [{{job_name: {job}, static_configs: [{', '.join(groups)}]}}]",
     ]
     return "\n".join(lines)
 

@@ -15,8 +15,11 @@ from .servers import MODEL_FOLDER
 COMPLETIONS, RESPONSES, MESSAGES = "/v1/completions", "/v1/responses", "/v1/messages"
 #: A prompt that has opened the thinking, as a chat template would.
 PROMPT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n<|im_start|>think\n"
-#: What the server writes at the beginning of an answer that follows a cap: with it as stop string, there is no answer.
-ANSWER_PREFIX = "Final Answer"
+#: The end of what the server writes to introduce an answer after a cap: with it as stop string, there is no answer.
+INTRODUCTION = "Answer:"
+
+#: Instructions that fill whole blocks of the engine's cache, so that all requests but the first find them there.
+SYSTEM = {"role": "system", "content": "You check bills of a restaurant. Add up all numbers, one after another. " * 4}
 
 #: Kinds of requests that are answered: the endpoint, and fields in addition to the question.
 KINDS: Sequence[tuple[str, Mapping[str, Any]]] = (
@@ -32,9 +35,10 @@ KINDS: Sequence[tuple[str, Mapping[str, Any]]] = (
     (MESSAGES, {"max_tokens": 400, "thinking": {"type": "enabled", "budget_tokens": 50}}),
     (CHAT, {"reasoning_effort": "none"}),
     (CHAT, {"max_thinking_tokens": "unlimited", "num_waits": 20, "max_tokens": 50}),
-    (CHAT, {"max_thinking_tokens": 10, "stop": [ANSWER_PREFIX]}),
+    (CHAT, {"max_thinking_tokens": 10, "stop": [INTRODUCTION]}),
     (CHAT, {"stream": True, "n": 2, "reasoning_effort": "medium", "num_waits": 1, "temperature": 1.0}),
     (CHAT, {"min_thinking_tokens": 600, "wait_text": "", "loop_tokens": 24}),
+    (CHAT, {"messages": [SYSTEM], "max_thinking_tokens": 80}),
 )
 #: Kinds that are refused, with the reason that the server counts.
 REFUSED: Sequence[tuple[str, Mapping[str, Any], str]] = (
@@ -113,7 +117,8 @@ class VariedLoad:
                 if not reply.steered and len(reply.ids.get(0, ())) > 20:
                     reply.steered.append(await self._send_steering(reply.id, {"action": action, **more}))
         assert reply.steered[0]["choices"][0]["applied"], reply.steered
-        self.counts.take(CHAT, body, of_choices(reply, "unset"))
+        self.counts.take(CHAT, body, of_choices(reply, body, action))
+        self.counts.requests["other", "ok"] += 1
         self.counts.steered["think_on" if action == "think_until" else action, "applied"] += 1
 
     async def leave(self, phase: str) -> None:
@@ -132,39 +137,35 @@ class VariedLoad:
         self.counts.requests[CHAT, "cancelled"] += 1
         self.counts.cancellations[phase] += 1
 
-    async def fill(self, slots: int) -> None:
-        """Hold all slots of the server until a request is rejected for it, then disconnect.
+    async def fill(self, slots: int, seconds: float = 0.0) -> None:
+        """Take all slots of the server until a request is rejected for it, then disconnect the others.
 
         Args:
-            slots: how many the server has; each request holds 8.
+            slots: how many the server has, a multiple of 8; each request takes 8.
+            seconds: from the rejection to the disconnects.
         """
         body = self.body(CHAT, {**LONG, "stream": False, "n": 8, "temperature": 1.0})
-        holders = [asyncio.create_task(self._hold(body)) for _ in range(slots // 8)]
-        try:
-            for _ in range(500):
-                await asyncio.sleep(0.02)
-                if await self._is_rejected():
-                    return
-            raise AssertionError(f"no request was rejected while {slots} sequences ran")
-        finally:
-            for holder in holders:
-                holder.cancel()
-            await asyncio.gather(*holders, return_exceptions=True)
-            self.counts.requests[CHAT, "cancelled"] += len(holders)
-            self.counts.cancellations["whole"] += len(holders)
+        holders = [asyncio.create_task(self._hold(body)) for _ in range(slots // 8 + 1)]
+        done, held = await asyncio.wait(holders, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        assert done, f"no request was rejected while {slots} slots were requested"
+        await asyncio.sleep(seconds)
+        for holder in held:
+            holder.cancel()
+        await asyncio.gather(*holders, return_exceptions=True)
 
     def body(self, endpoint: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A request for the next question. Chats and completions return the ids of their tokens."""
-        chance = random.Random(self.seed * 1_000_003 + self._sent)
+        question = random.Random(self.seed * 1_000_003 + self._sent).choice(self._questions)
         self._sent += 1
-        question, body = chance.choice(self._questions), {"model": self.model, "temperature": 0.0}
+        body: dict[str, Any] = {"model": self.model, "temperature": 0.0}
         if endpoint == RESPONSES:
             return {**body, "input": question, **fields}
         if endpoint == COMPLETIONS:
             return {**body, "prompt": PROMPT.format(question), "return_token_ids": True, **fields}
-        body["messages"] = [{"role": "user", "content": question}]
+        fields = {**fields, "messages": [*fields.get("messages", []), {"role": "user", "content": question}]}
         if endpoint == CHAT:
-            body |= {"return_token_ids": True, "seed": chance.randrange(1 << 30)}
+            # Without `seed`: vLLM's CPU worker fails where a seeded prompt takes several steps.
+            body["return_token_ids"] = True
         if fields.get("stream"):
             body["stream_options"] = {"include_usage": True}
         return {**body, **fields}
@@ -177,25 +178,19 @@ class VariedLoad:
             return answer
 
     async def _hold(self, body: dict[str, Any]) -> None:
-        async with connected(self.url) as connection:
-            try:
-                await connection.post(CHAT, body)
-                await _expect(connection, 200, body)
-            finally:
-                connection.cut()
-
-    async def _is_rejected(self) -> bool:
-        body = self.body(CHAT, {"max_thinking_tokens": 1, "max_tokens": 20})
+        """Until the request is rejected, or this is cancelled."""
         async with connected(self.url) as connection:
             await connection.post(CHAT, body)
-            if await connection.status() == 503:
-                self.counts.requests[CHAT, "rejected"] += 1
-                self.counts.rejections["full"] += 1
-                return True
-            reply = CollectedReply()
-            reply.take(json.loads(await connection.content()))
-        self.counts.take(CHAT, body, of_choices(reply, "unset"))
-        return False
+            try:
+                status = await connection.status()
+            except asyncio.CancelledError:
+                connection.cut()
+                self.counts.requests[CHAT, "cancelled"] += 1
+                self.counts.cancellations["whole"] += 1
+                raise
+            assert status == 503, f"{status} while the slots were being filled"
+            self.counts.requests[CHAT, "rejected"] += 1
+            self.counts.rejections["full"] += 1
 
 
 async def _expect(connection: Connection, status: int, body: Mapping[str, Any]) -> None:
@@ -212,9 +207,8 @@ async def _follow_until(connection: Connection, name: str) -> None:
 
 
 async def _read(connection: Connection, endpoint: str, body: Mapping[str, Any]) -> list[ChoiceCount]:
-    effort = body.get("reasoning_effort") or body.get("reasoning", {}).get("effort") or "unset"
     if endpoint in (RESPONSES, MESSAGES):
-        return list(of_response(json.loads(await connection.content()), effort))
+        return list(of_response(json.loads(await connection.content()), body))
     reply = CollectedReply()
     if body.get("stream"):
         async for event in connection.events():
@@ -222,4 +216,4 @@ async def _read(connection: Connection, endpoint: str, body: Mapping[str, Any]) 
             reply.take(event)
     else:
         reply.take(json.loads(await connection.content()))
-    return list(of_choices(reply, effort))
+    return list(of_choices(reply, body))

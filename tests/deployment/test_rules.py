@@ -11,6 +11,7 @@ import yaml
 from tenuto_dashboards.check import grouped
 from tenuto_dashboards.exported import exported
 from tenuto_dashboards.expressions import names, selectors
+from tenuto_testing import alerts_page
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy/observability/prometheus"
@@ -107,3 +108,10 @@ def test_rules_name_only_series_and_labels_that_a_server_exports_or_a_rule_recor
 def test_the_texts_of_an_alert_name_only_labels_that_it_has(name: str) -> None:
     labels = {label for series in names(ALERTS[name]["expr"]) for label in KNOWN[series]}
     assert set(re.findall(r"\$labels\.(\w+)", str(ALERTS[name]["annotations"]))) <= labels
+
+
+def test_the_page_of_the_dashboards_lists_the_alerts() -> None:
+    """`python -m tenuto_testing.alerts_page` writes them."""
+    text = alerts_page.PAGE.read_text()
+    assert alerts_page.table() in text
+    assert alerts_page.page(text) == text
