@@ -17,6 +17,8 @@ from vllm.entrypoints.generate.api_router import init_generate_state
 from vllm.entrypoints.generate.base.serving import GenerateBaseServing
 from vllm.entrypoints.openai.chat_completion.batch_serving import OpenAIServingChatBatch
 from vllm.entrypoints.openai.chat_completion.serving import OpenAIServingChat
+from vllm.entrypoints.openai.models.protocol import BaseModelPath
+from vllm.entrypoints.openai.models.serving import OpenAIServingModels
 from vllm.entrypoints.openai.responses.serving import OpenAIServingResponses
 from vllm.entrypoints.serve.engine.protocol import ErrorInfo, ErrorResponse
 from vllm.entrypoints.serve.exception_handling.register import init_exception_handler
@@ -203,3 +205,37 @@ def test_grammars_of_tool_calls_are_made_by_the_tool_parser_of_the_renderers_cla
 def test_tool_calls_of_whole_texts_and_of_streams_are_found_in_these_methods() -> None:
     assert "self._extract_tool_calls(" in inspect.getsource(DelegatingParser.parse)
     assert "self._append_unstreamed_tool_args(" in inspect.getsource(DelegatingParser.finalize_generation)
+
+
+def test_histograms_have_vllms_bounds_and_the_operators() -> None:
+    own = {"request_latency": [1, 5.5]}
+    for custom, latencies in ((None, 7680.0), (own, 5.5)):
+        config = SimpleNamespace(
+            model_config=SimpleNamespace(max_model_len=4096),
+            observability_config=SimpleNamespace(custom_histogram_buckets=custom),
+        )
+        bounds = vllm_compat.histogram_bounds(config)
+        assert bounds["request_tokens"] == [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]
+        assert bounds["time_to_first_token"][0] == 0.001
+        assert bounds["request_latency"][-1] == latencies
+        assert all(isinstance(bound, float) for family in bounds.values() for bound in family)
+
+
+@pytest.mark.parametrize(
+    ("requested", "label"),
+    [
+        (None, "first"),
+        ("", "first"),
+        ("first", "first"),
+        ("second", "first"),
+        ("adapter", "adapter"),
+        ("nowhere", ""),
+        ('first"}\n', ""),
+    ],
+)
+def test_the_label_of_a_model_is_the_name_of_one_that_is_served(requested: str | None, label: str) -> None:
+    paths = [BaseModelPath(name, "path") for name in ("first", "second")]
+    engine: Any = SimpleNamespace(model_config=None, renderer=None, input_processor=None)
+    models = OpenAIServingModels(engine, paths)
+    models.lora_requests["adapter"] = None
+    assert vllm_compat.metric_model_name(models, requested) == label

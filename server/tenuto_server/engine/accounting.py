@@ -80,21 +80,31 @@ class CountedChoice:
 
     def take(self, ids: Sequence[int]) -> None:
         """Count newly generated tokens."""
-        start = len(self.ids)
+        position = len(self.ids)
         self.ids.extend(ids)
-        self._follow(start)
-        if self.first_answer is None and ids:
+        if self._steers:
+            self._follow(position)
+        else:
+            automaton, phase = self._automaton, self._automaton.phase
+            for token in ids:
+                automaton.advance(token)
+                position += 1
+                if automaton.phase is not phase:
+                    phase = automaton.phase
+                    self.answer_from = position if phase is Phase.ANSWER else None
+        if self.first_answer is None and (self.first_thinking is None or self.answer_from is not None):
             self._note_first()
 
     def _note_first(self) -> None:
-        """Note when the first tokens came; not called any more for most tokens of an answer."""
-        now = monotonic()
-        if self.first_token is None:
-            self.first_token = now
+        """Note when the first tokens came. It is called while there is one to wait for, but not while thinking."""
+        if self.first_token is None and self.ids:
+            self.first_token = monotonic()
+        if self._automaton.phase is Phase.BEFORE:
+            return
         if self.first_thinking is None and self._automaton.tokens:
-            self.first_thinking = now
+            self.first_thinking = monotonic()
         if self.answer_from is not None and self.answer_from < len(self.ids):
-            self.first_answer = now
+            self.first_answer = monotonic()
 
     def end(self) -> None:
         """The last token has come, or never will: note when, the first time."""

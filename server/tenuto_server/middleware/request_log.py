@@ -118,7 +118,7 @@ class RequestRecord:
         if not self.is_stream:
             return RequestPhase.WHOLE
         begun = [choice for choice in self.choices if choice.ids]
-        if not begun and self.first_byte is None:
+        if not begun and (self.choices or self.first_byte is None):  # a response's first event comes before any token
             return RequestPhase.WAITING
         return (
             RequestPhase.THINKING

@@ -314,9 +314,11 @@ async def test_a_reply_that_the_server_cuts_is_not_a_cancellation(
     app: FastAPI, state: ServerState, lines: Callable[[], list[Any]]
 ) -> None:
     state.cutting = True
+    before, cancellations = count("cut"), recorded("tenuto_cancelled_requests_total")
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as http:
         await http.post(CHAT, json={"stream": True})
     assert lines()[0].outcome == "cut"
+    assert (count("cut"), recorded("tenuto_cancelled_requests_total")) == (before + 1, cancellations)
 
 
 async def run(request_log: RequestLog) -> None:
@@ -367,6 +369,15 @@ async def test_the_phase_follows_from_the_tokens(chatml: Any, ids: tuple[Any, ..
     record = RequestRecord("id", has_body=True, is_disconnected=True, is_stream=True)
     record.replies.append(reply)
     assert (record.outcome, record.phase) == (RequestOutcome.CANCELLED, phase)
+
+
+async def test_a_stream_whose_first_event_comes_before_any_token_is_waiting(chatml: Any) -> None:
+    """As that of Responses, which begins with an event of its own."""
+    record = RequestRecord("id", has_body=True, is_disconnected=True, is_stream=True, first_byte=1.0)
+    record.replies.append(CountedReply(resolved(chatml), [], 1))
+    assert record.phase is RequestPhase.WAITING
+    record.replies.clear()
+    assert record.phase is RequestPhase.ANSWER, "nothing is known of what it generates"
 
 
 async def test_texts_are_logged_only_with_the_option(chatml: Any, lines: Callable[[], list[Any]]) -> None:
