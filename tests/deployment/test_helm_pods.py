@@ -2,12 +2,12 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vllm_router.launch_router import parse_router_args
@@ -16,6 +16,7 @@ from tenuto_server.config.command_line import BUILT_IN_NAME, ServeConfig, parse_
 from tenuto_server.paths import find_endpoint
 
 from .chart import (
+    ROOT,
     VALUE_SETS,
     Manifest,
     Values,
@@ -274,11 +275,15 @@ def test_keys_reach_the_server_as_a_file_and_the_key_of_prometheus_as_a_variable
     assert endpoint["authorization"]["credentials"] == {"name": "keys", "key": "prometheus"}
 
 
-def test_the_volumes_of_the_image_are_those_of_the_chart() -> None:
+def test_the_image_and_the_chart_agree_on_volumes_variables_user_and_port() -> None:
+    image = (ROOT / "Dockerfile").read_text()
     pod = only(render({}), "Deployment")["spec"]["template"]
-    mounts = {mount["mountPath"]: mount["name"] for mount in container(pod)["volumeMounts"]}
-    variables = {each["name"]: each.get("value") for each in container(pod)["env"]}
-    assert mounts[variables["HF_HOME"]] == "weights"
-    assert mounts[str(Path(variables["VLLM_CACHE_ROOT"]).parent)] == "compile-cache"
-    assert mounts.keys() >= {"/dev/shm", "/tmp"}
-    assert yaml.safe_load(json.dumps(pod))["spec"]["volumes"][2]["emptyDir"]["medium"] == "Memory"
+    mounts = {mount["mountPath"] for mount in container(pod)["volumeMounts"]}
+    volumes = [set(json.loads(line)) for line in re.findall(r"^VOLUME (.*)", image, re.M)]
+    assert volumes == [mounts - {"/dev/shm", "/tmp"}] * 2  # one for each target
+    for variable in container(pod)["env"]:
+        assert image.count(f"{variable['name']}={variable['value']}") == 2
+    context = pod["spec"]["securityContext"]
+    assert set(re.findall(r"^USER (.*)", image, re.M)) == {f"{context['runAsUser']}:{context['runAsGroup']}"}
+    assert set(re.findall(r"^EXPOSE (.*)", image, re.M)) == {str(container(pod)["ports"][0]["containerPort"])}
+    assert 'ENTRYPOINT ["tenuto", "serve"' in image
