@@ -15,6 +15,7 @@ from .config.options import OperatingOptions
 from .errors import StartupError
 from .middleware.admission import AdmissionControl
 from .middleware.api_keys import ApiKeys, KeyRing
+from .middleware.request_counts import begin_counts
 from .middleware.request_log import RequestLog
 from .paths import DOCS, ENDPOINTS, OPENAPI
 from .state import ServerState
@@ -33,6 +34,7 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, state: 
         redirect_slashes=False,  # the URL would depend on the Host header
         root_path=args.root_path or "",
     )
+    begin_counts("")
     metrics.SCRAPED.stage = lambda: state.stage.value
     app.state.args = args
     app.state.service = state

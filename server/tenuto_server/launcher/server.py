@@ -28,6 +28,7 @@ from ..engine.thinking_engine import ThinkingEngine
 from ..engine.worker_calls import answered
 from ..errors import StartupError
 from ..middleware.api_keys import KEY_VARIABLES, KeyRing, read_keys
+from ..middleware.request_counts import begin_counts
 from ..paths import CHAT
 from ..state import ServerStage, ServerState
 from ..vllm_compat import (
@@ -194,6 +195,7 @@ class Server:
         self.state.capacity = self._config.capacity(_can_run(engine))
         metrics.CAPACITY.set(float("inf") if self.state.capacity is None else self.state.capacity)
         self.state.model_name = partial(metric_model_name, state.openai_serving_models)
+        begin_counts(self.state.model_name(None))
         self.state.watch(lambda: engine.errored)
 
     async def _until_end(self, engine: ThinkingEngine, http: asyncio.Task[None]) -> int:

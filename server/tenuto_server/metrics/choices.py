@@ -9,8 +9,8 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
 
-from .definitions import BY_NAME, RUNNING_PHASES, SERIES
-from .factory import OWN_BOUNDS, Bounds, counter, family, histogram
+from .definitions import RUNNING_PHASES, SERIES
+from .factory import OWN_BOUNDS, Bounds, begin, counter, family, histogram
 
 THINKING, ANSWER = "tenuto_thinking_tokens_total", "tenuto_answer_tokens_total"
 RUNNING, REMAINING = "tenuto_running_choices", "tenuto_remaining_thinking_tokens"
@@ -99,17 +99,11 @@ class ChoiceMetrics:
         self._ended: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])  # thinking and answer tokens
         self._exported: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
         self._ended[model_name] = [0, 0]
+        values = {"model_name": [model_name], "threshold": [*map(_text, self._thresholds)]}
         for name in _COUNTERS:
-            self._begin(name)
-        for made in self._histograms.values():
-            made.labels(*(model_name if label == "model_name" else "unset" for label in made._labelnames))
-
-    def _begin(self, name: str) -> None:
-        """Have all series of a counter at 0 for the served model."""
-        thresholds = map(_text, self._thresholds)
-        values = {"model_name": [self._model_name], "threshold": thresholds, **BY_NAME[name].values}
-        for combination in product(*(values[label] for label in BY_NAME[name].labels)):
-            self._counters[name].labels(*combination)
+            begin(name, self._counters[name], values)
+        for name, made in self._histograms.items():
+            begin(name, made, values)
 
     def add_tokens(self, model_name: str, thinking: int, answer: int) -> None:
         """Count the tokens of a choice that is not running any more."""

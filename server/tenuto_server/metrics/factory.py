@@ -1,6 +1,7 @@
 """Makes metrics from the table in `definitions`, so that no name and no help text is written twice."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Literal, overload
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -34,6 +35,17 @@ def histogram(name: str, bounds: Bounds) -> Histogram:
     series = _series(name, "histogram")
     assert series.buckets is not None
     return Histogram(series.name, series.meaning, series.labels, buckets=bounds[series.buckets], registry=None)
+
+
+def begin(name: str, made: Counter | Histogram, values: Mapping[str, Sequence[str]]) -> None:
+    """Have all series of a metric at 0: the first increase of one that was not there before is lost to `increase()`.
+
+    Args:
+        values: of the labels whose values depend on the server; the table has the others.
+    """
+    known = {**values, **BY_NAME[name].values}
+    for combination in product(*(known[label] for label in BY_NAME[name].labels)):
+        made.labels(*combination)
 
 
 @overload

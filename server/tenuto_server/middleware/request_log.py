@@ -15,6 +15,7 @@ from .. import metrics
 from ..context import CurrentRequest, using_request
 from ..engine.accounting import CountedChoice, CountedReply, collect_replies
 from ..paths import REQUEST_ID, Endpoint, endpoint_of, path_of
+from .request_counts import OTHER
 
 logger = logging.getLogger("vllm.tenuto.requests")
 
@@ -203,7 +204,7 @@ class RequestLog:
     def _count(self, record: RequestRecord, current: CurrentRequest, endpoint: Endpoint) -> None:
         names_model = record.has_fields and (endpoint.generates or endpoint.tokenizes)
         model = self._model_name(record.model) if names_model else ""
-        path = record.path if endpoint.generates else "other"
+        path = record.path if endpoint.generates else OTHER
         metrics.REQUESTS.labels(model, path, record.outcome.value).inc()
         if record.outcome is RequestOutcome.CANCELLED:
             metrics.CANCELLED.labels(model, record.phase.value).inc()

@@ -166,6 +166,7 @@ def test_the_series_of_the_served_model_begin_at_zero(recorded: Recorded) -> Non
         for reason in BY_NAME[name].values["reason"]:
             assert samples[name, "m", reason] == 0
     assert samples["tenuto_thinking_tokens_beyond_total", "m", "1e+06"] == 0, "as `le` has it"
-    assert samples["tenuto_choice_thinking_tokens_bucket", "m", "unset", "1e+06"] == 0
+    for effort in BY_NAME["tenuto_choice_thinking_tokens"].values["effort"]:
+        assert samples["tenuto_choice_thinking_tokens_bucket", "m", effort, "1e+06"] == 0
     assert samples["tenuto_running_choices", "m", "before"] == 0
     assert samples["tenuto_thinking_tokens_total", "m"] == 0

@@ -12,6 +12,7 @@ from tenuto_server.errors import Refusal
 from tenuto_server.metrics import definitions, factory
 from tenuto_server.metrics.choices import ChoiceMetrics
 from tenuto_server.metrics.definitions import BY_NAME, SERIES, SERVER_LABELS, Series
+from tenuto_server.middleware.request_counts import begin_counts
 from tenuto_server.middleware.request_log import RequestOutcome, RequestPhase
 from tenuto_server.state import ServerStage
 from tests.server.metrics.bounds import BOUNDS
@@ -42,10 +43,7 @@ def test_what_is_exported_is_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the names, types, help texts and labels of the table."""
     monkeypatch.setattr(metrics.SCRAPED, "stage", lambda: "ready")
     monkeypatch.setattr(metrics.SCRAPED, "choices", ChoiceMetrics("m", BOUNDS, lambda: ()))
-    metrics.REQUESTS.labels("", "other", "ok")
-    metrics.REJECTED.labels("other", "invalid")
-    metrics.CANCELLED.labels("", "body")
-    metrics.STREAM_ERRORS.labels("", "other")
+    begin_counts("m")
     found: dict[str, Any] = {
         metric.name: metric for metric in REGISTRY.collect() if metric.name.startswith("tenuto_") and metric.samples
     }
