@@ -375,9 +375,10 @@ async def test_a_stream_whose_first_event_comes_before_any_token_is_waiting(chat
     """As that of Responses, which begins with an event of its own."""
     record = RequestRecord("id", has_body=True, is_disconnected=True, is_stream=True, first_byte=1.0)
     record.replies.append(CountedReply(resolved(chatml), [], 1))
-    assert record.phase is RequestPhase.WAITING
+    phases = [record.phase]
     record.replies.clear()
-    assert record.phase is RequestPhase.ANSWER, "nothing is known of what it generates"
+    phases.append(record.phase)
+    assert phases == [RequestPhase.WAITING, RequestPhase.ANSWER], "nothing is known of what the last one generates"
 
 
 async def test_texts_are_logged_only_with_the_option(chatml: Any, lines: Callable[[], list[Any]]) -> None:
