@@ -147,9 +147,9 @@ def phase_of(choice: CountedChoice) -> str:
 
 
 def _live(running: RunningReply, choice: CountedChoice) -> LiveChoice:
-    phase, tokens = phase_of(choice), choice.automaton.tokens
+    phase, tokens = None if choice.ended is not None else phase_of(choice), choice.automaton.tokens
     remaining = 0
-    if phase != "answer" and choice.ended is None:
+    if phase in ("before", "thinking"):
         left, limit = choice.automaton.remaining, running.origin.max_tokens - len(choice.ids)
         remaining = max(limit if left is None else min(left, limit), 0)
     return LiveChoice(running.origin.model_name, phase, tokens, len(choice.ids) - tokens, remaining)

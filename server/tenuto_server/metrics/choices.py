@@ -30,16 +30,16 @@ _COUNTERS = (
 
 @dataclass(frozen=True, slots=True)
 class LiveChoice:
-    """A choice that the engine runs, at the time of a scrape.
+    """A choice of a running reply, at the time of a scrape.
 
     Attributes:
-        phase: one of RUNNING_PHASES.
+        phase: one of RUNNING_PHASES; None for one that has ended before the other choices of a whole reply.
         thinking, answer: its tokens so far.
         remaining: thinking tokens that it may still generate.
     """
 
     model_name: str
-    phase: str
+    phase: str | None
     thinking: int
     answer: int
     remaining: int
@@ -84,7 +84,7 @@ class ChoiceMetrics:
     Args:
         model_name: of the served model, whose series exist from the start, so that their first increase is seen.
         bounds: of the histograms.
-        running: the choices that the engine runs and that are not recorded yet.
+        running: the choices of running replies that are not recorded yet.
     """
 
     def __init__(self, model_name: str, bounds: Bounds, running: Callable[[], Iterable[LiveChoice]]) -> None:
@@ -179,7 +179,8 @@ class ChoiceMetrics:
             counts = tokens.setdefault(choice.model_name, [0, 0])
             counts[0] += choice.thinking
             counts[1] += choice.answer
-            phases[choice.model_name, choice.phase] = phases.get((choice.model_name, choice.phase), 0) + 1
+            if choice.phase is not None:
+                phases[choice.model_name, choice.phase] = phases.get((choice.model_name, choice.phase), 0) + 1
             remaining[choice.model_name] = remaining.get(choice.model_name, 0) + choice.remaining
         thinking, answer = family(THINKING, "counter"), family(ANSWER, "counter")
         for model, counts in tokens.items():

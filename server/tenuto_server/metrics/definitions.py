@@ -259,14 +259,14 @@ SERIES = (
     _histogram(
         "tenuto_time_to_first_answer_token_seconds",
         "request_latency",
-        "Time from the arrival of the request to a choice's first token after its first thinking; without thinking, to "
-        "its first token.",
+        "Time from the arrival of the request to a choice's first token after the end marker of its first "
+        "thinking; without thinking, to its first token.",
         "seconds",
     ),
     _histogram(
         "tenuto_thinking_duration_seconds",
         "request_latency",
-        "Time from a choice's first thinking token to the first token after it.",
+        "Time from a choice's first thinking token to its first answer token: the first after the end marker.",
         "seconds",
     ),
     _histogram(

@@ -251,6 +251,18 @@ def whole_reply(tokenizer: Any, reply: CountedReply, **params: Any) -> tuple[Cou
     return processor, queue
 
 
+def test_a_choice_that_has_ended_before_the_others_of_its_reply_does_not_run(engine: Engine) -> None:
+    running = engine.running(2)
+    for choice in running.reply.choices:
+        choice.take(engine.tokenizer.encode(f"{START}abc"))
+    running.reply.choices[0].end()
+    with engine.engine._running.registered(running):
+        samples = engine.samples()
+    assert samples["tenuto_running_choices/thinking"] == 1
+    assert samples["tenuto_remaining_thinking_tokens"] == 95
+    assert samples["tenuto_thinking_tokens_total"] == 6
+
+
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_whole_reply_is_counted_step_by_step(chatml: Any, size: int) -> None:
     reply = CountedReply(resolved(chatml), [], 1)
