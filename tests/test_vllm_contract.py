@@ -19,7 +19,7 @@ DOCUMENTED = {
     "vllm.config.logging": {"LoggingConfig"},
     "vllm.engine.arg_utils": {"AsyncEngineArgs"},
     "vllm.exceptions": {"VLLMError", "VLLMValidationError"},
-    "vllm.outputs": {"RequestOutput"},
+    "vllm.outputs": {"CompletionOutput", "RequestOutput"},
     "vllm.platforms": {"current_platform"},
     "vllm.reasoning": {"ReasoningParser", "ReasoningParserManager"},
     "vllm.sampling_params": {"RequestOutputKind", "SamplingParams"},

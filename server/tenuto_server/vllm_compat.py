@@ -6,7 +6,9 @@ its arguments, `vllm.config`, `vllm.envs`, `vllm.exceptions`, `SamplingParams`, 
 """
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import State
@@ -85,12 +87,16 @@ from vllm.parser.parser_manager import ParserManager
 
 # The engine's side: what a prompt holds, what is sent to the engine core, and what turns its tokens into text.
 from vllm.renderers.inputs.preprocess import extract_prompt_components
+from vllm.sampling_params import SamplingParams
 
 # The names that `--tool-call-parser` takes, once plugins are imported.
 from vllm.tool_parsers import ToolParserManager
 
 # A parser makes its `tool_parser_cls`. `adjust_request` and `get_structural_tag` make the grammar of forced tool calls.
 from vllm.tool_parsers.abstract_tool_parser import ToolParser
+
+# Names of attributes of vLLM's spans, and how it makes a span: started and ended at once, in the trace of the headers.
+from vllm.tracing import SpanAttributes, SpanKind, extract_trace_context, instrument_manual
 
 # What `AsyncLLM` is constructed with.
 from vllm.usage.usage_lib import UsageContext
@@ -155,6 +161,7 @@ __all__ = [
     "Parser",
     "ParserManager",
     "RemoteWorkers",
+    "RequestSpan",
     "ResponsesRequest",
     "ResponsesResponse",
     "SimpleContext",
@@ -336,6 +343,46 @@ def declare_dead(engine: Any) -> None:
     """End all replies with `EngineDeadError`, as vLLM does once it has ended the engine's other processes."""
     engine.engine_core.resources.engine_dead = True
     engine.output_processor.propagate_error(EngineDeadError())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestSpan:
+    """A span like vLLM's own, for a choice that the engine has not finished: vLLM makes none then.
+
+    Attributes:
+        request_id: as vLLM's spans have it.
+        headers: `traceparent` and `tracestate` of the HTTP request, where it has them.
+        began: in nanoseconds since the epoch.
+        params: of the request.
+    """
+
+    request_id: str
+    headers: Mapping[str, str] | None
+    began: int
+    prompt_tokens: int
+    params: SamplingParams
+
+    def make(self, output_tokens: int, first_token_seconds: float | None) -> None:
+        """Export the span, which ends now."""
+        params, names = self.params, SpanAttributes
+        attributes = {
+            names.GEN_AI_REQUEST_ID: self.request_id,
+            names.GEN_AI_REQUEST_N: params.n,
+            names.GEN_AI_REQUEST_MAX_TOKENS: params.max_tokens,
+            names.GEN_AI_REQUEST_TEMPERATURE: params.temperature,
+            names.GEN_AI_REQUEST_TOP_P: params.top_p,
+            names.GEN_AI_USAGE_PROMPT_TOKENS: self.prompt_tokens,
+            names.GEN_AI_USAGE_COMPLETION_TOKENS: output_tokens,
+            names.GEN_AI_LATENCY_E2E: (time.time_ns() - self.began) / 1e9,
+            names.GEN_AI_LATENCY_TIME_TO_FIRST_TOKEN: first_token_seconds,
+        }
+        instrument_manual(
+            span_name="llm_request",
+            start_time=self.began,
+            attributes={name: value for name, value in attributes.items() if value},
+            context=extract_trace_context(self.headers),
+            kind=SpanKind.SERVER,
+        )
 
 
 class RemoteWorkers:

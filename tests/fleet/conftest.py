@@ -12,6 +12,7 @@ import pytest
 from tenuto_evaluation.launch import LaunchedServer
 from tenuto_testing.router import routing
 from tenuto_testing.servers import NO_TLS, RunningServer, serving
+from tenuto_testing.trace_receiver import TraceReceiver, receiving
 
 #: The name under which both serve the built-in model, so that a router may choose either.
 SHARED_NAME = "s1-tiny"
@@ -28,12 +29,21 @@ def options_of(name: str) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, RunningServer]]:
+def receiver() -> Iterator[TraceReceiver]:
+    """The collector to which the first server exports its traces."""
+    with receiving() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def fleet(
+    tmp_path_factory: pytest.TempPathFactory, receiver: TraceReceiver
+) -> Iterator[tuple[RunningServer, RunningServer]]:
     """Two servers of the built-in model, both ready."""
     logs = [tmp_path_factory.mktemp(name) / "log" for name in MODEL_NAMES]
     options = [options_of(name) for name in MODEL_NAMES]
     with (
-        serving(logs[0], *options[0], environment=ENVIRONMENT) as first,
+        serving(logs[0], *options[0], "--otlp-traces-endpoint", receiver.url, environment=ENVIRONMENT) as first,
         serving(logs[1], *options[1], environment=ENVIRONMENT) as second,
     ):
         for server in (first, second):

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from ..errors import StartupError
 
-_ONE_PROCESS = "this server is one process: start several, each with its own port, behind a load balancer"
+_ONE_PROCESS = "this server is one process: start several, each with its own port, behind a router (docs/scaling.md)"
 _REPLICAS = "start a server on each machine, behind a router (docs/deployment.md)"
 _NO_COHERE = "Cohere's /v2/chat is not offered"
 

@@ -1,6 +1,6 @@
 """Counts the thinking of every reply, token by token, and reports at its end what was enforced."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from time import monotonic
@@ -59,6 +59,7 @@ class CountedChoice:
         first_token, first_thinking, first_answer: when the first token of all, of the thinking and after it came, by
             `time.monotonic`; None for what has not come. `first_answer` is after the first of several thinking blocks.
         ended: when the last token came.
+        make_span: makes vLLM's span of it, which is held back until the report is final.
     """
 
     def __init__(self, resolved: ResolvedBudget) -> None:
@@ -69,6 +70,7 @@ class CountedChoice:
         self.first_thinking: float | None = None
         self.first_answer: float | None = None
         self.ended: float | None = None
+        self.make_span: Callable[[], None] | None = None
         self._resolved = resolved
         self._begin()
         self._steers: dict[int, list[int | None]] = {}  # by position

@@ -1,4 +1,4 @@
-"""Records each choice in the metrics once, however it ends, and shows those that run at each scrape."""
+"""Records each choice once, however it ends, in metrics and in its span; shows those that run at each scrape."""
 
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from ..metrics.factory import Bounds
 from .accounting import CountedChoice
 from .registry import RunningReplies, RunningReply
 from .steering import SteeringResult
+from .tracing import release_span, trace_choice
 
 #: How many of the first tokens of an answer are looked at first: those of most answers have text.
 _FIRST = 16
@@ -85,31 +86,33 @@ class Recorder:
         answer = len(choice.ids) - report.tokens
         if origin.is_search_step:
             self.metrics.add_tokens(origin.model_name, report.tokens, answer)
+            release_span(choice)
             return
+        outcome = ending or "finished"
         finished, budget = ending is None, resolved.budget
         if ending is None or phase_of(choice) == "answer":
             ending = report.ended_by
         set_by_request = {name for name, by in resolved.set_by.items() if by != "default"}
-        self.metrics.record(
-            EndedChoice(
-                model_name=origin.model_name,
-                effort=origin.effort or "unset",
-                is_finished=finished,
-                ending=ending,
-                thinking=report.tokens,
-                answer=answer,
-                waits=report.waits,
-                forced_by=choice.automaton.forced_by,
-                empty=empty,
-                requested_cap=budget.max_thinking_tokens if budget and CAP in set_by_request else None,
-                requested_floor=budget.min_thinking_tokens if budget and FLOOR in set_by_request else 0,
-                cap=report.max_thinking_tokens,
-                arrived=origin.arrived,
-                first_thinking=choice.first_thinking,
-                first_answer=choice.first_token if report.ended_by == "none" else choice.first_answer,
-                last=choice.ended if choice.ended is not None else monotonic(),
-            )
+        ended = EndedChoice(
+            model_name=origin.model_name,
+            effort=origin.effort or "unset",
+            is_finished=finished,
+            ending=ending,
+            thinking=report.tokens,
+            answer=answer,
+            waits=report.waits,
+            forced_by=choice.automaton.forced_by,
+            empty=empty,
+            requested_cap=budget.max_thinking_tokens if budget and CAP in set_by_request else None,
+            requested_floor=budget.min_thinking_tokens if budget and FLOOR in set_by_request else 0,
+            cap=report.max_thinking_tokens,
+            arrived=origin.arrived,
+            first_thinking=choice.first_thinking,
+            first_answer=choice.first_token if report.ended_by == "none" else choice.first_answer,
+            last=choice.ended if choice.ended is not None else monotonic(),
         )
+        self.metrics.record(ended)
+        trace_choice(running, choice, ended, outcome)
 
     def _empty(self, choice: CountedChoice, output: CompletionOutput) -> str | None:
         """Why a choice has no answer; None where it has one."""

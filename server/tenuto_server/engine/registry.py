@@ -8,6 +8,7 @@ from tenuto_decoding.worker_messages import MAX_STEERS
 
 from ..errors import NotRunning, SteeringError
 from ..paths import find_endpoint
+from ..vllm_compat import RequestSpan
 from .accounting import CountedReply
 
 
@@ -54,6 +55,7 @@ class RunningReply:
         key: under which the engine's workers know its sequences.
         reply: its tokens and their count.
         origin: what it was requested with.
+        span: makes spans for choices that do not finish; None if requests are not traced.
         steers: how often it was steered.
         is_over: whether it has ended, for any reason.
     """
@@ -63,6 +65,7 @@ class RunningReply:
     key: str
     reply: CountedReply
     origin: Origin = Origin()
+    span: RequestSpan | None = None
     steers: int = field(default=0, init=False)
     is_over: bool = field(default=False, init=False)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from ..metrics import SCRAPED
 from ..vllm_compat import (
     EngineDeadError,
     OutputProcessor,
+    RequestSpan,
     call_all_engines,
     core_sentinels,
     declare_dead,
@@ -36,7 +38,7 @@ from .accounting import CountedChoice, CountedReply, hand_over
 from .recording import Recorder
 from .registry import Origin, RunningReplies, RunningReply, response_of
 from .steering import SteeringResult, assign, steer
-from .whole_replies import CountingOutputProcessor
+from .tracing import TracedOutputProcessor, start_tracing
 from .worker_calls import Forgetter, ReportReader, answered
 
 logger = logging.getLogger("vllm.tenuto")
@@ -61,15 +63,21 @@ class ThinkingEngine(AsyncLLM):
         )
         super().__init__(**kwargs)
         SCRAPED.choices = self._recorder.metrics
+        if self._is_traced:
+            start_tracing()
 
     @property
-    def output_processor(self) -> CountingOutputProcessor:
+    def _is_traced(self) -> bool:
+        return self.vllm_config.observability_config.otlp_traces_endpoint is not None
+
+    @property
+    def output_processor(self) -> TracedOutputProcessor:
         return self._output_processor
 
     @output_processor.setter
     def output_processor(self, original: OutputProcessor) -> None:
         """Wrap the processor when vLLM's constructor sets it, before its output handler can hold on to the original."""
-        self._output_processor = CountingOutputProcessor(original, self._find_reply)
+        self._output_processor = TracedOutputProcessor(original, self._find_reply)
 
     def generate(self, prompt: Any, sampling_params: SamplingParams, request_id: str, **kwargs: Any) -> Outputs:
         """As `AsyncLLM.generate`, but what is wrong with a request is raised here, before anything is generated.
@@ -84,13 +92,14 @@ class ThinkingEngine(AsyncLLM):
         if resolved.grammar_begins is not None:
             kwargs["reasoning_ended"] = resolved.grammar_begins
         key = next(self._keys)
-        params = for_workers(params, resolved, key)
+        params = for_workers(params, resolved, key, is_traced=self._is_traced)
         outputs = self._started(prompt, params, request_id, kwargs)
         reply = CountedReply(resolved, ids, params.n)
         hand_over(reply)
         response_id, first = response_of(request_id, current_request().path, params.n)
         origin = self._origin(request, params, len(ids), kwargs.get("lora_request"))
-        running = RunningReply(response_id, first, key, reply, origin)
+        span = self._span(request_id, params, len(ids), kwargs.get("trace_headers")) if self._is_traced else None
+        running = RunningReply(response_id, first, key, reply, origin, span)
         return self._counted(outputs, running, cumulative=params.output_kind is not RequestOutputKind.DELTA)
 
     def _origin(self, request: BudgetRequest, params: SamplingParams, prompt_tokens: int, adapter: Any) -> Origin:
@@ -101,6 +110,13 @@ class ThinkingEngine(AsyncLLM):
             effort=request.effort,
             max_tokens=room if params.max_tokens is None else min(params.max_tokens, room),
             is_search_step=request.source is PromptSource.ENGINE,
+        )
+
+    def _span(
+        self, request_id: str, params: SamplingParams, prompt_tokens: int, headers: Mapping[str, str] | None
+    ) -> RequestSpan:
+        return RequestSpan(
+            request_id=request_id, headers=headers, began=time.time_ns(), prompt_tokens=prompt_tokens, params=params
         )
 
     def _started(self, prompt: Any, params: SamplingParams, request_id: str, options: dict[str, Any]) -> Outputs:
@@ -264,9 +280,12 @@ def without_budget(entries: dict[str, Any] | None) -> dict[str, Any] | None:
     return kept or None
 
 
-def for_workers(params: SamplingParams, resolved: ResolvedBudget, key: str) -> SamplingParams:
+def for_workers(
+    params: SamplingParams, resolved: ResolvedBudget, key: str, *, is_traced: bool = False
+) -> SamplingParams:
     """The parameters with the budget in force, for the workers, and the request's key where it is looked up."""
-    if resolved.budget is None and not params.stop and params.output_kind is not RequestOutputKind.FINAL_ONLY:
+    is_looked_up = params.stop or params.output_kind is RequestOutputKind.FINAL_ONLY or is_traced
+    if resolved.budget is None and not is_looked_up:
         return params
     params = copy(params)
     budget = resolved.budget.to_dict() if resolved.budget is not None else {}

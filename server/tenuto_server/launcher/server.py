@@ -25,6 +25,7 @@ from ..app import build_app
 from ..config.command_line import BUILT_IN_NAME, ServeConfig
 from ..config.option_errors import usage_errors
 from ..engine.thinking_engine import ThinkingEngine
+from ..engine.tracing import flush_spans
 from ..engine.worker_calls import answered
 from ..errors import StartupError
 from ..middleware.api_keys import KEY_VARIABLES, KeyRing, read_keys
@@ -53,6 +54,7 @@ _WATCH_SECONDS = 1.0
 #: How long a server without an engine still answers probes and scrapes: balancers see why it ends, and metrics its last
 #: requests.
 _FAILED_SECONDS = 1.0
+_FLUSH_SECONDS = 3.0  # for spans that wait to be exported
 _CUT_SECONDS = 5.0  # for replies that were cut to send their last chunk, and for connections to close
 
 
@@ -152,6 +154,7 @@ class Server:
     def leave(self, status: int) -> Never:
         """End the process now, without the teardown of heavy libraries. Its descendants watch it, and so end too."""
         self._listener.remove()
+        flush_spans(_FLUSH_SECONDS)
         self._output.close()
         sys.stdout.flush()
         sys.stderr.flush()
