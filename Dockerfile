@@ -27,21 +27,6 @@ COPY evaluation evaluation
 RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 
-# What the CPU target runs, in a virtual environment that the final layer takes as it is.
-FROM ${PYTHON_IMAGE} AS cpu-packages
-# The local version +cpu is on PyTorch's own index only, so no other index can supply it.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN python -m venv --without-pip /opt/tenuto \
-    && pip --python /opt/tenuto/bin/python install --no-cache-dir --no-deps --only-binary :all: \
-        --extra-index-url "${TORCH_INDEX}" torch==2.13.0+cpu
-COPY requirements/image-cpu.txt /tmp/
-# --no-deps: the lock is complete, and vLLM's metadata would bring CUDA builds.
-RUN pip --python /opt/tenuto/bin/python install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
-        -r /tmp/image-cpu.txt
-COPY --from=wheel /wheels /wheels
-RUN pip --python /opt/tenuto/bin/python install --no-cache-dir --no-deps /wheels/*.whl
-
-
 FROM ${PYTHON_IMAGE} AS cpu
 ARG VERSION=0.1.0
 ARG REVISION=
@@ -56,7 +41,18 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libnuma1=2.0.16-1 \
     && apt-get clean && rm -rf /var/lib/apt/lists/* \
     && install -d -m 0775 /var/cache/huggingface /var/cache/tenuto
-COPY --from=cpu-packages /opt/tenuto /opt/tenuto
+# The local version +cpu is on PyTorch's own index only, so no other index can supply it.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# The base's pip installs into an environment without one. --no-deps: the lock is complete, and vLLM's metadata would
+# bring CUDA builds.
+RUN --mount=type=bind,source=requirements/image-cpu.txt,target=/tmp/image-cpu.txt \
+    python -m venv --without-pip /opt/tenuto \
+    && pip --python /opt/tenuto/bin/python install --no-cache-dir --no-deps --only-binary :all: \
+        --extra-index-url "${TORCH_INDEX}" torch==2.13.0+cpu \
+    && pip --python /opt/tenuto/bin/python install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
+        -r /tmp/image-cpu.txt
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/tmp/wheels \
+    pip --python /opt/tenuto/bin/python install --no-cache-dir --no-deps /tmp/wheels/*.whl
 # HOME is the volume of the compile caches, so that whatever a library caches there stays with them. A user without an
 # entry in /etc/passwd has no name, which torch needs: hence USER and LOGNAME.
 ENV PATH=/opt/tenuto/bin:${PATH} \
@@ -88,12 +84,12 @@ LABEL org.opencontainers.image.title="Tenuto" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="docker.io/vllm/vllm-openai:v0.32.0"
 # --no-deps: every package of the base image keeps its version. If one does not suit Tenuto, the last step says so.
-RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
+RUN --mount=type=bind,from=wheel,source=/wheels,target=/tmp/wheels \
     --mount=type=bind,source=requirements/image-gpu.txt,target=/tmp/image-gpu.txt \
     --mount=type=bind,source=deploy/image/check_requirements.py,target=/tmp/check_requirements.py \
-    python3 -m pip install --break-system-packages --no-cache-dir --no-deps --only-binary :all: --require-hashes \
-        -r /tmp/image-gpu.txt \
-    && python3 -m pip install --break-system-packages --no-cache-dir --no-deps /wheels/*.whl \
+    export PIP_BREAK_SYSTEM_PACKAGES=1 \
+    && python3 -m pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r /tmp/image-gpu.txt \
+    && python3 -m pip install --no-cache-dir --no-deps /tmp/wheels/*.whl \
     && python3 /tmp/check_requirements.py tenuto server \
     && install -d -m 0775 /var/cache/huggingface /var/cache/tenuto
 ENV HOME=/var/cache/tenuto \

@@ -78,10 +78,10 @@ test-nodes: setup  ## one model on two "nodes" of this machine: four minutes, AR
 test-smollm2: smollm2  ## the tests on SmolLM2-135M, which spells `</think>` in three tokens: two minutes, and a download
 	@$(BIN)/python -m pytest --smollm2 $(SMOLLM2)/model -m smollm2 tests/decoding/test_spelled_markers.py tests/integration/test_smollm2.py $(ARGS)
 
-test-image: setup  ## build both targets of the Dockerfile and run them in containers, as root: half an hour, 20 GB for that time
+test-image: setup  ## build both targets of the Dockerfile and run them in containers, as root: 20 minutes, and 20 GB for that time
 	@command -v buildah crun mmdebstrap >/dev/null || { apt-get update -qq && apt-get install -qq --yes --no-install-recommends \
 		buildah crun mmdebstrap; } || { echo "test-image needs buildah, crun and mmdebstrap (Debian's packages), and root" >&2; exit 1; }
-	@$(BIN)/python -m pytest --image -s tests/image $(ARGS)
+	@$(BIN)/python -m pytest --image -sv tests/image $(ARGS)
 
 test-pythons: setup  ## the tests that need no engine, on every other supported Python that is present
 	@$(BIN)/python -m scripts.test_pythons $(ARGS)

@@ -127,7 +127,7 @@ def test_versions_are_those_of_the_project() -> None:
     [vllm] = re.findall(r"^vllm==(\S+)", (ROOT / "requirements/gpu.in").read_text(), re.M)
     assert the("gpu", "FROM").words[0] == f"vllm/vllm-openai:v{vllm}"
     [torch] = re.findall(r"torch==([\d.]+)", (ROOT / "Makefile").read_text())
-    assert f"torch=={torch}+cpu" in " ".join(each.text for each in of_stage("cpu-packages", "RUN"))
+    assert f"torch=={torch}+cpu" in " ".join(each.text for each in of_stage("cpu", "RUN"))
 
 
 @pytest.mark.parametrize("target", TARGETS)

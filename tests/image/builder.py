@@ -79,7 +79,7 @@ class ImageBuilder:
         """Remove everything but `base.tar`, which takes a minute to make and has a quarter of a gigabyte."""
         for place in psutil.disk_partitions(all=True):
             if self.folder in Path(place.mountpoint).parents:
-                self._run("umount", "--lazy", place.mountpoint)
+                subprocess.run(["umount", "--lazy", place.mountpoint], capture_output=True)  # may be listed twice
         for path in self.folder.iterdir():
             if path.name != "base.tar":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -37,13 +37,14 @@ def owned_by(root: Path, user: int) -> list[Path]:
 
 
 def writable_by_group(root: Path) -> list[str]:
-    """Paths that users of group 0 may write to, except links and folders for everybody's temporary files."""
+    """Files and folders that users of group 0 may write to, except folders for everybody's temporary files."""
     found = [path for path, status in _all(root) if status.st_gid == 0 and _is_writable(status)]
     return sorted(f"/{path.relative_to(root)}" for path in found)
 
 
 def _is_writable(status: os.stat_result) -> bool:
-    return bool(status.st_mode & stat.S_IWGRP) and not (stat.S_ISLNK(status.st_mode) or status.st_mode & stat.S_ISVTX)
+    is_stored = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+    return is_stored and bool(status.st_mode & stat.S_IWGRP) and not status.st_mode & stat.S_ISVTX
 
 
 def _all(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
