@@ -44,6 +44,8 @@ def reject_unsupported_options(args: Namespace, parser: ArgumentParser) -> None:
         if given not in (None, "") and given not in (parser.get_default(name), _HARMLESS.get(name)):
             raise StartupError(f"--{name.replace('_', '-')} is not supported by tenuto serve: {reason}")
     _reject_lonely_nodes(args)
+    if args.otlp_traces_endpoint is not None and args.disable_log_stats:
+        raise StartupError("--otlp-traces-endpoint: vLLM's spans hold its statistics: leave out --disable-log-stats")
 
 
 def _reject_lonely_nodes(args: Namespace) -> None:

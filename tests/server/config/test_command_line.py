@@ -106,6 +106,10 @@ def test_a_flag_sets_the_caps_of_efforts() -> None:
         (("--ssl-certfile", __file__, "--ssl-keyfile", "nowhere.key"), "--ssl-keyfile: nowhere.key is not a file"),
         (("--ssl-keyfile", __file__), "set --ssl-certfile too"),
         (("--headless",), "--node-rank 0 --headless: only node 0 has an HTTP server"),
+        (
+            ("--otlp-traces-endpoint", "grpc://127.0.0.1:4317", "--disable-log-stats"),
+            "--otlp-traces-endpoint: vLLM's spans hold its statistics: leave out --disable-log-stats",
+        ),
         (("--nnodes", "2", "--node-rank", "1"), "needs both --node-rank K, above 0, and --headless"),
         (
             ("--nnodes", "2", "--node-rank", "1", "--headless", "--data-parallel-size", "2"),
