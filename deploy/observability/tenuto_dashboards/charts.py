@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from .panels import BY_MODEL, NONE, heat, legend, lines
-from .promql import mean, quantile, rate, total
+from .promql import increase, mean, quantile, rate, total
 
 
 def percentiles(title: str, unit: str, about: str, histogram: str, *quantiles: float) -> Panel:
@@ -15,8 +15,9 @@ def percentiles(title: str, unit: str, about: str, histogram: str, *quantiles: f
 
 
 def per_second(title: str, unit: str, about: str, counter: str, *by: str) -> Panel:
-    """A counter's rate over time, as areas that add up to the whole, by the labels given."""
-    return lines(title, unit, about, (total(rate(counter), *by), legend(*by)), style="areas")
+    """A counter's rate over time, as areas that add up to the whole, by those values of labels that occur at all."""
+    occurs = f"{total(increase(counter), *by)} > 0"
+    return lines(title, unit, about, (f"{total(rate(counter), *by)} and {occurs}", legend(*by)), style="areas")
 
 
 def events(title: str, unit: str, about: str, counter: str, *by: str) -> Panel:
