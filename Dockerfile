@@ -54,14 +54,16 @@ RUN --mount=type=bind,source=requirements/image-cpu.txt,target=/tmp/image-cpu.tx
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/tmp/wheels \
     pip --python /opt/tenuto/bin/python install --no-cache-dir --no-deps /tmp/wheels/*.whl
 # HOME is the volume of the compile caches, so that whatever a library caches there stays with them. A user without an
-# entry in /etc/passwd has no name, which torch needs: hence USER and LOGNAME.
+# entry in /etc/passwd has no name, which torch needs: hence USER and LOGNAME. On a CPU, torch.compile needs a compiler
+# for C++, which is not here.
 ENV PATH=/opt/tenuto/bin:${PATH} \
     HOME=/var/cache/tenuto \
     USER=tenuto \
     LOGNAME=tenuto \
     HF_HOME=/var/cache/huggingface \
     VLLM_CACHE_ROOT=/var/cache/tenuto/vllm \
-    TORCHINDUCTOR_CACHE_DIR=/var/cache/tenuto/inductor
+    TORCHINDUCTOR_CACHE_DIR=/var/cache/tenuto/inductor \
+    TORCH_COMPILE_DISABLE=1
 VOLUME ["/var/cache/huggingface", "/var/cache/tenuto"]
 WORKDIR /srv
 USER 2000:0

@@ -67,6 +67,19 @@ def test_sigterm_ends_it_while_it_imports_the_engine(builder: ImageBuilder, cpu_
         assert time.monotonic() - begin < 10
 
 
+def test_a_model_that_is_named_needs_no_compiler(builder: ImageBuilder, cpu_image: BuiltImage) -> None:
+    """For a model that is not built in, vLLM compiles by default, and the start failed for want of `g++`."""
+    [model] = cpu_image.files.glob("opt/tenuto/lib/*/site-packages/tenuto_server/s1_tiny")
+    path = f"/{model.relative_to(cpu_image.files)}"
+    with running(cpu_image, builder.folder / "cpu-named", path, "--kv-cache-memory-bytes", str(2**30)) as container:
+        container.wait_until(container.is_healthy)
+        with inside(container.network) as network:
+            reply = network.submit(_chat, max_thinking_tokens=20).result()
+        assert reply.thinking is not None
+        assert 0 < reply.thinking.tokens <= 20
+        assert container.stop() == 0
+
+
 def test_it_becomes_healthy_as_an_arbitrary_user_on_a_read_only_file_system(cpu_server: Container) -> None:
     assert not cpu_server.is_healthy()
     begin = time.monotonic()

@@ -23,6 +23,7 @@ _LINE = re.compile(
 NOISE = re.compile(
     r"Enforce eager set, disabling torch.compile"  # our default for the built-in model, or the operator's choice
     r"|Inductor compilation was disabled by user settings"  # follows from it
+    r"|TORCH_COMPILE_DISABLE is set"  # by the image without a compiler, or by the operator
     r"|Triton is not installed. triton-cpu is expected"  # triton-cpu is not on the package index
     r"|Model Runner V2 requires Triton; using the V1"  # so on a CPU the first runner is used, which is fine
     r"|Found ulimit of \d{5,} and failed"  # 10,000 open files and more are enough
