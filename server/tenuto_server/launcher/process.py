@@ -21,7 +21,14 @@ _METRICS_FOLDERS = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
 
 def main() -> int:
     terminal = ServerTerminal()
-    terminal.capture_errors()
+    try:
+        terminal.capture_errors()
+    except OSError as error:  # as in a container with a read-only file system
+        sys.stderr.write(
+            f"tenuto serve: the log needs a temporary directory that can be written to ({error.strerror}): "
+            "mount one at /tmp, or set TMPDIR\n"
+        )
+        return USAGE_ERROR
     _end_at_sigterm(terminal)
     progress = LoadProgress(terminal, "loading vLLM")
     try:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,3 +33,13 @@ def test_sigterm_while_the_engine_is_imported_ends_the_server(tmp_path: Path) ->
         process.kill()
         process.wait()
     assert list(tmp_path.iterdir()) == [], "the log file, which has nothing to show, is still there"
+
+
+def test_a_start_without_a_temporary_directory_says_what_to_do() -> None:
+    """As in a container with a read-only file system and no mount at /tmp."""
+    start = "import runpy, tempfile; tempfile.tempdir = '/nowhere'; "
+    start += "runpy.run_module('tenuto_server.launcher.process', run_name='__main__')"
+    result = subprocess.run([sys.executable, "-P", "-c", start], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "mount one at /tmp, or set TMPDIR" in result.stderr
+    assert "Traceback" not in result.stderr
