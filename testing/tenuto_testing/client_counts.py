@@ -108,7 +108,7 @@ class ClientCounts:
             self.choices.append(choice)
             if choice.ended_by == "length":
                 self.empty["length"] += 1
-            elif body.get("stop"):  # the load only uses one that comes before every answer
+            elif body.get("stop"):  # the load only uses one that every answer begins with
                 self.empty["stopped"] += 1
 
 

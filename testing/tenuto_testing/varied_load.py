@@ -15,8 +15,8 @@ from .servers import MODEL_FOLDER
 COMPLETIONS, RESPONSES, MESSAGES = "/v1/completions", "/v1/responses", "/v1/messages"
 #: A prompt that has opened the thinking, as a chat template would.
 PROMPT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n<|im_start|>think\n"
-#: The end of what the server writes to introduce an answer after a cap: with it as stop string, there is no answer.
-INTRODUCTION = "Answer:"
+#: What every answer begins with after a cap, once it is introduced: with it as stop string, there is no answer.
+BEGINNING = " "
 
 #: Instructions that fill whole blocks of the engine's cache, so that all requests but the first find them there.
 SYSTEM = {"role": "system", "content": "You check bills of a restaurant. Add up all numbers, one after another. " * 4}
@@ -35,7 +35,7 @@ KINDS: Sequence[tuple[str, Mapping[str, Any]]] = (
     (MESSAGES, {"max_tokens": 400, "thinking": {"type": "enabled", "budget_tokens": 50}}),
     (CHAT, {"reasoning_effort": "none"}),
     (CHAT, {"max_thinking_tokens": "unlimited", "num_waits": 20, "max_tokens": 50}),
-    (CHAT, {"max_thinking_tokens": 10, "stop": [INTRODUCTION]}),
+    (CHAT, {"max_thinking_tokens": 10, "stop": [BEGINNING]}),
     (CHAT, {"stream": True, "n": 2, "reasoning_effort": "medium", "num_waits": 1, "temperature": 1.0}),
     (CHAT, {"min_thinking_tokens": 600, "wait_text": "", "loop_tokens": 24}),
     (CHAT, {"messages": [SYSTEM], "max_thinking_tokens": 80}),
@@ -48,8 +48,8 @@ REFUSED: Sequence[tuple[str, Mapping[str, Any], str]] = (
     (CHAT, {"model": "no-such-model"}, "unknown_model"),
     (CHAT, {"user": "x" * (5 << 20)}, "too_large"),
 )
-#: Long enough to be still running when it is steered or left.
-LONG = {"stream": True, "min_thinking_tokens": 1500, "max_tokens": 2500}
+#: Long enough to be still running when it is steered or left. A model whose thinking is cut may write to its limit.
+LONG = {"stream": True, "min_thinking_tokens": 400, "max_tokens": 600}
 
 
 def questions() -> list[str]:

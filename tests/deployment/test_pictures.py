@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from tenuto_dashboards.__main__ import BOARDS, FOLDER
-from tenuto_pictures.__main__ import OUT
 from tenuto_pictures.answers import Selection, drawing
-from tenuto_pictures.browser import PAGE, SCRIPTS
+from tenuto_pictures.browser import OUT, PAGE, SCRIPTS
 
 LARGEST_BYTES = 300_000
 SELECTION = Selection(start=0, end=60, step=30, rate=30, variables={})

@@ -15,12 +15,11 @@ from tenuto_testing.servers import RunningServer, serving
 from tenuto_testing.varied_load import VariedLoad
 
 from .answers import Selection, drawing
-from .browser import chromium, draw
-from .traffic import traffic
+from .browser import OUT, chromium, draw
+from .traffic import BLOCKS, RUNNING, WAITING, traffic
 
 ROOT = Path(__file__).parents[3]
 BOARDS = ROOT / "deploy/observability/dashboards"
-OUT = ROOT / "docs/dashboards"
 MODELS = ("model-a", "model-b")
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
 #: Before the servers are ready, and the range of rates.
@@ -44,7 +43,7 @@ def run(folder: Path, seconds: float, out: Path) -> Sequence[Path]:
     """Start everything, send the traffic, draw all boards, and end everything."""
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(serving(folder / f"{name}.log", "--served-model-name", name, environment=ENVIRONMENT))
+            stack.enter_context(serving(folder / f"{name}.log", *_options(name), environment=ENVIRONMENT))
             for name in MODELS
         ]
         for server in servers:
@@ -64,6 +63,11 @@ def pictures(source: Prometheus, start: int, end: int, out: Path) -> Sequence[Pa
     boards = {out / f"{path.stem}.png": json.loads(path.read_text()) for path in sorted(BOARDS.glob("*.json"))}
     draw({path: drawing(board, source, chosen) for path, board in boards.items()})
     return list(boards)
+
+
+def _options(name: str) -> Sequence[str]:
+    limits = {"--max-num-seqs": RUNNING, "--max-queued-requests": WAITING, "--num-gpu-blocks-override": BLOCKS}
+    return ["--served-model-name", name, *(text for limit in limits.items() for text in map(str, limit))]
 
 
 def _loads(servers: Sequence[RunningServer]) -> list[VariedLoad]:

@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Error, sync_playwright
 
 PAGE = Path(__file__).parent / "page"
+OUT = Path(__file__).parents[3] / "docs/dashboards"
 SCRIPTS = ("units.js", "drawing.js", "charts.js", "cells.js", "board.js")
 FLAGS = (
     "--no-sandbox",

@@ -11,8 +11,10 @@ from tenuto_testing.varied_load import KINDS, VariedLoad
 
 #: Of a wave of requests.
 PERIOD_SECONDS = 60.0
-#: How long a server is full, in every so many rounds, and its slots.
-FULL_SECONDS, FULL_EVERY, SLOTS = 3.0, 8, 640
+#: How long a server is full, and in every how many rounds.
+FULL_SECONDS, FULL_EVERY = 3.0, 5
+#: Sequences that a server runs, that may wait, and blocks of its cache: few, so that the load fills them.
+RUNNING, WAITING, BLOCKS = 16, 16, 48
 
 Event = Callable[[], Awaitable[None]]
 
@@ -30,7 +32,7 @@ async def _rounds(load: VariedLoad, phase: float, most: int) -> None:
         share = (1 + math.sin(2 * math.pi * time.monotonic() / PERIOD_SECONDS + phase)) / 2
         await asyncio.gather(load.replies(len(KINDS), at_once=1 + round((most - 1) * share)), event())
         if number % FULL_EVERY == FULL_EVERY // 2:
-            await load.fill(SLOTS, FULL_SECONDS)
+            await load.fill(RUNNING + WAITING, FULL_SECONDS)
 
 
 def _events(load: VariedLoad) -> Sequence[Event]:
