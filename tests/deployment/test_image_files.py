@@ -219,6 +219,7 @@ def test_what_it_mounts_and_builds_exists() -> None:
         assert (COMPOSE / build["context"]).resolve() == ROOT
         assert build["target"] == target
         assert services[service]["image"] == f"tenuto:{target}"
+        assert services[service]["pull_policy"] == "build"
 
 
 def test_each_profile_has_one_server_and_one_is_the_default() -> None:
