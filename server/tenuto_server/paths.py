@@ -90,6 +90,7 @@ ENDPOINTS = (
     _probe("/ping"),
     Endpoint("/version", is_guarded=False),
     Endpoint("/load", is_guarded=False, public="public_metrics", is_quiet=True),
+    Endpoint("/get_load", is_guarded=False, public="public_metrics", is_quiet=True),
     Endpoint("/metrics", is_guarded=False, public="public_metrics", is_quiet=True),
     _documentation(DOCS),
     _documentation("/docs/oauth2-redirect"),

@@ -56,6 +56,11 @@ class Recorder:
                 if not choice.is_recorded:
                     self._record(running, choice, ending)
 
+    @property
+    def remaining_tokens(self) -> int:
+        """Thinking tokens that running choices may still generate."""
+        return sum(choice.remaining for choice in self._live())
+
     def finished(self, running: RunningReply, ended: Mapping[CountedChoice, CompletionOutput]) -> None:
         """Record choices that have ended and whose reports are final, with vLLM's last outputs of them."""
         for choice, output in ended.items():

@@ -79,6 +79,11 @@ class ThinkingEngine(AsyncLLM):
         """Wrap the processor when vLLM's constructor sets it, before its output handler can hold on to the original."""
         self._output_processor = TracedOutputProcessor(original, self._find_reply)
 
+    @property
+    def remaining_thinking_tokens(self) -> int:
+        """Thinking tokens that running replies may still generate: the work that is left."""
+        return self._recorder.remaining_tokens
+
     def generate(self, prompt: Any, sampling_params: SamplingParams, request_id: str, **kwargs: Any) -> Outputs:
         """As `AsyncLLM.generate`, but what is wrong with a request is raised here, before anything is generated.
 

@@ -53,6 +53,16 @@ async def test_the_load_is_the_number_of_requests_in_progress(http: httpx.AsyncC
     assert (await http.get("/load", headers=KEY)).json() == {"server_load": 0}
 
 
+async def test_routers_compare_servers_by_replies_where_none_thinks(
+    http: httpx.AsyncClient, state: ServerState
+) -> None:
+    assert (await http.get("/get_load")).status_code == 401
+    assert (await http.get("/get_load", headers=KEY)).json() == {"load": 0}
+    state.begin(3)
+    assert (await http.get("/get_load", headers=KEY)).json() == {"load": 3}
+    state.end(3)
+
+
 async def test_the_version_is_vllms_with_ours_beside_it(http: httpx.AsyncClient) -> None:
     assert (await http.get("/version")).status_code == 401
     found = (await http.get("/version", headers=KEY)).json()

@@ -35,6 +35,18 @@ async def load(request: Request) -> JSONResponse:
     return JSONResponse({"server_load": service.running})
 
 
+@router.get("/get_load", summary="The thinking tokens that are left for running replies, and a little for each reply")
+async def get_load(request: Request) -> JSONResponse:
+    """The load by which vLLM's router compares servers with `--policy power_of_two`.
+
+    Each reply counts as one token more: of two servers where nothing thinks, the one with fewer replies is preferred.
+    """
+    service: ServerState = request.app.state.service
+    engine = getattr(request.app.state, "engine_client", None)
+    left: int = 0 if engine is None else engine.remaining_thinking_tokens
+    return JSONResponse({"load": left + service.sequences})
+
+
 @router.get("/version", summary="The versions of vLLM, under the name that vLLM uses, and of this server")
 async def versions() -> JSONResponse:
     return JSONResponse({"version": vllm_version, "tenuto_version": version("tenuto")})
