@@ -15,13 +15,23 @@ VLLM_ROUTER = Path(sys.executable).with_name("vllm-router")
 _PLACES = ("--host", "--port", "--worker-urls", "--prometheus-host", "--prometheus-port")
 
 
+def documented(*texts: str, **addresses: str) -> str:
+    """The first commands, or the first code, in the page that contain all these texts.
+
+    Args:
+        addresses: `port_8080="http://..."` puts an address in the place of the one that the page shows with this port.
+    """
+    blocks: list[str] = re.findall(r"```(?:bash|python)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    found = next(block for block in blocks if all(text in block for text in texts))
+    for port, address in addresses.items():
+        found = found.replace(f"http://127.0.0.1:{port.removeprefix('port_')}", address)
+    return found
+
+
 def documented_options() -> list[str]:
-    """The options of the first `vllm-router` command in the page, without those that say where things are."""
-    command = next(
-        block for block in re.findall(r"```bash\n(.*?)```", PAGE.read_text(), re.DOTALL) if "--policy" in block
-    )
-    words = shlex.split(command.replace("\\\n", " "))
-    assert words[0] == "vllm-router", f"not a command of the router: {command}"
+    """The options of the router's command in the page, without those that say where things are."""
+    words = shlex.split(documented("vllm-router", "--policy").replace("\\\n", " "))
+    assert words[0] == "vllm-router", f"not a command of the router: {words}"
     options: list[list[str]] = []
     for word in words[1:]:
         if word.startswith("--"):

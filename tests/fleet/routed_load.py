@@ -125,6 +125,16 @@ def answers(request: RoutedRequest, logs: Iterable[Path]) -> int:
     return sum(f"request_id={request.id} " in line and " 200 ok " in line for line in lines)
 
 
+def wait_for_logs(requests: Iterable[RoutedRequest], *logs: Path) -> None:
+    """Wait until servers have logged all requests whose replies are complete: they do so after the last byte."""
+
+    def is_logged() -> bool:
+        text = "".join(log.read_text() for log in logs)
+        return all(f"request_id={request.id} " in text for request in requests if request.is_whole)
+
+    wait_until(is_logged, seconds=20)
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

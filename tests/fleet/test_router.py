@@ -1,18 +1,39 @@
 """Two servers behind vllm-router, started as docs/scaling.md says: what reaches a replica, and what comes back."""
 
 import json
+import signal
+import subprocess
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from openai import OpenAI
 
-from tenuto_testing.servers import RunningServer
+import tenuto
+from tenuto_evaluation.launch import LaunchedServer
+from tenuto_testing.router import documented, routing
+from tenuto_testing.servers import NO_TLS, RunningServer
 from tests.fleet.conftest import MODEL_NAMES, SHARED_NAME
-from tests.fleet.routed_load import ANTHROPIC, CHAT, COMPLETIONS, PROMPTS, RESPONSES, home
+from tests.fleet.routed_load import (
+    ANTHROPIC,
+    BILL,
+    CHAT,
+    COMPLETIONS,
+    PROMPTS,
+    RESPONSES,
+    RoutedRequest,
+    home,
+    in_background,
+    wait_until,
+)
+
+MESSAGES = PROMPTS[CHAT]["messages"]
 
 #: Every field of a budget.
 BUDGET = {
@@ -179,6 +200,10 @@ def test_what_the_router_cannot_read_is_its_own_error(routed: httpx.Client) -> N
     assert "temperature" in response.text
 
 
+def is_logged(fleet: tuple[RunningServer, ...], request_id: str) -> bool:
+    return any(f"request_id={request_id} " in server.log.read_text() for server in fleet)
+
+
 def test_the_request_id_passes_where_the_router_passes_headers(
     fleet: tuple[RunningServer, ...], routed: httpx.Client
 ) -> None:
@@ -186,9 +211,11 @@ def test_the_request_id_passes_where_the_router_passes_headers(
         name = uuid.uuid4().hex
         response = routed.post(path, json=body(path, max_thinking_tokens=0), headers={"X-Request-Id": name})
         assert response.raise_for_status().headers["x-request-id"] == name or path == ANTHROPIC
-        logged = any(f"request_id={name}" in server.log.read_text() for server in fleet)
-        assert logged == (path in TYPED)
         assert (name in response.json()["id"]) == (path in TYPED)
+        if path in TYPED:
+            wait_until(partial(is_logged, fleet, name), seconds=10)
+        else:
+            assert not is_logged(fleet, name)
 
 
 def test_sessions_are_spread_and_requests_without_one_are_not(routed: httpx.Client) -> None:
@@ -218,6 +245,87 @@ def test_steering_reaches_the_replica_by_the_header_of_the_request(
         found = chat_parts(data(list(lines)))[2]
     assert (found["steered"], found["set_by"]["max_thinking_tokens"]) == (1, "steering")
     assert found["tokens"] < 3000
+
+
+@pytest.mark.parametrize(("path", "is_stream"), [(CHAT, True), (ANTHROPIC, False)])
+def test_a_client_that_disconnects_ends_its_request(
+    fleet: tuple[RunningServer, ...], routed: httpx.Client, path: str, is_stream: bool
+) -> None:
+    def cancelled() -> float:
+        lines = [line for server in fleet for line in server.get("/metrics").text.splitlines()]
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("tenuto_cancelled_requests_total{"))
+
+    before = cancelled()
+    sent = body(path, stream=is_stream, min_thinking_tokens=3000) | {"max_tokens": 3900}
+    if is_stream:
+        with routed.stream("POST", path, json=sent, headers=session("gone")) as response:
+            next(response.iter_bytes())
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            routed.post(path, json=sent, headers=session("gone"), timeout=1)
+    wait_until(lambda: cancelled() == before + 1, seconds=10)
+
+
+def test_a_router_that_ends_finishes_its_streams(fleet: tuple[RunningServer, ...], tmp_path: Path) -> None:
+    request = RoutedRequest(CHAT, "last", 300, is_stream=True)
+    with routing(tmp_path / "log", *(server.url for server in fleet)) as router:
+        threads = in_background([request], router.url)
+        wait_until(lambda: request.has_begun)
+        router.process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert request.is_whole
+        router.process.wait(10)
+
+
+def test_the_commands_that_the_page_shows_steer_a_reply(router: LaunchedServer, tmp_path: Path) -> None:
+    commands = documented("answer_now", "bill-7", port_8080=router.url)
+    printed = subprocess.run(["bash", "-c", commands], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed)["choices"][0]["applied"]
+    assert report(CHAT, json.loads((tmp_path / "reply.json").read_text()))["steered"] == 1
+
+
+def test_openais_client_keeps_to_a_replica_by_the_headers_that_the_page_shows(router: LaunchedServer) -> None:
+    found: dict[str, Any] = {"OpenAI": OpenAI, "session": "openai"}
+    exec(documented("OpenAI(", port_8080=router.url), found)
+    with found["client"] as client:
+        create = client.chat.completions.create
+        replies = [create(model=SHARED_NAME, messages=MESSAGES, max_tokens=1, temperature=0) for _ in range(3)]
+    assert len({reply.model for reply in replies}) == 1
+
+
+def test_the_client_spreads_its_requests_and_steers_without_a_session(router: LaunchedServer) -> None:
+    with tenuto.Client(router.url, timeout=120) as client:
+        chosen = {client.chat(BILL, max_thinking_tokens=0, max_tokens=1).raw["model"] for _ in range(12)}
+        for event in client.stream(BILL, min_thinking_tokens=3000):
+            if isinstance(event, tenuto.Started):
+                assert client.answer_now(event.id).choices[0].applied
+            if isinstance(event, tenuto.ChoiceFinished):
+                assert event.thinking is not None
+                assert event.thinking.tokens < 3000
+    assert chosen == set(MODEL_NAMES)
+
+
+def test_new_requests_avoid_the_replica_that_has_thinking_left(
+    fleet: tuple[RunningServer, RunningServer], tmp_path: Path
+) -> None:
+    """With the policy that asks each replica for its load once a second."""
+    options = ("--policy", "power_of_two", "--worker-startup-check-interval", "1")
+    busy, idle = fleet
+    with (
+        routing(tmp_path / "log", busy.url, idle.url, options=options) as router,
+        httpx.Client(base_url=router.url, timeout=120, verify=NO_TLS) as routed,
+    ):
+        sent = body(CHAT, stream=True, min_thinking_tokens=3000, max_thinking_tokens=3000)
+        with httpx.stream("POST", busy.url + CHAT, json=sent, timeout=120, verify=NO_TLS) as response:
+            assert response.raise_for_status()
+            load = busy.get("/get_load").json()["load"]
+            assert 0 < load <= 3000 + busy.gauge("tenuto_sequences")
+            assert idle.get("/get_load").json() == {"load": 0}
+            time.sleep(1.5)
+            chosen = [home(routed, {}) for _ in range(8)]
+            assert busy.get("/get_load").json()["load"] > 0, "the long reply ended before the short ones"
+    assert chosen == [MODEL_NAMES[1]] * 8
 
 
 def test_the_probes_of_the_router_are_not_logged(fleet: tuple[RunningServer, ...]) -> None:
