@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,15 @@ def test_secrets_are_in_secrets_only(values: Values) -> None:
     assert bool(secrets) == bool(
         {"keys"} & values.get("apiKeys", {}).keys() or values.get("huggingFace", {}).get("token")
     )
+
+
+def test_the_created_secrets_hold_what_was_given() -> None:
+    secrets = {each["metadata"]["name"]: each["data"] for each in of_kind(render(VALUE_SETS["secrets"]), "Secret")}
+    decoded = {name: {key: b64decode(text).decode() for key, text in data.items()} for name, data in secrets.items()}
+    assert decoded == {
+        "demo-tenuto-api-keys": {"keys": "first-marker-key\nsecond-marker-key\n", "scrape": "scrape-marker-key"},
+        "demo-tenuto-hugging-face": {"token": "hf-marker-token"},
+    }
 
 
 def test_keys_reach_the_server_as_a_file_and_the_key_of_prometheus_as_a_variable() -> None:
