@@ -5,11 +5,12 @@
 #
 # Both serve the built-in model unless a model is named, with any flag of `tenuto serve`, on port 8000:
 #
-#     docker run --publish 127.0.0.1:8000:8000 tenuto:cpu
+#     docker run --publish 127.0.0.1:8000:8000 --shm-size 1g tenuto:cpu
 #     docker run --gpus all --publish 127.0.0.1:8000:8000 --shm-size 8g --volume weights:/var/cache/huggingface \
 #         tenuto:gpu simplescaling/s1.1-32B --tensor-parallel-size 2
 #
-# They run as any user of group 0, and on a read-only file system: only /tmp and the two volumes are written to.
+# They run as any user of group 0, and on a read-only file system: only /tmp and the two volumes are written to. The
+# server's processes exchange messages through /dev/shm, for which vLLM wants 240 MiB at least.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
 

@@ -236,6 +236,7 @@ def test_its_servers_keep_volumes_and_have_time_to_drain(service: str) -> None:
     named = {entry.split(":")[1] for entry in definition["volumes"] if not entry.startswith(".")}
     assert named == set(the("cpu", "VOLUME").list)
     assert "/tmp" in definition["tmpfs"]
+    assert int(definition["shm_size"].removesuffix("gb")) >= 1, "vLLM wants 240 MiB"
     assert "--public-metrics" in command
 
 

@@ -21,11 +21,12 @@ STOP_SECONDS = 60.0
 #: As OpenShift chooses them: without an entry in /etc/passwd.
 USER = 1_000_540_000
 
+#: /dev/shm has a gigabyte, as with `--shm-size 1g`: vLLM refuses to start with the 64 MiB that Docker gives by default.
 _TMPFS = ("nosuid", "nodev", "noexec")
 _MOUNTS = (
     {"destination": "/proc", "type": "proc", "source": "proc"},
     {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-    {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": [*_TMPFS, "mode=1777", "size=64m"]},
+    {"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": [*_TMPFS, "mode=1777", "size=1g"]},
     {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*_TMPFS, "ro"]},
     {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": [*_TMPFS, "mode=1777"]},
 )
