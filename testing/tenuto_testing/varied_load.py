@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
+
 from .client_counts import ChoiceCount, ClientCounts, of_choices, of_response
 from .collected_reply import CollectedReply
 from .random_requests import CHAT, Connection, connected
-from .servers import MODEL_FOLDER
+from .servers import MODEL_FOLDER, NO_TLS
 
 COMPLETIONS, RESPONSES, MESSAGES = "/v1/completions", "/v1/responses", "/v1/messages"
 #: A prompt that has opened the thinking, as a chat template would.
@@ -116,6 +118,7 @@ class VariedLoad:
                 reply.take(event)
                 if not reply.steered and len(reply.ids.get(0, ())) > 20:
                     reply.steered.append(await self._send_steering(reply.id, {"action": action, **more}))
+            await connection.content()
         assert reply.steered[0]["choices"][0]["applied"], reply.steered
         self.counts.take(CHAT, body, of_choices(reply, body, action))
         self.counts.requests["other", "ok"] += 1
@@ -140,6 +143,8 @@ class VariedLoad:
     async def fill(self, slots: int, seconds: float = 0.0) -> None:
         """Take all slots of the server until a request is rejected for it, then disconnect the others.
 
+        Returns when all slots are free again.
+
         Args:
             slots: how many the server has, a multiple of 8; each request takes 8.
             seconds: from the rejection to the disconnects.
@@ -152,6 +157,7 @@ class VariedLoad:
         for holder in held:
             holder.cancel()
         await asyncio.gather(*holders, return_exceptions=True)
+        await self._until_free()
 
     def body(self, endpoint: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A request for the next question. Chats and completions return the ids of their tokens."""
@@ -176,6 +182,14 @@ class VariedLoad:
             await _expect(connection, 200, body)
             answer: dict[str, Any] = json.loads(await connection.content())
             return answer
+
+    async def _until_free(self) -> None:
+        async with httpx.AsyncClient(verify=NO_TLS) as client:
+            for _ in range(300):
+                if "\ntenuto_sequences 0.0\n" in (await client.get(f"{self.url}/metrics")).text:
+                    return
+                await asyncio.sleep(0.1)
+        raise AssertionError("slots are still taken 30 s after their clients have left")
 
     async def _hold(self, body: dict[str, Any]) -> None:
         """Until the request is rejected, or this is cancelled."""
@@ -214,6 +228,8 @@ async def _read(connection: Connection, endpoint: str, body: Mapping[str, Any]) 
         async for event in connection.events():
             assert "error" not in event, event
             reply.take(event)
+        # Up to its last byte: a client that leaves before it has disconnected, for the server.
+        await connection.content()
     else:
         reply.take(json.loads(await connection.content()))
     return list(of_choices(reply, body))
