@@ -69,7 +69,7 @@ class Container:
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command in it, as its user."""
-        return self._crun("exec", self.name, *command)
+        return self._crun("exec", f"--user={USER}:0", self.name, *command)
 
     def is_healthy(self) -> bool:
         """Whether the command of the image's HEALTHCHECK succeeds."""
