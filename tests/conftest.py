@@ -61,6 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lane", choices=LANES, help="run this part of the suite only")
     group.addoption("--smollm2", type=Path, help="run the tests marked `smollm2`, on the model in this folder")
     group.addoption("--image", action="store_true", help="run the tests that build and run the image, as root")
+    group.addoption("--ray", type=Path, help="run the tests marked `ray`, with Ray from this folder")
     group.addoption("--long", action="store_true", help="run the long forms: more cases, and the tests marked `long`")
 
 
@@ -88,7 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_left_out(item: pytest.Item, config: pytest.Config) -> bool:
-    options = {name: getattr(config.option, name) for name in ("image", "long", "smollm2")}
+    options = {name: getattr(config.option, name) for name in ("image", "long", "ray", "smollm2")}
     return any(item.get_closest_marker(name) is not None and not given for name, given in options.items())
 
 

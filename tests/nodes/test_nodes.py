@@ -44,10 +44,17 @@ LOAD_SECONDS = 600.0
 pytestmark = pytest.mark.long
 
 
+#: Without compiling, a CPU worker lacks what pipeline parallelism needs: docs/deployment.md.
+PARALLEL = {
+    "tensor": ("--tensor-parallel-size", "2"),
+    "pipeline": ("--pipeline-parallel-size", "2", "--no-enforce-eager"),
+}
+
+
 @contextmanager
-def two_nodes(folder: Path) -> Iterator[tuple[RunningServer, RunningServer]]:
+def two_nodes(folder: Path, parallel: str = "tensor") -> Iterator[tuple[RunningServer, RunningServer]]:
     """Node 0, which has the HTTP server and is ready, and node 1."""
-    common = (*LONG_CONTEXT, "--tensor-parallel-size", "2", "--nnodes", "2", "--drain-timeout", "100")
+    common = (*LONG_CONTEXT, *PARALLEL[parallel], "--nnodes", "2", "--drain-timeout", "100")
     rendezvous = ("--master-addr", "127.0.0.1", "--master-port", str(free_port()))
     options = [(*common, *rendezvous, "--node-rank", rank) for rank in "01"]
     with (
@@ -94,11 +101,12 @@ def answered_now(server: RunningServer) -> dict[str, Any]:
     return {"ids": ids, "thinking": report, "steering": steering["choices"][0]}
 
 
-def test_two_nodes_write_what_one_writes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("parallel", PARALLEL)
+def test_two_nodes_write_what_one_writes(tmp_path: Path, parallel: str) -> None:
     with serving(tmp_path / "alone") as alone:
         alone.wait_until(alone.ready, LOAD_SECONDS)
         expected = [choice_of(alone, body) for body in BODIES]
-        with two_nodes(tmp_path) as (pair, other):
+        with two_nodes(tmp_path, parallel) as (pair, other):
             check_replies(pair, expected)
             check_steering(pair, alone)
             check_drain(pair, other)
