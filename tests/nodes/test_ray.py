@@ -38,6 +38,7 @@ def environment(pytestconfig: pytest.Config, tmp_path: Path) -> dict[str, str]:
     return {
         "PYTHONPATH": f"{pytestconfig.option.ray.resolve()}{os.pathsep}{plugins}",
         "RAY_AUTH_MODE": "disabled",
+        "RAY_raylet_start_wait_time_s": "180",  # on a busy machine
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "0|1",
     }
