@@ -48,3 +48,11 @@ for (const [text, pattern] of [
 ]) {
   test(`refused: ${text.slice(0, 70)}`, () => assert.throws(() => conversation.imported(text, "c", 0), pattern));
 }
+
+test("what several tabs have kept comes together, and what was deleted stays away", () => {
+  const made = (id, changed, title) => ({ ...grown(), id, changed, title });
+  const own = [made("a", 3, "here"), made("b", 1, "here"), conversation.newConversation("empty", 9)];
+  const stored = [made("a", 2, "there"), made("b", 2, "there"), made("c", 5, "there"), made("d", 6, "there")];
+  const found = conversation.merged(own, stored, new Set(["d"])).map(({ id, title }) => [id, title]);
+  assert.deepEqual(found, [["c", "there"], ["a", "here"], ["b", "there"]]);
+});

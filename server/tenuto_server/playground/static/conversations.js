@@ -4,6 +4,7 @@ import { requestId } from "./api.js";
 import { requestBody } from "./lib/budget.js";
 import { addTurn, choose, exported, imported, messagesUpTo, newConversation } from "./lib/conversation.js";
 import { newLive } from "./replies.js";
+import { removed } from "./storage.js";
 import { announce, store } from "./store.js";
 import { download } from "./ui/download.js";
 
@@ -41,6 +42,7 @@ export function update(conversation) {
 
 /** @param {string} id */
 export function remove(id) {
+  removed.add(id);
   const conversations = store.value.conversations.filter((each) => each.id !== id);
   const current = store.value.current === id ? (conversations[0]?.id ?? null) : store.value.current;
   store.set({ conversations, current });
@@ -76,7 +78,8 @@ export async function answer(parent) {
   const reply = await live.run(body);
   const endings = /** @type {Record<string, string>} */ ({ done: "The reply is complete.", stopped: "Stopped.", error: `Error: ${reply.error}` });
   announce(endings[reply.status] ?? "The reply was interrupted.");
-  store.set({}); // what is kept includes the reply
+  const answered = store.value.conversations.find(({ id }) => id === conversation.id);
+  if (answered) update(answered); // what is kept includes the reply
 }
 
 /** @param {Turn} turn */

@@ -1,5 +1,6 @@
 // @ts-check
 /** What the browser keeps: conversations and preferences for this browser, the API key for this tab only. */
+import { merged } from "./lib/conversation.js";
 import { isRunning } from "./lib/reply.js";
 import { store } from "./store.js";
 
@@ -7,6 +8,9 @@ const CONVERSATIONS = "tenuto.conversations";
 const CHOICES = "tenuto.choices";
 const KEY = "tenuto.key";
 const SAVE_AFTER = 400;
+
+/** Ids of conversations that were deleted in this tab. @type {Set<string>} */
+export const removed = new Set();
 
 /** Read what was kept. A reply that ran when the page was left has been interrupted. */
 export function restore() {
@@ -64,7 +68,7 @@ function write() {
   const { conversations, current, model, budget, preferences, key } = store.value;
   sessionStorage.setItem(KEY, JSON.stringify(key));
   localStorage.setItem(CHOICES, JSON.stringify({ model, budget, preferences }));
-  const kept = conversations.filter((each) => each.order.length);
+  const kept = merged(conversations, read(localStorage, CONVERSATIONS)?.conversations ?? [], removed);
   while (kept.length) {
     try {
       localStorage.setItem(CONVERSATIONS, JSON.stringify({ conversations: kept, current }));

@@ -116,6 +116,23 @@ export function messagesUpTo(conversation, last) {
   return conversation.system.trim() ? [{ role: "system", content: conversation.system }, ...messages] : messages;
 }
 
+/**
+ * The conversations of this page together with those that other tabs have kept meanwhile, the latest change first.
+ *
+ * @param {Conversation[]} own
+ * @param {Conversation[]} stored
+ * @param {Set<string>} removed ids of those that were deleted here
+ * @returns {Conversation[]}
+ */
+export function merged(own, stored, removed) {
+  const all = new Map(stored.filter(({ id }) => !removed.has(id)).map((each) => [each.id, each]));
+  for (const each of own) {
+    const other = all.get(each.id);
+    if (!other || each.changed >= other.changed) all.set(each.id, each);
+  }
+  return [...all.values()].filter((each) => each.order.length).sort((one, other) => other.changed - one.changed);
+}
+
 export const EXPORT_FORMAT = "tenuto-conversation-1";
 
 /** @param {Conversation} conversation */
