@@ -35,7 +35,7 @@ CHROMIUM ?= $(shell command -v chromium)
 .PHONY: help setup serve demo chat test test-long test-families test-nodes test-smollm2 test-playground playground-pictures test-image test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart metrics-page tiny-model smollm2 clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 21
 
 # The CPU build of vLLM needs torch first and must not see the requirements that pull CUDA builds: hence --no-deps.
 $(STAMP): $(SET) pyproject.toml

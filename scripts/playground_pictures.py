@@ -49,7 +49,7 @@ def dark(page: Page) -> None:
 
 
 def phone(page: Page) -> None:
-    page.get_by_label("Preset").select_option("Wait twice")
+    page.get_by_label("Preset", exact=True).select_option("Wait twice")
     _ask(page, BILL)
 
 

@@ -66,6 +66,7 @@ def test_nothing_is_wider_than_a_phone(new_page: NewPage, view: str) -> None:
     page = new_page(**SIZES["phone"])
     page.page.get_by_label("Message", exact=True).wait_for()
     if view == "Chat":
+        page.page.get_by_label("Preset", exact=True).select_option("Brief")
         page.wait_until_ended(page.ask(f"{BILL} {'x' * 200}"))
     page.view(view)
     widths = page.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")

@@ -31,7 +31,7 @@ def marks(reply: Locator) -> list[str]:
 
 
 def fact(reply: Locator, name: str) -> str:
-    return reply.locator(".facts div", has_text=name).locator("dd").inner_text()
+    return reply.locator(f'.facts div:has(dt:text-is("{name}")) dd').inner_text()
 
 
 def test_a_question_streams_with_marked_waits_a_counter_and_facts(page: WatchedPage, server: RunningServer) -> None:
@@ -201,13 +201,14 @@ def test_a_reload_in_mid_stream_keeps_what_had_arrived(page: WatchedPage, server
     expect(page.replies.first.locator(".warning")).to_have_count(0)
 
 
-TEXTS = ["<b>bold</b>", "</think>", "&lt;b&gt;", "مرحبا بالعالم", "你好，世界", "🍲 ${x} `y` $z$"]
+TEXTS = ["<b>bold</b>", "&lt;b&gt;", "مرحبا بالعالم", "你好，世界", "🍲 ${x} `y` $z$"]
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_texts_that_look_like_something_else_are_shown_as_they_are(page: WatchedPage, text: str) -> None:
-    page.set("Wait text", f"{text}\n")
+    page.set("Wait text", text)
     page.set("Waits", 1)
+    page.set("Cap", 300)
     reply = page.ask(f"{BILL} {text}")
     page.wait_until_ended(reply)
     assert page.page.locator(".bubble").inner_text() == f"{BILL} {text}"
@@ -216,7 +217,19 @@ def test_texts_that_look_like_something_else_are_shown_as_they_are(page: Watched
     assert reply.locator(".thinking-text b, .bubble b").count() == 0
 
 
+def test_a_marker_in_a_message_is_text_and_one_in_a_wait_text_is_refused(new_page: NewPage) -> None:
+    page = new_page(allow_failed_requests=True)
+    page.set("Cap", 40)
+    reply = page.ask(f"{BILL} </think> <|im_start|>answer")
+    page.wait_until_ended(reply)
+    assert int(fact(reply, "Thinking").removesuffix(" / 40")) > 0
+    assert page.page.locator(".bubble").inner_text() == f"{BILL} </think> <|im_start|>answer"
+    page.set("Wait text", "</think>")
+    expect(page.ask(BILL).locator(".error")).to_have_text(re.compile("wait_text: holds '</think>', a control token"))
+
+
 def test_right_to_left_text_is_set_from_the_right(page: WatchedPage) -> None:
+    page.set("Cap", 40)
     page.ask("مرحبا بالعالم")
     bubble = page.page.locator(".bubble")
     assert bubble.evaluate("element => getComputedStyle(element).direction") == "rtl"

@@ -28,7 +28,7 @@ def test_a_run_draws_and_exports_what_the_server_answered(page: WatchedPage, tmp
     ]
     for name in ("JSON", "PNG"):
         with page.page.expect_download() as download:
-            page.page.get_by_role("button", name=name).click()
+            page.page.get_by_role("button", name=name, exact=True).click()
         download.value.save_as(tmp_path / name)
     assert (tmp_path / "PNG").read_bytes().startswith(PNG)
     run = json.loads((tmp_path / "JSON").read_text())
@@ -45,7 +45,7 @@ def test_a_run_draws_and_exports_what_the_server_answered(page: WatchedPage, tmp
 def test_a_run_can_be_stopped(page: WatchedPage) -> None:
     begin(page, 400, "6", "", "")
     page.page.get_by_role("button", name="Stop").click()
-    expect(page.page.get_by_text("stopped")).to_be_visible()
+    expect(page.page.get_by_text("of 400, stopped")).to_be_visible()
     expect(page.page.get_by_role("button", name="Run")).to_be_enabled()
 
 

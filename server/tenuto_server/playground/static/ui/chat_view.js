@@ -2,15 +2,14 @@
 /** A conversation: its turns, and the place to write the next message. */
 import { html, useEffect, useRef, useState } from "../vendor/htm-preact.js";
 import { currentConversation, setSystem } from "../conversations.js";
-import { isRunning } from "../lib/reply.js";
+import { isRunning, newReply } from "../lib/reply.js";
 import { shownTurns } from "../lib/conversation.js";
 import { liveOf } from "../replies.js";
 import { store, useStore } from "../store.js";
 import { Composer } from "./composer.js";
 import { Icon } from "./icon.js";
 import { TurnView } from "./turn_view.js";
-import { useLive } from "./use_live.js";
-import { newReply } from "../lib/reply.js";
+import { useStatus } from "./use_live.js";
 
 const NEAR = 80;
 const NOTHING = liveOf({ ...newReply(0), status: "done" });
@@ -22,7 +21,7 @@ export function ChatView() {
   const turns = shownTurns(conversation);
   const last = turns[turns.length - 1];
   const live = last?.reply ? liveOf(last.reply) : NOTHING;
-  useLive(live);
+  useStatus(live);
   const scroller = useFollowing(live, conversation.id, turns.length);
   return html`
     <div class="chat">

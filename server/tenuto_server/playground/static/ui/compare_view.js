@@ -8,7 +8,6 @@ import { announce, chosenModel, store, useStore } from "../store.js";
 import { describe } from "./budget_line.js";
 import { count } from "./format.js";
 import { ReplyView } from "./reply_view.js";
-import { useLive } from "./use_live.js";
 
 /** @typedef {import("../lib/budget.js").Budget} Budget */
 /** @typedef {{id: number, label: string, live: import("../replies.js").Live}} Column */
@@ -84,6 +83,5 @@ function others(varied) {
 
 /** @param {{label: string, live: import("../replies.js").Live}} props */
 function ComparedReply({ label, live }) {
-  useLive(live);
   return html`<section class="card column" aria-label=${label}><h2>${label}</h2><${ReplyView} live=${live} isFresh=${true} /></section>`;
 }

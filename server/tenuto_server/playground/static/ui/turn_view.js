@@ -13,7 +13,7 @@ import { describe } from "./budget_line.js";
 import { copy } from "./download.js";
 import { Icon } from "./icon.js";
 import { ReplyView } from "./reply_view.js";
-import { useLive } from "./use_live.js";
+import { useStatus } from "./use_live.js";
 
 /** @typedef {import("../lib/conversation.js").Turn} Turn */
 /** @typedef {import("../lib/conversation.js").Conversation} Conversation */
@@ -57,7 +57,7 @@ function UserTurn({ turn, conversation }) {
 function AssistantTurn({ turn, conversation, isLast }) {
   const reply = /** @type {import("../lib/reply.js").Reply} */ (turn.reply);
   const live = liveOf(reply);
-  useLive(live);
+  useStatus(live);
   const [isCodeShown, setCodeShown] = useState(false);
   const name = isRunning(reply) ? "Try again" : reply.status === "error" || reply.status === "interrupted" ? "Retry" : "Try again";
   return html`

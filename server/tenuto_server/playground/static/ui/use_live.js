@@ -33,3 +33,16 @@ export function useLive(live) {
     };
   }, [live]);
 }
+
+/**
+ * Render a component again only when the status of a reply changes.
+ *
+ * @param {import("../replies.js").Live} live
+ */
+export function useStatus(live) {
+  const [, setStatus] = useState(live.reply.status);
+  useEffect(() => {
+    setStatus(live.reply.status);
+    return live.follow(() => setStatus(live.reply.status));
+  }, [live]);
+}
