@@ -96,7 +96,8 @@ function takeChoice(reply, choice, now) {
     if (isRunning(reply)) reply.status = "answer";
   }
   const ends = choice.finish_reason != null;
-  if (choice.forced) reply.forced = ends ? choice.forced : [...reply.forced, ...choice.forced];
+  if (choice.forced && ends) reply.forced = choice.forced;
+  else if (choice.forced) reply.forced.push(...choice.forced);
   if (!ends) return;
   reply.finish = choice.finish_reason;
   reply.report = choice.thinking ?? null;

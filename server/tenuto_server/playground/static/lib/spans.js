@@ -8,20 +8,21 @@
 const SURROGATE = /[\ud800-\udbff][\udc00-\udfff]/;
 
 /**
- * Where forced texts are in a text. A span whose text is not there is left out: nothing is marked by guess.
+ * Where forced texts are in a model's thinking. A span whose text is not there is left out: nothing is marked by guess.
  *
  * @param {string} text
  * @param {ForcedSpan[]} spans offsets are in Unicode characters
  * @returns {Range[]} in UTF-16 units, in order, without overlaps
  */
 export function ranges(text, spans) {
+  if (!spans.some(({ text: forced }) => forced)) return [];
   const units = SURROGATE.test(text) ? unitOffsets(text) : null;
   /** @type {Range[]} */
   const found = [];
   let reached = 0;
   for (const { kind, start, text: forced } of [...spans].sort((one, other) => one.start - other.start)) {
     const at = units ? (units[start] ?? text.length) : start;
-    if (!forced || at < reached || !text.startsWith(forced, at)) continue;
+    if (kind === "answer" || !forced || at < reached || !text.startsWith(forced, at)) continue;
     reached = at + forced.length;
     found.push({ start: at, end: reached, kind });
   }
