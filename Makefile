@@ -95,7 +95,7 @@ $(PLAYGROUND)/node_modules/.package-lock.json: tests/browser/package-lock.json |
 	@scripts/playground_tools.sh $(PLAYGROUND)
 
 test-playground: $(PLAYGROUND)/node_modules/.package-lock.json  ## the playground in Chromium on a real server, five minutes: ARGS= (pytest's)
-	@$(BIN)/python -m pytest --chromium $(CHROMIUM) tests/browser $(ARGS)
+	@$(BIN)/python -m pytest --browser $(CHROMIUM) tests/browser $(ARGS)
 
 playground-pictures: setup  ## take the pictures in docs/playground again
 	@PYTHONPATH=testing $(BIN)/python -m scripts.playground_pictures --chromium $(CHROMIUM) $(ARGS)

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.fixture(scope="session")
 def browser(pytestconfig: pytest.Config) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=pytestconfig.option.chromium, args=FLAGS)
+        started = playwright.chromium.launch(executable_path=pytestconfig.option.browser, args=FLAGS)
         yield started
         started.close()
 
