@@ -31,6 +31,7 @@ class Package:
 
 PACKAGES = (
     Package("htm", "3.1.1", {"htm-preact.js": "preact/standalone.module.js", "LICENSE.htm": "LICENSE"}),
+    Package("preact", "10.7.2", {"LICENSE.preact": "LICENSE"}),  # htm's file holds Preact 10
     Package(
         "uplot",
         "1.6.32",
