@@ -66,7 +66,10 @@ def test_nothing_is_wider_than_a_phone(new_page: NewPage, view: str) -> None:
     page = new_page(**SIZES["phone"])
     page.page.get_by_label("Message", exact=True).wait_for()
     if view == "Chat":
-        page.page.get_by_label("Preset", exact=True).select_option("Brief")
+        page.page.get_by_label("Budget", exact=True).first.click()
+        page.set("Cap", 40)
+        page.set("Max tokens", 80)
+        page.page.keyboard.press("Escape")
         page.wait_until_ended(page.ask(f"{BILL} {'x' * 200}"))
     page.view(view)
     widths = page.page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")

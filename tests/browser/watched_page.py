@@ -17,7 +17,7 @@ FLAGS = (
 DESKTOP = {"width": 1360, "height": 860}
 PHONE = {"width": 360, "height": 740}
 #: In milliseconds: machines that run tests are slow.
-PATIENCE = 40_000.0
+PATIENCE = 60_000.0
 #: What a browser writes to the console for each response with an error status, and for connections that fail.
 FAILED_REQUEST = "Failed to load resource"
 

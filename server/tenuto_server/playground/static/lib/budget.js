@@ -34,10 +34,10 @@ export function numberFields(settings, model) {
   const output = Math.min(settings.limits.output_tokens ?? context, context);
   const tokens = { min: 0, max: output, step: 1, curve: 2 };
   return [
-    { name: "max_thinking_tokens", label: "Cap", hint: "Thinking closes here: tokens, auto or unlimited", ...tokens },
-    { name: "min_thinking_tokens", label: "Floor", hint: "Below it, attempts to stop become the wait text", ...tokens },
+    { name: "max_thinking_tokens", label: "Cap", hint: "Closes thinking; also auto or unlimited", ...tokens },
+    { name: "min_thinking_tokens", label: "Floor", hint: "Below it, attempts to stop become waits", ...tokens },
     { name: "num_waits", label: "Waits", hint: "Attempts to stop that become the wait text", min: 0, max: settings.limits.num_waits, step: 1, curve: settings.limits.num_waits > 64 ? 3 : 1 },
-    { name: "landing_tokens", label: "Landing", hint: "Tokens before the cap; a sentence may end there", ...tokens },
+    { name: "landing_tokens", label: "Landing", hint: "May end at a sentence this near the cap", ...tokens },
     { name: "temperature", label: "Temperature", hint: "0 takes the likeliest token", min: 0, max: 2, step: 0.05, curve: 1 },
     { name: "max_tokens", label: "Max tokens", hint: "Of thinking and answer together", ...tokens, min: 1 },
   ];
