@@ -6,6 +6,7 @@ Each is a PNG in docs/playground. What they show is what the model answers at te
 """
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,7 @@ def chat(page: Page) -> None:
 
 
 def dark(page: Page) -> None:
-    _set(page, "Cap", "60")
+    _set(page, "Cap", "25")
     _set(page, "Temperature", "0")
     _ask(page, LONG_BILL)
 
@@ -68,8 +69,7 @@ def scaling(page: Page) -> None:
     page.get_by_label("Questions", exact=True).fill("40")
     page.get_by_role("button", name="Run").click()
     page.get_by_text("560 of 560").wait_for()
-    page.locator(".results").scroll_into_view_if_needed()
-    page.locator(".results .row").first.evaluate("row => row.scrollIntoView({ block: 'start' })")
+    page.locator(".results").evaluate("results => results.scrollIntoView({ block: 'start' })")
 
 
 PICTURES: dict[str, tuple[Callable[[Page], None], ViewportSize, str]] = {
@@ -89,7 +89,7 @@ def take(browser: Browser, url: str, name: str) -> Path:
     page = context.new_page()
     page.goto(url)
     act(page)
-    page.evaluate("() => document.activeElement?.blur()")
+    page.evaluate("() => { document.activeElement?.blur(); document.querySelector('.budget').scrollTop = 0; }")
     file = FOLDER / f"{name}.png"
     page.screenshot(path=file)
     context.close()
@@ -98,7 +98,7 @@ def take(browser: Browser, url: str, name: str) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--chromium", default="chromium", help="the browser's command")
+    parser.add_argument("--chromium", default=shutil.which("chromium"), help="the browser's command")
     parser.add_argument("names", nargs="*", help=f"of {', '.join(PICTURES)}; default: all")
     arguments = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)

@@ -167,7 +167,8 @@ def test_what_is_exported_can_be_imported_by_another_reader(new_page: NewPage, t
     download.value.save_as(file)
     other.page.get_by_label("Conversation to import").set_input_files(file)
     expect(other.page.locator(".bubble")).to_have_text(BILL)
-    assert other.replies.first.locator(".markdown").inner_text() == page.replies.first.locator(".markdown").inner_text()
+    answer = page.replies.first.locator(".markdown").inner_text()
+    expect(other.replies.first.locator(".markdown")).to_have_text(answer)
     wrong = tmp_path / "wrong.json"
     wrong.write_text('{"format": "another"}')
     other.page.get_by_label("Conversation to import").set_input_files(wrong)

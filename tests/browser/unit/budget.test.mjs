@@ -3,7 +3,14 @@ import { test } from "node:test";
 import { budget } from "./modules.mjs";
 
 const MODEL = { id: "m", max_model_len: 32768, defaults: {}, efforts: {} };
-const SERVER = { version: "1", limits: { num_waits: 5, output_tokens: 20000, n: 8 }, models: [MODEL], answer_reserve_tokens: 1024, markers: null, has_problems: false };
+const SERVER = {
+  version: "1",
+  limits: { num_waits: 5, output_tokens: 20000, n: 8 },
+  models: [MODEL],
+  answer_reserve_tokens: 1024,
+  markers: null,
+  has_problems: false,
+};
 const fields = Object.fromEntries(budget.numberFields(SERVER, MODEL).map((field) => [field.name, field]));
 
 test("bounds are the server's", () => {
@@ -20,13 +27,27 @@ for (const name of Object.keys(fields)) {
     assert.equal(budget.fromSlider(field, budget.SLIDER_STEPS), field.max);
     for (let position = 0; position <= budget.SLIDER_STEPS; position += 7) {
       const value = budget.fromSlider(field, position);
-      assert.equal(budget.fromSlider(field, budget.toSlider(field, value)) - value <= Math.max(field.step, (field.max / budget.SLIDER_STEPS) * 3), true);
+      assert.equal(
+        budget.fromSlider(field, budget.toSlider(field, value)) - value <=
+          Math.max(field.step, (field.max / budget.SLIDER_STEPS) * 3),
+        true,
+      );
     }
   });
 }
 
-for (const [text, expected] of [["", undefined], ["12", 12], ["0", 0], ["-1", null], ["20001", null], ["1.5", null], ["x", null], ["1e3", 1000]]) {
-  test(`typed into the cap: ${JSON.stringify(text)}`, () => assert.equal(budget.parseNumber(fields.max_thinking_tokens, text), expected));
+for (const [text, expected] of [
+  ["", undefined],
+  ["12", 12],
+  ["0", 0],
+  ["-1", null],
+  ["20001", null],
+  ["1.5", null],
+  ["x", null],
+  ["1e3", 1000],
+]) {
+  test(`typed into the cap: ${JSON.stringify(text)}`, () =>
+    assert.equal(budget.parseNumber(fields.max_thinking_tokens, text), expected));
 }
 
 test("a preset takes the place of the thinking, and leaves the rest", () => {
@@ -41,7 +62,8 @@ for (const [given, field] of [
   [{ min_thinking_tokens: 9, max_tokens: 8 }, "min_thinking_tokens"],
   [{ landing_tokens: 5 }, "landing_tokens"],
 ]) {
-  test(`refused before it is sent: ${JSON.stringify(given)}`, () => assert.deepEqual(Object.keys(budget.problems(given)), [field]));
+  test(`refused before it is sent: ${JSON.stringify(given)}`, () =>
+    assert.deepEqual(Object.keys(budget.problems(given)), [field]));
 }
 
 test("what is not set is not sent", () => {

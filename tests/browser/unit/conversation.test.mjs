@@ -4,7 +4,13 @@ import { conversation } from "./modules.mjs";
 
 const turn = (id, parent, role, content) => ({ id, parent, role, content });
 const reply = (id, parent, content) => ({ ...turn(id, parent, "assistant", ""), reply: { content } });
-const grown = () => [turn("q", null, "user", "What is 2+2?\nQuick"), reply("a", "q", "4"), turn("q2", "a", "user", "And 3+3?"), reply("a2", "q2", "6")].reduce(conversation.addTurn, conversation.newConversation("c", 0));
+const grown = () =>
+  [
+    turn("q", null, "user", "What is 2+2?\nQuick"),
+    reply("a", "q", "4"),
+    turn("q2", "a", "user", "And 3+3?"),
+    reply("a2", "q2", "6"),
+  ].reduce(conversation.addTurn, conversation.newConversation("c", 0));
 const ids = (each) => conversation.shownTurns(each).map(({ id }) => id);
 
 test("turns follow each other, and the first line is the title", () => {
@@ -15,7 +21,10 @@ test("turns follow each other, and the first line is the title", () => {
 test("another try is a branch, and what followed the first one comes back with it", () => {
   const again = conversation.addTurn(grown(), reply("b", "q", "four"));
   assert.deepEqual(ids(again), ["q", "b"]);
-  assert.deepEqual(conversation.siblings(again, again.turns.b).map(({ id }) => id), ["a", "b"]);
+  assert.deepEqual(
+    conversation.siblings(again, again.turns.b).map(({ id }) => id),
+    ["a", "b"],
+  );
   assert.deepEqual(ids(conversation.choose(again, again.turns.a)), ["q", "a", "q2", "a2"]);
 });
 
@@ -43,8 +52,14 @@ test("what is exported can be imported", () => {
 for (const [text, pattern] of [
   ["not JSON", /not JSON/],
   ["{}", /not a conversation/],
-  ['{"format": "tenuto-conversation-1", "conversation": {"title": "", "system": "", "turns": {}, "order": ["x"], "chosen": {}}}', /not a conversation/],
-  ['{"format": "tenuto-conversation-1", "conversation": {"title": "", "system": "", "turns": {"x": {"id": "x", "parent": "x", "role": "user", "content": ""}}, "order": ["x"], "chosen": {"root": "x", "x": "x"}}}', /not a conversation/],
+  [
+    '{"format": "tenuto-conversation-1", "conversation": {"title": "", "system": "", "turns": {}, "order": ["x"], "chosen": {}}}',
+    /not a conversation/,
+  ],
+  [
+    '{"format": "tenuto-conversation-1", "conversation": {"title": "", "system": "", "turns": {"x": {"id": "x", "parent": "x", "role": "user", "content": ""}}, "order": ["x"], "chosen": {"root": "x", "x": "x"}}}',
+    /not a conversation/,
+  ],
 ]) {
   test(`refused: ${text.slice(0, 70)}`, () => assert.throws(() => conversation.imported(text, "c", 0), pattern));
 }
@@ -54,5 +69,9 @@ test("what several tabs have kept comes together, and what was deleted stays awa
   const own = [made("a", 3, "here"), made("b", 1, "here"), conversation.newConversation("empty", 9)];
   const stored = [made("a", 2, "there"), made("b", 2, "there"), made("c", 5, "there"), made("d", 6, "there")];
   const found = conversation.merged(own, stored, new Set(["d"])).map(({ id, title }) => [id, title]);
-  assert.deepEqual(found, [["c", "there"], ["a", "here"], ["b", "there"]]);
+  assert.deepEqual(found, [
+    ["c", "there"],
+    ["a", "here"],
+    ["b", "there"],
+  ]);
 });

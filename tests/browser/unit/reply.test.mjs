@@ -3,8 +3,16 @@ import { test } from "node:test";
 import { reply } from "./modules.mjs";
 
 const REPORT = { tokens: 3, waits: 1, ended_by: "cap", max_thinking_tokens: 3, min_thinking_tokens: 0, set_by: {} };
-const usage = (completion, reasoning) => ({ prompt_tokens: 9, completion_tokens: completion, completion_tokens_details: { reasoning_tokens: reasoning } });
-const chunk = (delta, rest = {}, used = undefined) => ({ id: "chatcmpl-1", choices: [{ index: 0, delta, finish_reason: null, ...rest }], usage: used });
+const usage = (completion, reasoning) => ({
+  prompt_tokens: 9,
+  completion_tokens: completion,
+  completion_tokens_details: { reasoning_tokens: reasoning },
+});
+const chunk = (delta, rest = {}, used = undefined) => ({
+  id: "chatcmpl-1",
+  choices: [{ index: 0, delta, finish_reason: null, ...rest }],
+  usage: used,
+});
 
 function streamed(...chunks) {
   const made = reply.newReply(1000, 3);
@@ -18,7 +26,18 @@ const whole = () =>
     chunk({ reasoning: "so ", reasoning_content: "so " }, {}, usage(1, 1)),
     chunk({ reasoning: "Wait" }, { forced: [{ kind: "wait", start: 3, text: "Wait" }] }, usage(2, 2)),
     chunk({ content: "12" }, {}, usage(5, 3)),
-    chunk({}, { finish_reason: "stop", thinking: REPORT, forced: [{ kind: "wait", start: 3, text: "Wait" }, { kind: "end", start: 7, text: "" }] }, usage(6, 3)),
+    chunk(
+      {},
+      {
+        finish_reason: "stop",
+        thinking: REPORT,
+        forced: [
+          { kind: "wait", start: 3, text: "Wait" },
+          { kind: "end", start: 7, text: "" },
+        ],
+      },
+      usage(6, 3),
+    ),
   );
 
 test("a reply is put together from its chunks, with the time of each part", () => {
@@ -60,7 +79,10 @@ test("a stream without a finish reason was cut, and one that was stopped stays s
 
 test("an error within a stream is the reply's error, and what had arrived is kept", () => {
   const made = streamed(chunk({ reasoning: "a" }), { error: { message: "the engine has died", code: 500 } });
-  assert.deepEqual([made.status, made.error, made.errorStatus, made.reasoning], ["error", "the engine has died", 500, "a"]);
+  assert.deepEqual(
+    [made.status, made.error, made.errorStatus, made.reasoning],
+    ["error", "the engine has died", 500, "a"],
+  );
 });
 
 for (const [content, finish, expected] of [
@@ -82,7 +104,13 @@ for (const [content, finish, expected] of [
 }
 
 test("a forced beginning alone is no answer", () => {
-  const made = { ...reply.newReply(0), status: "done", content: "\nFinal Answer:", finish: "stop", forced: [{ kind: "answer", start: 0, text: "\nFinal Answer:" }] };
+  const made = {
+    ...reply.newReply(0),
+    status: "done",
+    content: "\nFinal Answer:",
+    finish: "stop",
+    forced: [{ kind: "answer", start: 0, text: "\nFinal Answer:" }],
+  };
   assert.match(reply.warnings(made)[0], /is empty/);
 });
 

@@ -7,8 +7,14 @@ const wait = (start, text = "Wait") => ({ kind: "wait", start, text });
 test("a forced text is marked where it is", () => {
   const text = "one Wait two Wait";
   const found = spans.ranges(text, [wait(13), wait(4)]);
-  assert.deepEqual(found.map(({ start, end }) => text.slice(start, end)), ["Wait", "Wait"]);
-  assert.deepEqual(spans.segments(text, found).map(({ text: part, kind }) => kind + ":" + part), [":one ", "wait:Wait", ":two ".replace("two", " two"), "wait:Wait"]);
+  assert.deepEqual(
+    found.map(({ start, end }) => text.slice(start, end)),
+    ["Wait", "Wait"],
+  );
+  assert.deepEqual(
+    spans.segments(text, found).map(({ text: part, kind }) => kind + ":" + part),
+    [":one ", "wait:Wait", ":two ".replace("two", " two"), "wait:Wait"],
+  );
 });
 
 test("offsets count Unicode characters", () => {
@@ -23,8 +29,14 @@ test("what is not there is not marked", () => {
 test("a piece has its part of a forced text", () => {
   const forced = [{ start: 2, end: 6, kind: "wait" }];
   const parts = (from, to) => spans.segments("abcdefgh", forced, from, to).map(({ text, kind }) => [text, kind]);
-  assert.deepEqual(parts(0, 4), [["ab", ""], ["cd", "wait"]]);
-  assert.deepEqual(parts(4, 8), [["ef", "wait"], ["gh", ""]]);
+  assert.deepEqual(parts(0, 4), [
+    ["ab", ""],
+    ["cd", "wait"],
+  ]);
+  assert.deepEqual(parts(4, 8), [
+    ["ef", "wait"],
+    ["gh", ""],
+  ]);
   assert.deepEqual(parts(6, 8), [["gh", ""]]);
 });
 

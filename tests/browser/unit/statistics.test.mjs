@@ -24,7 +24,15 @@ test("a vote spends the tokens of all its samples, and waits for them", () => {
   assert.equal(statistics.votePoint(4, groups), null);
 });
 
-for (const [text, expected] of [["0, 1,2  4", [0, 1, 2, 4]], ["4 4 1", [1, 4]], ["", []], ["1.5", null], ["-1", null], ["x", null], ["99", null]]) {
+for (const [text, expected] of [
+  ["0, 1,2  4", [0, 1, 2, 4]],
+  ["4 4 1", [1, 4]],
+  ["", []],
+  ["1.5", null],
+  ["-1", null],
+  ["x", null],
+  ["99", null],
+]) {
   test(`list ${JSON.stringify(text)}`, () => assert.deepEqual(statistics.parseList(text, 64), expected));
 }
 
@@ -44,7 +52,10 @@ test("digits are compared as numbers", () => {
 });
 
 test("a file of problems, and the line that is wrong in one", () => {
-  assert.deepEqual(problems.parseProblems('{"question": "a", "answer": 1}\n\n{"problem": "b", "answer": "2"}\n'), [{ question: "a", answer: "1" }, { question: "b", answer: "2" }]);
+  assert.deepEqual(problems.parseProblems('{"question": "a", "answer": 1}\n\n{"problem": "b", "answer": "2"}\n'), [
+    { question: "a", answer: "1" },
+    { question: "b", answer: "2" },
+  ]);
   assert.throws(() => problems.parseProblems('{"question": "a", "answer": 1}\n{"question": "a"}'), /Line 2/);
   assert.throws(() => problems.parseProblems("\n"), /no problem/);
 });
@@ -56,11 +67,35 @@ test("a run asks every problem at every setting, and its curves have a point for
   assert.deepEqual(all[0].budget, { temperature: 0, max_tokens: 300, num_waits: 0 });
   assert.deepEqual(all[5].budget, { max_tokens: 300, temperature: sweep.VOTE_TEMPERATURE });
   const completion = (content, tokens) => ({ choices: [{ message: { content }, thinking: { tokens } }] });
-  const results = all.map((task) => sweep.resultOf(task, { question: "", answer: "4" }, completion(task.method === "caps" ? "Answer: 5" : "Answer: 4", 10)));
+  const results = all.map((task) =>
+    sweep.resultOf(
+      task,
+      { question: "", answer: "4" },
+      completion(task.method === "caps" ? "Answer: 5" : "Answer: 4", 10),
+    ),
+  );
   const curves = sweep.curves(results, settings);
-  assert.deepEqual(curves.map(({ method, points }) => [method, points.map((point) => [point.setting, point.accuracy, point.thinkingTokens])]), [
-    ["waits", [[0, 1, 10], [2, 1, 10]]],
-    ["caps", [[25, 0, 10]]],
-    ["votes", [[1, 1, 10], [3, 1, 30]]],
-  ]);
+  assert.deepEqual(
+    curves.map(({ method, points }) => [
+      method,
+      points.map((point) => [point.setting, point.accuracy, point.thinkingTokens]),
+    ]),
+    [
+      [
+        "waits",
+        [
+          [0, 1, 10],
+          [2, 1, 10],
+        ],
+      ],
+      ["caps", [[25, 0, 10]]],
+      [
+        "votes",
+        [
+          [1, 1, 10],
+          [3, 1, 30],
+        ],
+      ],
+    ],
+  );
 });

@@ -57,7 +57,9 @@ async function messageOf(response) {
 export async function connect() {
   try {
     const server = await (await send("playground/settings")).json();
-    const model = server.models.some((/** @type {{id: string}} */ each) => each.id === store.value.model) ? store.value.model : server.models[0]?.id;
+    const model = server.models.some((/** @type {{id: string}} */ each) => each.id === store.value.model)
+      ? store.value.model
+      : server.models[0]?.id;
     store.set({ connection: "ready", trouble: "", server, model });
   } catch (error) {
     if (!(error instanceof APIError)) throw error;
@@ -88,7 +90,13 @@ export async function streamReply(body, reply, signal, changed) {
   } catch (error) {
     if (signal.aborted) stop(reply, performance.now());
     else if (error instanceof APIError) fail(reply, error.message, performance.now(), error.status);
-    else fail(reply, "The connection was lost while the reply was streaming. What had arrived is kept.", performance.now(), 0);
+    else
+      fail(
+        reply,
+        "The connection was lost while the reply was streaming. What had arrived is kept.",
+        performance.now(),
+        0,
+      );
   }
   changed();
 }
@@ -122,7 +130,9 @@ async function readEvents(stream, reply, changed) {
 export async function steer(id, until) {
   const json = until === null ? { action: "answer_now" } : { action: "think_until", min_thinking_tokens: until };
   try {
-    const { choices } = await (await send(`v1/requests/${encodeURIComponent(id)}/thinking`, { method: "POST", json })).json();
+    const { choices } = await (
+      await send(`v1/requests/${encodeURIComponent(id)}/thinking`, { method: "POST", json })
+    ).json();
     return outcome(choices[0], until);
   } catch (error) {
     if (!(error instanceof APIError)) throw error;

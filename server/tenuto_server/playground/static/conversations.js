@@ -72,11 +72,23 @@ export async function answer(parent) {
   const body = requestBody(model, messagesUpTo(conversation, parent), budget);
   const live = newLive(body);
   fresh.add(live.reply);
-  const turn = /** @type {Turn} */ ({ id: requestId(), parent, role: "assistant", content: "", reply: live.reply, model, budget });
+  const turn = /** @type {Turn} */ ({
+    id: requestId(),
+    parent,
+    role: "assistant",
+    content: "",
+    reply: live.reply,
+    model,
+    budget,
+  });
   update(addTurn(conversation, turn));
   announce("The model is thinking.");
   const reply = await live.run(body);
-  const endings = /** @type {Record<string, string>} */ ({ done: "The reply is complete.", stopped: "Stopped.", error: `Error: ${reply.error}` });
+  const endings = /** @type {Record<string, string>} */ ({
+    done: "The reply is complete.",
+    stopped: "Stopped.",
+    error: `Error: ${reply.error}`,
+  });
   announce(endings[reply.status] ?? "The reply was interrupted.");
   const answered = store.value.conversations.find(({ id }) => id === conversation.id);
   if (answered) update(answered); // what is kept includes the reply
@@ -94,7 +106,11 @@ export function setSystem(system) {
 
 export function exportConversation() {
   const conversation = currentConversation();
-  const name = conversation.title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").toLowerCase() || "conversation";
+  const name =
+    conversation.title
+      .replace(/[^\p{L}\p{N}]+/gu, "-")
+      .replace(/^-|-$/g, "")
+      .toLowerCase() || "conversation";
   download(`${name}.json`, new Blob([exported(conversation)], { type: "application/json" }));
 }
 

@@ -36,9 +36,25 @@ export function numberFields(settings, model) {
   return [
     { name: "max_thinking_tokens", label: "Cap", hint: "Closes thinking; also auto or unlimited", ...tokens },
     { name: "min_thinking_tokens", label: "Floor", hint: "Below it, attempts to stop become waits", ...tokens },
-    { name: "num_waits", label: "Waits", hint: "Attempts to stop that become the wait text", min: 0, max: settings.limits.num_waits, step: 1, curve: settings.limits.num_waits > 64 ? 3 : 1 },
+    {
+      name: "num_waits",
+      label: "Waits",
+      hint: "Attempts to stop that become the wait text",
+      min: 0,
+      max: settings.limits.num_waits,
+      step: 1,
+      curve: settings.limits.num_waits > 64 ? 3 : 1,
+    },
     { name: "landing_tokens", label: "Landing", hint: "May end at a sentence this near the cap", ...tokens },
-    { name: "temperature", label: "Temperature", hint: "0 takes the likeliest token", min: 0, max: 2, step: 0.05, curve: 1 },
+    {
+      name: "temperature",
+      label: "Temperature",
+      hint: "0 takes the likeliest token",
+      min: 0,
+      max: 2,
+      step: 0.05,
+      curve: 1,
+    },
     { name: "max_tokens", label: "Max tokens", hint: "Of thinking and answer together", ...tokens, min: 1 },
   ];
 }
@@ -104,11 +120,21 @@ export function presets(model) {
     { name: "Brief", hint: `At most ${brief} thinking tokens`, budget: { max_thinking_tokens: brief } },
     { name: "Wait twice", hint: "Two attempts to stop become “Wait”", budget: { num_waits: 2 } },
     { name: "Wait six times", hint: "Six attempts to stop become “Wait”", budget: { num_waits: 6 } },
-    { name: "Exact length", hint: `Exactly ${exact} thinking tokens: floor and cap are equal`, budget: { min_thinking_tokens: exact, max_thinking_tokens: exact } },
+    {
+      name: "Exact length",
+      hint: `Exactly ${exact} thinking tokens: floor and cap are equal`,
+      budget: { min_thinking_tokens: exact, max_thinking_tokens: exact },
+    },
   ];
 }
 
-const THINKING = /** @type {(keyof Budget)[]} */ (["max_thinking_tokens", "min_thinking_tokens", "num_waits", "landing_tokens", "reasoning_effort"]);
+const THINKING = /** @type {(keyof Budget)[]} */ ([
+  "max_thinking_tokens",
+  "min_thinking_tokens",
+  "num_waits",
+  "landing_tokens",
+  "reasoning_effort",
+]);
 
 /**
  * The budget with a preset's thinking in place of its own. Texts, temperature and max tokens stay.
@@ -118,7 +144,9 @@ const THINKING = /** @type {(keyof Budget)[]} */ (["max_thinking_tokens", "min_t
  * @returns {Budget}
  */
 export function withPreset(budget, preset) {
-  const kept = Object.fromEntries(Object.entries(budget).filter(([name]) => !THINKING.includes(/** @type {any} */ (name))));
+  const kept = Object.fromEntries(
+    Object.entries(budget).filter(([name]) => !THINKING.includes(/** @type {any} */ (name))),
+  );
   return { ...kept, ...preset };
 }
 
@@ -140,10 +168,14 @@ export function problems(budget) {
   const { max_thinking_tokens: cap, min_thinking_tokens: floor, landing_tokens: landing, max_tokens: most } = budget;
   /** @type {Partial<Record<keyof Budget, string>>} */
   const found = {};
-  if (typeof cap === "number" && floor !== undefined && floor > cap) found.min_thinking_tokens = `The floor is above the cap of ${cap}`;
-  if (typeof cap === "number" && most !== undefined && cap >= most) found.max_thinking_tokens = `The cap leaves no room for an answer within ${most} tokens`;
-  if (floor !== undefined && most !== undefined && floor >= most) found.min_thinking_tokens = `The floor leaves no room for an answer within ${most} tokens`;
-  if (landing !== undefined && landing > 0 && typeof cap !== "number") found.landing_tokens = "Landing needs a cap in tokens";
+  if (typeof cap === "number" && floor !== undefined && floor > cap)
+    found.min_thinking_tokens = `The floor is above the cap of ${cap}`;
+  if (typeof cap === "number" && most !== undefined && cap >= most)
+    found.max_thinking_tokens = `The cap leaves no room for an answer within ${most} tokens`;
+  if (floor !== undefined && most !== undefined && floor >= most)
+    found.min_thinking_tokens = `The floor leaves no room for an answer within ${most} tokens`;
+  if (landing !== undefined && landing > 0 && typeof cap !== "number")
+    found.landing_tokens = "Landing needs a cap in tokens";
   return found;
 }
 

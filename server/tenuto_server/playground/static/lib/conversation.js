@@ -108,7 +108,7 @@ export function choose(conversation, turn) {
 export function messagesUpTo(conversation, last) {
   /** @type {{role: string, content: string}[]} */
   const messages = [];
-  for (let id = last; id !== null; ) {
+  for (let id = last; id !== null;) {
     const turn = /** @type {Turn} */ (conversation.turns[id]);
     messages.unshift({ role: turn.role, content: turn.reply?.content ?? turn.content });
     id = turn.parent;
@@ -158,14 +158,23 @@ export function imported(text, id, now) {
     throw new Error("The file is not JSON.");
   }
   const given = data?.conversation;
-  if (data?.format !== EXPORT_FORMAT || !isConversation(given)) throw new Error("The file is not a conversation that this page has exported.");
-  return { ...newConversation(id, now), title: given.title, system: given.system, turns: given.turns, order: given.order, chosen: given.chosen };
+  if (data?.format !== EXPORT_FORMAT || !isConversation(given))
+    throw new Error("The file is not a conversation that this page has exported.");
+  return {
+    ...newConversation(id, now),
+    title: given.title,
+    system: given.system,
+    turns: given.turns,
+    order: given.order,
+    chosen: given.chosen,
+  };
 }
 
 /** @param {any} value */
 function isConversation(value) {
   const hasTexts = typeof value?.title === "string" && typeof value.system === "string" && Array.isArray(value.order);
-  if (!hasTexts || typeof value.turns !== "object" || typeof value.chosen !== "object" || !value.turns || !value.chosen) return false;
+  if (!hasTexts || typeof value.turns !== "object" || typeof value.chosen !== "object" || !value.turns || !value.chosen)
+    return false;
   /** @type {Set<string>} */
   const seen = new Set();
   return value.order.every((/** @type {string} */ id) => {

@@ -210,7 +210,8 @@ export function ending(report) {
   return ENDINGS[report.ended_by] ?? report.ended_by;
 }
 
-const LIKE_A_THOUGHT = /^(wait\b|hmm+\b|okay,? (so|let|the)\b|alright,? (so|let)\b|let me (think|re|check|see|start)|but wait\b|so,? let me\b|actually, wait\b)/i;
+const LIKE_A_THOUGHT =
+  /^(wait\b|hmm+\b|okay,? (so|let|the)\b|alright,? (so|let)\b|let me (think|re|check|see|start)|but wait\b|so,? let me\b|actually, wait\b)/i;
 
 /**
  * What the reader should know of a reply that has ended; empty where all is well.
@@ -223,9 +224,14 @@ export function warnings(reply) {
   const answer = withoutForced(reply).trim();
   /** @type {string[]} */
   const found = [];
-  if (answer === "") found.push(`The answer is empty.${reply.finish === "length" ? " The reply ran out of tokens: raise max tokens, or lower the cap." : ""}`);
+  if (answer === "")
+    found.push(
+      `The answer is empty.${reply.finish === "length" ? " The reply ran out of tokens: raise max tokens, or lower the cap." : ""}`,
+    );
   else if (LIKE_A_THOUGHT.test(answer) || /<\/?think>/.test(answer)) {
-    found.push("The answer goes on like a thought: the model was cut before it was ready. Raise the cap, or set landing tokens.");
+    found.push(
+      "The answer goes on like a thought: the model was cut before it was ready. Raise the cap, or set landing tokens.",
+    );
   } else if (reply.finish === "length") found.push("The answer was cut at max tokens.");
   return found;
 }

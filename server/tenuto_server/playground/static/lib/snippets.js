@@ -100,7 +100,9 @@ function python(value, depth = 0) {
   if (Array.isArray(value)) {
     return `[\n${value.map((each) => `${indent}${python(each, depth + 1)},\n`).join("")}${"    ".repeat(depth)}]`;
   }
-  return `{${Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}: ${python(each, depth + 1)}`).join(", ")}}`;
+  return `{${Object.entries(value)
+    .map(([name, each]) => `${JSON.stringify(name)}: ${python(each, depth + 1)}`)
+    .join(", ")}}`;
 }
 
 export const LANGUAGES = /** @type {const} */ ([

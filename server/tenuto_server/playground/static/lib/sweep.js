@@ -24,16 +24,26 @@ export const VOTE_TEMPERATURE = 0.8;
  * @returns {Task[]}
  */
 export function tasks(problems, settings, base) {
-  const { max_thinking_tokens: _cap, min_thinking_tokens: _floor, num_waits: _waits, reasoning_effort: _effort, landing_tokens: _landing, ...rest } = base;
+  const {
+    max_thinking_tokens: _cap,
+    min_thinking_tokens: _floor,
+    num_waits: _waits,
+    reasoning_effort: _effort,
+    landing_tokens: _landing,
+    ...rest
+  } = base;
   const greedy = { temperature: 0, ...rest };
   const sampled = { ...rest, temperature: rest.temperature || VOTE_TEMPERATURE };
   const samples = Math.max(0, ...settings.votes);
   /** @type {Task[]} */
   const all = [];
   for (let problem = 0; problem < problems; problem++) {
-    for (const setting of settings.waits) all.push({ problem, method: "waits", setting, budget: { ...greedy, num_waits: setting } });
-    for (const setting of settings.caps) all.push({ problem, method: "caps", setting, budget: { ...greedy, max_thinking_tokens: setting } });
-    for (let setting = 1; setting <= samples; setting++) all.push({ problem, method: "votes", setting, budget: sampled });
+    for (const setting of settings.waits)
+      all.push({ problem, method: "waits", setting, budget: { ...greedy, num_waits: setting } });
+    for (const setting of settings.caps)
+      all.push({ problem, method: "caps", setting, budget: { ...greedy, max_thinking_tokens: setting } });
+    for (let setting = 1; setting <= samples; setting++)
+      all.push({ problem, method: "votes", setting, budget: sampled });
   }
   return all;
 }
@@ -69,8 +79,28 @@ export function curves(results, settings) {
   const caps = of("caps");
   const votes = byProblem(of("votes"));
   return [
-    { method: /** @type {const} */ ("waits"), points: compact(settings.waits.map((setting) => pointOf(setting, waits.filter((each) => each.setting === setting)))) },
-    { method: /** @type {const} */ ("caps"), points: compact(settings.caps.map((setting) => pointOf(setting, caps.filter((each) => each.setting === setting)))) },
+    {
+      method: /** @type {const} */ ("waits"),
+      points: compact(
+        settings.waits.map((setting) =>
+          pointOf(
+            setting,
+            waits.filter((each) => each.setting === setting),
+          ),
+        ),
+      ),
+    },
+    {
+      method: /** @type {const} */ ("caps"),
+      points: compact(
+        settings.caps.map((setting) =>
+          pointOf(
+            setting,
+            caps.filter((each) => each.setting === setting),
+          ),
+        ),
+      ),
+    },
     { method: /** @type {const} */ ("votes"), points: compact(settings.votes.map((size) => votePoint(size, votes))) },
   ];
 }

@@ -32,7 +32,8 @@ export function App() {
     ${
       connection === "needs key"
         ? html`<main id="main" class="centred"><${KeyForm} /></main>`
-        : html`<div class="columns" data-view=${view} data-list=${isListShown ? "shown" : ""} data-budget=${isBudgetShown ? "shown" : ""}>
+        : html`<div class="columns" data-view=${view} data-list=${isListShown ? "shown" : ""}
+          data-budget=${isBudgetShown ? "shown" : ""}>
             ${view === "chat" && html`<${ConversationList} />`}
             <main id="main" tabindex="-1">
               ${!hasServer && html`<p class="waiting-for-server" role="status">Connecting to the server…</p>`}
@@ -72,19 +73,25 @@ function TopBar() {
     <header class="top">
       ${
         view === "chat" &&
-        html`<button class="icon only-narrow" aria-label="Conversations" aria-expanded=${isListShown} onClick=${() => store.set({ isListShown: !isListShown, isBudgetShown: false })}><${Icon} name="list" /></button>`
+        html`<button class="icon only-narrow" aria-label="Conversations" aria-expanded=${isListShown}
+          onClick=${() => store.set({ isListShown: !isListShown, isBudgetShown: false })}><${Icon}
+          name="list" /></button>`
       }
       <div class="brand"><${Icon} name="mark" /><span>Tenuto</span></div>
       <nav aria-label="Views">
         ${VIEWS.map(
           ([name, label]) =>
-            html`<button key=${name} class="tab" aria-current=${view === name ? "page" : undefined} onClick=${() => store.set({ view: name, isListShown: false })}>${label}</button>`,
+            html`<button key=${name} class="tab" aria-current=${view === name ? "page" : undefined}
+              onClick=${() => store.set({ view: name, isListShown: false })}>${label}</button>`,
         )}
       </nav>
       <div class="spacer"></div>
       <${ModelChoice} />
-      <button class="icon" aria-label=${`Theme: ${theme}`} title=${`Theme: ${theme}`} onClick=${changeTheme}><${Icon} name=${`theme-${theme}`} /></button>
-      <button class="icon only-medium" aria-label="Budget" aria-expanded=${isBudgetShown} onClick=${() => store.set({ isBudgetShown: !isBudgetShown, isListShown: false })}><${Icon} name="sliders" /></button>
+      <button class="icon" aria-label=${`Theme: ${theme}`} title=${`Theme: ${theme}`} onClick=${changeTheme}><${Icon}
+        name=${`theme-${theme}`} /></button>
+      <button class="icon only-medium" aria-label="Budget" aria-expanded=${isBudgetShown}
+        onClick=${() => store.set({ isBudgetShown: !isBudgetShown, isListShown: false })}><${Icon}
+        name="sliders" /></button>
     </header>
   `;
 }
@@ -94,7 +101,8 @@ function ModelChoice() {
   const model = useStore((state) => state.model);
   if (!server) return null;
   if (server.models.length === 1) return html`<span class="model" title="The served model">${model}</span>`;
-  return html`<select class="model" aria-label="Model" value=${model} onChange=${(/** @type {any} */ event) => store.set({ model: event.target.value })}>
+  return html`<select class="model" aria-label="Model" value=${model}
+    onChange=${(/** @type {any} */ event) => store.set({ model: event.target.value })}>
     ${server.models.map(({ id }) => html`<option key=${id} value=${id}>${id}</option>`)}
   </select>`;
 }
@@ -104,7 +112,8 @@ function Trouble() {
   const connection = useStore((state) => state.connection);
   const trouble = useStore((state) => state.trouble);
   if (connection !== "loading" && connection !== "unreachable") return null;
-  return html`<div class="trouble" role="alert"><span>${trouble}</span><button class="quiet" onClick=${connect}>Try again</button></div>`;
+  return html`<div class="trouble" role="alert"><span>${trouble}</span><button class="quiet"
+    onClick=${connect}>Try again</button></div>`;
 }
 
 function Announcement() {

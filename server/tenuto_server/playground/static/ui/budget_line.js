@@ -20,7 +20,8 @@ export function BudgetLine() {
         ${choices.map(({ name }) => html`<option key=${name} value=${name}>${name}</option>`)}
         ${!chosen && html`<option value="Custom">Custom budget</option>`}
       </select>
-      <span class=${wrong ? "wrong" : "described"} role=${wrong ? "alert" : undefined}>${wrong ?? describe(budget)}</span>
+      <span class=${wrong ? "wrong" : "described"}
+        role=${wrong ? "alert" : undefined}>${wrong ?? describe(budget)}</span>
       <button type="button" class="link only-medium" onClick=${() => store.set({ isBudgetShown: true })}>Adjust</button>
     </div>
   `;

@@ -58,22 +58,49 @@ export function Chart({ curves, onPlot }) {
   latest.current = curves;
   const theme = useStore((state) => state.preferences.theme);
   useEffect(() => {
-    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: FONT, labelFont: FONT, labelSize: 22 };
-    const series = latest.current.map(({ method }) => ({ label: NAMES[method], stroke: colour(`--${method}`), width: 2, spanGaps: true, points: { show: true, size: 8, fill: colour(`--${method}`) } }));
+    const axis = {
+      stroke: colour("--muted"),
+      grid: { stroke: colour("--line"), width: 1 },
+      ticks: { show: false },
+      font: FONT,
+      labelFont: FONT,
+      labelSize: 22,
+    };
+    const series = latest.current.map(({ method }) => ({
+      label: NAMES[method],
+      stroke: colour(`--${method}`),
+      width: 2,
+      spanGaps: true,
+      points: { show: true, size: 8, fill: colour(`--${method}`) },
+    }));
     const options = {
       width: place.current.clientWidth,
       height: HEIGHT,
       legend: { show: false },
       cursor: { show: false },
       padding: [16, 24, 0, 0],
-      scales: { x: { time: false, range: (/** @type {any} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [0, Math.max(high * 1.06, 10)] }, y: { range: [0, 100] } },
-      axes: [{ ...axis, size: 34, label: "Thinking tokens per question" }, { ...axis, label: "Correct, %", size: 44 }],
+      scales: {
+        x: {
+          time: false,
+          range: (/** @type {any} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [
+            0,
+            Math.max(high * 1.06, 10),
+          ],
+        },
+        y: { range: [0, 100] },
+      },
+      axes: [
+        { ...axis, size: 34, label: "Thinking tokens per question" },
+        { ...axis, label: "Correct, %", size: 44 },
+      ],
       series: [{}, ...series],
       hooks: { draw: [(/** @type {any} */ drawn) => drawIntervals(drawn, latest.current)] },
     };
     plot.current = new Plot(options, dataOf(latest.current), place.current);
     onPlot(plot.current);
-    const observer = new ResizeObserver(() => plot.current.setSize({ width: place.current.clientWidth, height: HEIGHT }));
+    const observer = new ResizeObserver(() =>
+      plot.current.setSize({ width: place.current.clientWidth, height: HEIGHT }),
+    );
     observer.observe(place.current);
     return () => {
       observer.disconnect();
@@ -83,7 +110,8 @@ export function Chart({ curves, onPlot }) {
   useEffect(() => {
     plot.current?.setData(dataOf(curves));
   }, [curves]);
-  return html`<div class="chart" ref=${place} role="img" aria-label="Accuracy against thinking tokens; the table below has the numbers"></div>`;
+  return html`<div class="chart" ref=${place} role="img"
+    aria-label="Accuracy against thinking tokens; the table below has the numbers"></div>`;
 }
 
 /**

@@ -30,7 +30,8 @@ export function ChatView() {
           <h1 class="hidden">${conversation.title}</h1>
           <${System} key=${conversation.id} conversation=${conversation} />
           ${!turns.length && html`<${Welcome} />`}
-          ${turns.map((turn) => html`<${TurnView} key=${turn.id} turn=${turn} conversation=${conversation} isLast=${turn === last} />`)}
+          ${turns.map((turn) => html`<${TurnView} key=${turn.id} turn=${turn} conversation=${conversation}
+            isLast=${turn === last} />`)}
         </div>
       </div>
       <${Composer} parent=${last?.id ?? null} live=${last?.reply && isRunning(last.reply) ? live : null} />
@@ -83,12 +84,15 @@ function useFollowing(live, conversation, turns) {
 /** @param {{conversation: import("../lib/conversation.js").Conversation}} props */
 function System({ conversation }) {
   const [isOpen, setOpen] = useState(conversation.system !== "");
-  if (!isOpen) return html`<button class="link system-add" onClick=${() => setOpen(true)}>Add a system message</button>`;
+  if (!isOpen)
+    return html`<button class="link system-add" onClick=${() => setOpen(true)}>Add a system message</button>`;
   return html`
     <div class="system">
       <label for="system">System message</label>
-      <textarea id="system" rows="2" dir="auto" value=${conversation.system} onInput=${(/** @type {any} */ event) => setSystem(event.target.value)}></textarea>
-      <button class="icon small" aria-label="Remove the system message" onClick=${() => (setSystem(""), setOpen(false))}><${Icon} name="close" /></button>
+      <textarea id="system" rows="2" dir="auto" value=${conversation.system}
+        onInput=${(/** @type {any} */ event) => setSystem(event.target.value)}></textarea>
+      <button class="icon small" aria-label="Remove the system message"
+        onClick=${() => (setSystem(""), setOpen(false))}><${Icon} name="close" /></button>
     </div>
   `;
 }
@@ -118,9 +122,11 @@ function Welcome() {
       <h2>How long should it think?</h2>
       <p>Choose a budget, then ask. The thinking streams with its counter; what the server forces into it is marked.${server?.has_problems ? " The built-in model adds up bills: give it waits, and watch it find what it has missed." : ""}</p>
       <ul>
-        ${questions.map((text) => html`<li key=${text}><button class="suggestion" onClick=${() => use(text)}>${text}</button></li>`)}
+        ${questions.map((text) => html`<li key=${text}><button class="suggestion"
+          onClick=${() => use(text)}>${text}</button></li>`)}
       </ul>
-      ${server?.has_problems && html`<button class="link" onClick=${() => store.set({ budget: { ...store.value.budget, num_waits: 2 }, isBudgetShown: true })}>Set two waits</button>`}
+      ${server?.has_problems && html`<button class="link"
+        onClick=${() => store.set({ budget: { ...store.value.budget, num_waits: 2 }, isBudgetShown: true })}>Set two waits</button>`}
     </div>
   `;
 }

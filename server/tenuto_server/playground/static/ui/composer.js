@@ -34,11 +34,15 @@ export function Composer({ parent, live }) {
     <form class="composer" onSubmit=${submit}>
       <div class="page">
         <div class="field">
-          <textarea id="message" ref=${field} rows="1" dir="auto" aria-label="Message" placeholder="Ask something" value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} onKeyDown=${onKey}></textarea>
+          <textarea id="message" ref=${field} rows="1" dir="auto" aria-label="Message" placeholder="Ask something"
+            value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)}
+            onKeyDown=${onKey}></textarea>
           ${
             live
-              ? html`<button key="stop" type="button" class="round" aria-label="Stop" title="Stop (Esc)" onClick=${() => live.stop()}><${Icon} name="stop" /></button>`
-              : html`<button key="send" type="submit" class="round primary" aria-label="Send" title="Send (Enter)" disabled=${!canSend}><${Icon} name="send" /></button>`
+              ? html`<button key="stop" type="button" class="round" aria-label="Stop" title="Stop (Esc)"
+                onClick=${() => live.stop()}><${Icon} name="stop" /></button>`
+              : html`<button key="send" type="submit" class="round primary" aria-label="Send" title="Send (Enter)"
+                disabled=${!canSend}><${Icon} name="send" /></button>`
           }
         </div>
         <${BudgetLine} />

@@ -20,8 +20,10 @@ export function ConversationList() {
         ${conversations.map(
           ({ id, title }) => html`
             <li key=${id} class=${id === current ? "current" : ""}>
-              <button class="entry" aria-current=${id === current ? "true" : undefined} onClick=${() => store.set({ current: id, isListShown: false })}>${title}</button>
-              <button class="icon small remove" aria-label=${`Delete “${title}”`} onClick=${() => remove(id)}><${Icon} name="trash" /></button>
+              <button class="entry" aria-current=${id === current ? "true" : undefined}
+                onClick=${() => store.set({ current: id, isListShown: false })}>${title}</button>
+              <button class="icon small remove" aria-label=${`Delete “${title}”`} onClick=${() => remove(id)}><${Icon}
+                name="trash" /></button>
             </li>
           `,
         )}
@@ -44,7 +46,8 @@ function Files() {
     <div class="files">
       <button class="quiet" onClick=${() => input.current.click()}><${Icon} name="upload" />Import</button>
       <button class="quiet" onClick=${exportConversation}><${Icon} name="download" />Export</button>
-      <input class="hidden" type="file" accept=".json" aria-label="Conversation to import" tabindex="-1" ref=${input} onChange=${take} />
+      <input class="hidden" type="file" accept=".json" aria-label="Conversation to import" tabindex="-1" ref=${input}
+        onChange=${take} />
       ${problem && html`<p class="error" role="alert">${problem}</p>`}
       <p class="note">Kept in this browser only.</p>
     </div>

@@ -84,7 +84,9 @@ export class GrowingText {
   #markAgain(text, all) {
     for (const block of this.#blocks) {
       const own = within(block, all);
-      const isSame = own.length === block.forced.length && own.every(({ start, end }, index) => start === block.forced[index].start && end === block.forced[index].end);
+      const isSame =
+        own.length === block.forced.length &&
+        own.every(({ start, end }, index) => start === block.forced[index].start && end === block.forced[index].end);
       block.forced = own;
       if (!isSame) rewrite(block, text);
     }
@@ -128,7 +130,8 @@ function rewrite(block, text) {
 function mark(text, kind) {
   const element = document.createElement("mark");
   element.className = `forced ${kind}`;
-  element.title = kind === "wait" ? "Forced: the model tried to stop here" : "Forced: written by the server to close the thinking";
+  element.title =
+    kind === "wait" ? "Forced: the model tried to stop here" : "Forced: written by the server to close the thinking";
   element.textContent = text;
   return element;
 }

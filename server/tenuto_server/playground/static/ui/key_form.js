@@ -17,7 +17,8 @@ export function KeyForm() {
       <h1>API key</h1>
       <p>${key ? "The server does not accept this key." : "This server asks for an API key."} The key is kept in this tab until it is closed, and sent to this server only.</p>
       <label for="key">Key</label>
-      <input id="key" type="password" autocomplete="off" required value=${text} onInput=${(/** @type {any} */ event) => setText(event.target.value)} />
+      <input id="key" type="password" autocomplete="off" required value=${text}
+        onInput=${(/** @type {any} */ event) => setText(event.target.value)} />
       <button class="primary" type="submit">Continue</button>
     </form>
   `;

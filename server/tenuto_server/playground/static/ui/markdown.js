@@ -39,14 +39,23 @@ function mathExtension(name, patterns, isBlock) {
 const marked = new Marked({
   gfm: true,
   breaks: true,
-  extensions: /** @type {any} */ ([mathExtension("blockMath", BLOCK, true), mathExtension("displayMath", BLOCK, false), mathExtension("inlineMath", INLINE, false)]),
+  extensions: /** @type {any} */ ([
+    mathExtension("blockMath", BLOCK, true),
+    mathExtension("displayMath", BLOCK, false),
+    mathExtension("inlineMath", INLINE, false),
+  ]),
   renderer: {
     html: (/** @type {any} */ token) => escaped(token.text),
     image: (/** @type {any} */ token) => escaped(token.raw),
   },
 });
 
-const ALLOWED = { USE_PROFILES: { html: true }, FORBID_TAGS: ["img", "style", "form", "video", "audio", "picture"], FORBID_ATTR: ["style"], ADD_ATTR: ["target"] };
+const ALLOWED = {
+  USE_PROFILES: { html: true },
+  FORBID_TAGS: ["img", "style", "form", "video", "audio", "picture"],
+  FORBID_ATTR: ["style"],
+  ADD_ATTR: ["target"],
+};
 
 /**
  * @param {string} text
@@ -67,7 +76,12 @@ async function drawMath(element) {
   for (const place of places) {
     const source = place.textContent ?? "";
     try {
-      const options = { output: "mathml", throwOnError: true, displayMode: place.dataset.block === "true", maxExpand: 1000 };
+      const options = {
+        output: "mathml",
+        throwOnError: true,
+        displayMode: place.dataset.block === "true",
+        maxExpand: 1000,
+      };
       place.innerHTML = katex.renderToString(source, options).replaceAll(/ style="[^"]*"/g, "");
     } catch {
       place.textContent = source; // It is no formula that KaTeX knows.

@@ -15,7 +15,8 @@ export function ReplyView({ live, isFresh }) {
   const isForced = prefix.trim() !== "" && reply.content.startsWith(prefix);
   return html`
     <${ThinkingPanel} live=${live} isFresh=${isFresh} />
-    ${isForced && html`<mark class="forced answer" title="Forced: written by the server to begin the answer">${prefix.trim()}</mark>`}
+    ${isForced && html`<mark class="forced answer"
+      title="Forced: written by the server to begin the answer">${prefix.trim()}</mark>`}
     ${reply.content && html`<${Answer} live=${live} strip=${isForced ? prefix : ""} />`}
     <${Trouble} reply=${reply} />
     ${!live.isRunning && html`<${Facts} reply=${reply} />`}
@@ -26,7 +27,8 @@ export function ReplyView({ live, isFresh }) {
 function Trouble({ reply }) {
   const texts = warnings(reply);
   if (reply.status === "stopped") texts.push("Stopped.");
-  if (reply.status === "interrupted") texts.push("The reply was interrupted: the page was left, or the server cut the stream.");
+  if (reply.status === "interrupted")
+    texts.push("The reply was interrupted: the page was left, or the server cut the stream.");
   return html`
     ${reply.error && html`<p class="error" role="alert">${reply.error}</p>`}
     ${texts.map((text) => html`<p class="warning" key=${text}>${text}</p>`)}
@@ -45,5 +47,6 @@ function Facts({ reply }) {
     ...(found.toAnswer === null ? [] : [["First answer", seconds(found.toAnswer)]]),
     ...(found.rate === null ? [] : [["Tokens/s", count(Math.round(found.rate))]]),
   ];
-  return html`<dl class="facts">${parts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  return html`<dl class="facts">${parts.map(([name, value]) => html`<div
+    key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }

@@ -83,6 +83,16 @@ export class ScalingRun {
   /** What is exported: enough to draw the curves, and to grade again. */
   toJSON() {
     const { model, name, settings, base, status, failures, results } = this;
-    return { format: "tenuto-scaling-1", model, problems: name, settings, base, status, failures, curves: this.curves, results };
+    return {
+      format: "tenuto-scaling-1",
+      model,
+      problems: name,
+      settings,
+      base,
+      status,
+      failures,
+      curves: this.curves,
+      results,
+    };
   }
 }

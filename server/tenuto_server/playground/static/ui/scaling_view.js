@@ -49,7 +49,13 @@ export function ScalingView() {
   const start = async (/** @type {Event} */ event) => {
     event.preventDefault();
     if (isRunning || wrong || !asked || !perProblem) return;
-    const run = new ScalingRun(store.value.model, last.name, last.problems.slice(0, asked), settings, store.value.budget);
+    const run = new ScalingRun(
+      store.value.model,
+      last.name,
+      last.problems.slice(0, asked),
+      settings,
+      store.value.budget,
+    );
     set({ run });
     announce(`Asking ${count(run.tasks.length)} times.`);
     let timer = 0;
@@ -73,7 +79,8 @@ export function ScalingView() {
         <div class="row">
           <${Source} server=${server} onFile=${takeFile} refresh=${refresh} />
           <label for="problem-count">Questions</label>
-          <input id="problem-count" class="short" inputmode="numeric" value=${last.count} onInput=${(/** @type {any} */ event) => set({ count: event.target.value })} />
+          <input id="problem-count" class="short" inputmode="numeric" value=${last.count}
+            onInput=${(/** @type {any} */ event) => set({ count: event.target.value })} />
           <span class="hint">of ${count(last.problems.length)}</span>
         </div>
         <div class="settings-row">
@@ -81,19 +88,24 @@ export function ScalingView() {
             ([name, label, hint]) => html`
               <div key=${name}>
                 <label for=${`scaling-${name}`}><span class="swatch" data-method=${name}></span>${label}</label>
-                <input id=${`scaling-${name}`} value=${last[name]} aria-invalid=${wrong?.[0] === name} onInput=${(/** @type {any} */ event) => set({ [name]: event.target.value })} />
+                <input id=${`scaling-${name}`} value=${last[name]} aria-invalid=${wrong?.[0] === name}
+                  onInput=${(/** @type {any} */ event) => set({ [name]: event.target.value })} />
                 <p class="hint">${hint}</p>
               </div>
             `,
           )}
         </div>
         <div class="row">
-          <p class=${wrong || problem ? "wrong" : "hint"} role=${wrong || problem ? "alert" : undefined}>${problem || (wrong ? `${NAMES[wrong[0]]}: whole numbers from 0 to ${count(wrong[2])}` : `${count(asked * perProblem)} requests, eight at a time`)}</p>
+          <p class=${wrong || problem ? "wrong" : "hint"}
+            role=${wrong || problem ? "alert" : undefined}>${problem || (wrong ? `${NAMES[wrong[0]]}: whole numbers from 0 to ${count(wrong[2])}` : `${count(asked * perProblem)} requests, eight at a time`)}</p>
           <span class="spacer"></span>
-          ${isRunning ? html`<button key="stop" type="button" class="quiet" onClick=${() => last.run?.stop()}>Stop</button>` : html`<button key="run" class="primary" type="submit" disabled=${Boolean(wrong) || !asked || !perProblem}>Run</button>`}
+          ${isRunning ? html`<button key="stop" type="button" class="quiet"
+            onClick=${() => last.run?.stop()}>Stop</button>` : html`<button key="run" class="primary" type="submit"
+            disabled=${Boolean(wrong) || !asked || !perProblem}>Run</button>`}
         </div>
       </form>
-      ${last.run ? html`<${Results} run=${last.run} />` : html`<p class="empty">Each point is a setting: how often the answers are right, and how long the model thought for them. Bars are 95 % intervals. Votes spend the same tokens in parallel.</p>`}
+      ${last.run ? html`<${Results} run=${last.run} />` : html`<p
+        class="empty">Each point is a setting: how often the answers are right, and how long the model thought for them. Bars are 95 % intervals. Votes spend the same tokens in parallel.</p>`}
     </div>
   `;
 }
@@ -125,9 +137,12 @@ function Source({ server, onFile, refresh }) {
   };
   return html`
     <span class="source">${last.name || "No questions yet"}</span>
-    <button type="button" class="quiet" title="One object per line, with “question” and “answer”" onClick=${() => input.current.click()}><${Icon} name="upload" />JSONL file</button>
-    <input class="hidden" type="file" accept=".jsonl,.json,.txt" aria-label="Questions as JSON lines" tabindex="-1" ref=${input} onChange=${take} />
-    ${server.has_problems && last.name.endsWith(".jsonl") && html`<button type="button" class="link" onClick=${() => loadBuiltIn().then(refresh)}>Built-in bills</button>`}
+    <button type="button" class="quiet" title="One object per line, with “question” and “answer”"
+      onClick=${() => input.current.click()}><${Icon} name="upload" />JSONL file</button>
+    <input class="hidden" type="file" accept=".jsonl,.json,.txt" aria-label="Questions as JSON lines" tabindex="-1"
+      ref=${input} onChange=${take} />
+    ${server.has_problems && last.name.endsWith(".jsonl") && html`<button type="button" class="link"
+      onClick=${() => loadBuiltIn().then(refresh)}>Built-in bills</button>`}
     <span class="spacer"></span>
   `;
 }
@@ -139,29 +154,39 @@ function Results({ run }) {
   const done = run.results.length + run.failures.length;
   const title = `${run.model}: accuracy against thinking tokens, ${count(run.problems.length)} questions`;
   const exportPicture = async () => download("scaling.png", await picture(plot.current, title, curves));
-  const exportData = () => download("scaling.json", new Blob([JSON.stringify(run, null, 2)], { type: "application/json" }));
+  const exportData = () =>
+    download("scaling.json", new Blob([JSON.stringify(run, null, 2)], { type: "application/json" }));
   return html`
     <section class="card results" aria-label="Results">
       <div class="row">
         <progress max=${run.tasks.length} value=${done} aria-label="Requests answered"></progress>
-        <span class="hint">${count(done)} of ${count(run.tasks.length)}${run.status === "stopped" ? ", stopped" : ""}</span>
+        <span
+          class="hint">${count(done)} of ${count(run.tasks.length)}${run.status === "stopped" ? ", stopped" : ""}</span>
         <span class="spacer"></span>
         <button class="quiet" onClick=${exportPicture}><${Icon} name="download" />PNG</button>
         <button class="quiet" onClick=${exportData}><${Icon} name="download" />JSON</button>
       </div>
-      ${run.failures.length > 0 && html`<p class="error" role="alert">${count(run.failures.length)} failed: ${run.failures[0]}</p>`}
-      <div class="legend">${curves.map(({ method, points }) => points.length > 0 && html`<span key=${method}><span class="swatch" data-method=${method}></span>${NAMES[method]}</span>`)}</div>
+      ${run.failures.length > 0 && html`<p class="error"
+        role="alert">${count(run.failures.length)} failed: ${run.failures[0]}</p>`}
+      <div class="legend">${curves.map(({ method, points }) => points.length > 0 && html`<span key=${method}><span
+        class="swatch" data-method=${method}></span>${NAMES[method]}</span>`)}</div>
       <${Chart} curves=${curves} onPlot=${(/** @type {any} */ made) => (plot.current = made)} />
       <div class="table" tabindex="0" role="region" aria-label="Results as a table">
         <table>
-          <thead><tr><th scope="col">Method</th><th scope="col">Setting</th><th scope="col">Correct</th><th scope="col">95 % interval</th><th scope="col">Thinking tokens</th><th scope="col">Answers</th></tr></thead>
+          <thead><tr><th scope="col">Method</th><th scope="col">Setting</th><th scope="col">Correct</th><th
+            scope="col">95 % interval</th><th scope="col">Thinking tokens</th><th scope="col">Answers</th></tr></thead>
           <tbody>
-            ${curves.flatMap(({ method, points }) => points.map((point) => html`
+            ${curves.flatMap(({ method, points }) =>
+              points.map(
+                (point) => html`
               <tr key=${`${method}-${point.setting}`}>
-                <td><span class="swatch" data-method=${method}></span>${NAMES[method]}</td><td>${count(point.setting)}</td><td>${percent(point.accuracy)}</td>
+                <td><span class="swatch"
+                  data-method=${method}></span>${NAMES[method]}</td><td>${count(point.setting)}</td><td>${percent(point.accuracy)}</td>
                 <td>${percent(point.low)} – ${percent(point.high)}</td><td>${count(Math.round(point.thinkingTokens))}</td><td>${count(point.count)}</td>
               </tr>
-            `))}
+            `,
+              ),
+            )}
           </tbody>
         </table>
       </div>

@@ -32,7 +32,8 @@ export function ThinkingPanel({ live, isFresh }) {
       </div>
       <${Meter} reply=${reply} />
       ${isOpen && html`<${ThinkingText} live=${live} isFull=${isFull} />`}
-      <${Foot} live=${live} isThinking=${isThinking} isOpen=${isOpen} isFull=${isFull} setFull=${setFull} toggle=${toggle} />
+      <${Foot} live=${live} isThinking=${isThinking} isOpen=${isOpen} isFull=${isFull} setFull=${setFull}
+        toggle=${toggle} />
       ${reply.steering.map((text, index) => html`<p class="steered" key=${index}>${text}</p>`)}
     </section>
   `;
@@ -43,14 +44,16 @@ function Summary({ reply, isThinking }) {
   const { thinkingTokens, cap, thinkingTime, total } = facts(reply, performance.now());
   const tokens = cap === null ? count(thinkingTokens) : `${count(thinkingTokens)} / ${count(cap)}`;
   const title = reply.status === "waiting" ? "Waiting for the model" : isThinking ? "Thinking" : "Thought";
-  return html`<span class="title">${title}</span><span class="numbers">${tokens}<span class="wide"> tokens</span> · ${seconds(thinkingTime ?? total)}</span>`;
+  return html`<span class="title">${title}</span><span class="numbers">${tokens}<span
+    class="wide"> tokens</span> · ${seconds(thinkingTime ?? total)}</span>`;
 }
 
 /** @param {{reply: import("../lib/reply.js").Reply}} props */
 function Meter({ reply }) {
   const { thinkingTokens, cap } = facts(reply, performance.now());
   if (!cap) return html`<div class="meter none"></div>`;
-  return html`<div class="meter"><div style=${{ width: `${Math.min(100, (100 * thinkingTokens) / cap)}%` }}></div></div>`;
+  return html`<div class="meter"><div
+    style=${{ width: `${Math.min(100, (100 * thinkingTokens) / cap)}%` }}></div></div>`;
 }
 
 /** @param {{live: import("../replies.js").Live}} props */
@@ -66,7 +69,9 @@ function Steering({ live }) {
     <div class="steering">
       <button class="small" onClick=${() => live.steer(null)}>Answer now</button>
       <form onSubmit=${thinkOn}>
-        <label><span class="wide">Think on until</span> <input class="short" aria-label="Think on until this many tokens" inputmode="numeric" value=${text} placeholder="tokens" onInput=${(/** @type {any} */ event) => setText(event.target.value.trim())} /></label>
+        <label><span class="wide">Think on until</span> <input class="short"
+          aria-label="Think on until this many tokens" inputmode="numeric" value=${text} placeholder="tokens"
+          onInput=${(/** @type {any} */ event) => setText(event.target.value.trim())} /></label>
         <button class="small" type="submit" disabled=${!isNumber}>Think on</button>
       </form>
     </div>
@@ -84,8 +89,11 @@ function Foot({ live, isThinking, isOpen, isFull, setFull, toggle }) {
   const end = reply.report ? ending(reply.report) : isForced ? "End forced" : "";
   return html`
     <div class="thinking-foot">
-      <div class="end">${isThinking && live.isRunning ? html`<${Steering} live=${live} />` : html`<span class=${isForced ? "forced" : ""}>${end}</span>`}</div>
-      ${isOpen && html`<div class="row"><button class="link" onClick=${() => setFull(!isFull)}>${isFull ? "Show less" : "Show all"}</button><button class="link" onClick=${toggle}>Collapse</button></div>`}
+      <div class="end">${isThinking && live.isRunning ? html`<${Steering} live=${live} />` : html`<span
+        class=${isForced ? "forced" : ""}>${end}</span>`}</div>
+      ${isOpen && html`<div class="row"><button class="link"
+        onClick=${() => setFull(!isFull)}>${isFull ? "Show less" : "Show all"}</button><button class="link"
+        onClick=${toggle}>Collapse</button></div>`}
     </div>
   `;
 }

@@ -36,5 +36,6 @@ export function ThinkingText({ live, isFull }) {
       box.current?.removeEventListener("scroll", onScroll);
     };
   }, [live, isFull]);
-  return html`<div class=${`thinking-text${isFull ? " full" : ""}`} ref=${box} tabindex="0" role="group" aria-label="Thinking" dir="auto"><div ref=${inner}></div></div>`;
+  return html`<div class=${`thinking-text${isFull ? " full" : ""}`} ref=${box} tabindex="0" role="group"
+    aria-label="Thinking" dir="auto"><div ref=${inner}></div></div>`;
 }

@@ -20,7 +20,9 @@ import { useStatus } from "./use_live.js";
 
 /** @param {{turn: Turn, conversation: Conversation, isLast: boolean}} props */
 export function TurnView({ turn, conversation, isLast }) {
-  return turn.role === "user" ? html`<${UserTurn} turn=${turn} conversation=${conversation} />` : html`<${AssistantTurn} turn=${turn} conversation=${conversation} isLast=${isLast} />`;
+  return turn.role === "user"
+    ? html`<${UserTurn} turn=${turn} conversation=${conversation} />`
+    : html`<${AssistantTurn} turn=${turn} conversation=${conversation} isLast=${isLast} />`;
 }
 
 /** @param {{turn: Turn, conversation: Conversation}} props */
@@ -34,7 +36,9 @@ function UserTurn({ turn, conversation }) {
   if (draft !== null) {
     return html`
       <form class="turn user editing" onSubmit=${submit}>
-        <textarea aria-label="Edit the message" rows="3" dir="auto" value=${draft} ref=${(/** @type {HTMLElement | null} */ field) => field?.focus()} onInput=${(/** @type {any} */ event) => setDraft(event.target.value)}></textarea>
+        <textarea aria-label="Edit the message" rows="3" dir="auto" value=${draft}
+          ref=${(/** @type {HTMLElement | null} */ field) => field?.focus()}
+          onInput=${(/** @type {any} */ event) => setDraft(event.target.value)}></textarea>
         <div class="row">
           <button class="quiet" type="button" onClick=${() => setDraft(null)}>Cancel</button>
           <button class="primary" type="submit">Send</button>
@@ -47,7 +51,8 @@ function UserTurn({ turn, conversation }) {
       <div class="bubble" dir="auto">${turn.content}</div>
       <div class="actions">
         <${Branches} turn=${turn} conversation=${conversation} />
-        <button class="icon small" aria-label="Edit" title="Edit" onClick=${() => setDraft(turn.content)}><${Icon} name="edit" /></button>
+        <button class="icon small" aria-label="Edit" title="Edit" onClick=${() => setDraft(turn.content)}><${Icon}
+          name="edit" /></button>
       </div>
     </article>
   `;
@@ -59,7 +64,11 @@ function AssistantTurn({ turn, conversation, isLast }) {
   const live = liveOf(reply);
   useStatus(live);
   const [isCodeShown, setCodeShown] = useState(false);
-  const name = isRunning(reply) ? "Try again" : reply.status === "error" || reply.status === "interrupted" ? "Retry" : "Try again";
+  const name = isRunning(reply)
+    ? "Try again"
+    : reply.status === "error" || reply.status === "interrupted"
+      ? "Retry"
+      : "Try again";
   return html`
     <article class="turn assistant" aria-label=${turn.model}>
       <header><span class="who">${turn.model}</span><span class="with">${describe(turn.budget ?? {})}</span></header>
@@ -68,12 +77,18 @@ function AssistantTurn({ turn, conversation, isLast }) {
         !isRunning(reply) &&
         html`<div class="actions">
           <${Branches} turn=${turn} conversation=${conversation} />
-          <button class=${reply.status === "error" ? "quiet" : "icon small"} aria-label=${name} title=${`${name}, with the present budget`} onClick=${() => answer(/** @type {string} */ (turn.parent))}><${Icon} name="again" />${reply.status === "error" && name}</button>
+          <button class=${reply.status === "error" ? "quiet" : "icon small"} aria-label=${name}
+            title=${`${name}, with the present budget`}
+            onClick=${() => answer(/** @type {string} */ (turn.parent))}><${Icon}
+            name="again" />${reply.status === "error" && name}</button>
           <${CopyButton} label="Copy the answer" text=${() => reply.content.trim()} icon="copy" />
-          <button class="icon small" aria-label="Show the request as code" aria-expanded=${isCodeShown} title="Show the request as code" onClick=${() => setCodeShown(!isCodeShown)}><${Icon} name="code" /></button>
+          <button class="icon small" aria-label="Show the request as code" aria-expanded=${isCodeShown}
+            title="Show the request as code" onClick=${() => setCodeShown(!isCodeShown)}><${Icon}
+            name="code" /></button>
         </div>`
       }
-      ${isCodeShown && html`<${RequestCode} body=${requestBody(turn.model ?? "", messagesUpTo(conversation, turn.parent), turn.budget ?? {})} />`}
+      ${isCodeShown && html`<${RequestCode}
+        body=${requestBody(turn.model ?? "", messagesUpTo(conversation, turn.parent), turn.budget ?? {})} />`}
       ${isLast && !isRunning(reply) && html`<div class="end-of-turns"></div>`}
     </article>
   `;
@@ -86,9 +101,11 @@ function Branches({ turn, conversation }) {
   const at = all.indexOf(turn);
   return html`
     <div class="branches" role="group" aria-label="Branches">
-      <button class="icon small" aria-label="Previous branch" disabled=${at === 0} onClick=${() => showBranch(all[at - 1])}><${Icon} name="left" /></button>
+      <button class="icon small" aria-label="Previous branch" disabled=${at === 0}
+        onClick=${() => showBranch(all[at - 1])}><${Icon} name="left" /></button>
       <span>${at + 1} / ${all.length}</span>
-      <button class="icon small" aria-label="Next branch" disabled=${at === all.length - 1} onClick=${() => showBranch(all[at + 1])}><${Icon} name="right" /></button>
+      <button class="icon small" aria-label="Next branch" disabled=${at === all.length - 1}
+        onClick=${() => showBranch(all[at + 1])}><${Icon} name="right" /></button>
     </div>
   `;
 }
@@ -101,7 +118,9 @@ export function CopyButton({ label, text, icon, wide }) {
     setDone(true);
     setTimeout(() => setDone(false), 1500);
   };
-  return html`<button class=${wide ? "quiet" : "icon small"} aria-label=${isDone ? "Copied" : label} title=${isDone ? "Copied" : label} data-done=${isDone ? "" : undefined} onClick=${act}><${Icon} name=${icon} />${wide && (isDone ? "Copied" : "Copy")}</button>`;
+  return html`<button class=${wide ? "quiet" : "icon small"} aria-label=${isDone ? "Copied" : label}
+    title=${isDone ? "Copied" : label} data-done=${isDone ? "" : undefined} onClick=${act}><${Icon}
+    name=${icon} />${wide && (isDone ? "Copied" : "Copy")}</button>`;
 }
 
 /** @param {{body: Record<string, any>}} props */
@@ -112,7 +131,8 @@ function RequestCode({ body }) {
   return html`
     <div class="code-of-request">
       <div class="row" role="group" aria-label="Language">
-        ${LANGUAGES.map(([name]) => html`<button key=${name} class="tab" aria-pressed=${name === language} onClick=${() => setLanguage(name)}>${name}</button>`)}
+        ${LANGUAGES.map(([name]) => html`<button key=${name} class="tab" aria-pressed=${name === language}
+          onClick=${() => setLanguage(name)}>${name}</button>`)}
         <span class="spacer"></span>
         <${CopyButton} label="Copy the code" text=${() => code} icon="copy" wide />
       </div>
