@@ -22,7 +22,7 @@ export function ranges(text, spans) {
   let reached = 0;
   for (const { kind, start, text: forced } of [...spans].sort((one, other) => one.start - other.start)) {
     const at = units ? (units[start] ?? text.length) : start;
-    if (kind === "answer" || !forced || at < reached || !text.startsWith(forced, at)) continue;
+    if (kind === "answer" || !forced.trim() || at < reached || !text.startsWith(forced, at)) continue;
     reached = at + forced.length;
     found.push({ start: at, end: reached, kind });
   }
