@@ -106,13 +106,19 @@ class ForcedText:
         self._end_run()
 
     def _end_run(self) -> None:
-        if self._run is not None:
+        if self._run is not None and not self._is_wrong_guess(*self._run):
             kind, first = self._run
             start, end = self._characters(first), self._characters(len(self._thinking))
             text = self._decode(self._thinking[max(first - 1, 0) :])
             self._spans.append(ForcedSpan(kind, start, text[len(text) - (end - start) :] if end > start else ""))
-            self._run = None
+        self._run = None
         self._end_answer()
+
+    def _is_wrong_guess(self, kind: Kind, first: int) -> bool:
+        """Whether the model only wrote, on its own, what a wait text begins with, and something else after it."""
+        tokens = tuple(self._thinking[first:])
+        waits = self._automaton.plan.waits
+        return kind == "wait" and self._position < len(self._choice.ids) and tokens not in waits
 
     def _end_answer(self) -> None:
         """What was forced outside of thinking: after an end marker, it begins the answer."""

@@ -59,6 +59,17 @@ def test_a_wait_text_of_the_models_own_is_not_marked_once_the_workers_are_asked(
     assert follower.all_spans() == []
 
 
+def test_a_wait_text_that_the_model_only_began_is_not_marked(chatml: Any) -> None:
+    """It begins with a line feed, as thinking does; once the workers are asked, the real one is found."""
+    choice, follower = followed(chatml, num_waits=1, wait_text="\nHold on")
+    begun = chatml.encode(f"{START}\nabc")
+    choice.take(begun)
+    choice.take(chatml.encode(f"\nHold on, x\n{END}\nx"))
+    assert follower.new_spans() == []
+    choice.settle(redirects=[len(begun)])
+    assert spans(follower.all_spans()) == [("wait", 4, "\nHold on")]
+
+
 def test_the_closing_at_the_cap_and_the_beginning_of_the_answer_are_found(chatml: Any) -> None:
     reply = f"{START}\nabcdef\n{END}{PREFIX} 9"
     assert forced_in(chatml, reply, max_thinking_tokens=7) == [("end", 7, "\n"), ("answer", 0, PREFIX)]
