@@ -86,7 +86,10 @@ class ForcedText:
             if begins or not (is_forced or replaced_stop):
                 self._end_run()
             if begins or is_forced or replaced_stop:
-                self._run = self._run or ("wait" if begins or (is_forced and is_wait) else "end", len(self._thinking))
+                kind: Kind = "wait" if begins or (is_forced and is_wait) else "end"
+                if self._run is not None and self._run[0] != kind:
+                    self._end_run(is_cut=True)  # the closing begins, maybe within a wait text
+                self._run = self._run or (kind, len(self._thinking))
             self._thinking.append(token)
             if automaton.phase is not Phase.THINKING:
                 self._leave_thinking()
@@ -105,8 +108,8 @@ class ForcedText:
             self._run = (self._run[0], min(self._run[1], len(self._thinking)))
         self._end_run()
 
-    def _end_run(self) -> None:
-        if self._run is not None and not self._is_wrong_guess(*self._run):
+    def _end_run(self, *, is_cut: bool = False) -> None:
+        if self._run is not None and (is_cut or not self._is_wrong_guess(*self._run)):
             kind, first = self._run
             start, end = self._characters(first), self._characters(len(self._thinking))
             text = self._decode(self._thinking[max(first - 1, 0) :])

@@ -75,6 +75,18 @@ def test_the_closing_at_the_cap_and_the_beginning_of_the_answer_are_found(chatml
     assert forced_in(chatml, reply, max_thinking_tokens=7) == [("end", 7, "\n"), ("answer", 0, PREFIX)]
 
 
+@pytest.mark.parametrize("tokens", [7, 2], ids=["follows", "cuts"])
+def test_a_closing_may_follow_a_wait_or_cut_it(chatml: Any, tokens: int) -> None:
+    written = "Hold on"[:tokens]
+    assert len(chatml.encode(written)) == tokens
+    reply = f"{START}\nabc{written}\n{END}{PREFIX} 9"
+    assert forced_in(chatml, reply, num_waits=1, wait_text="Hold on", max_thinking_tokens=4 + tokens) == [
+        ("wait", 4, written),
+        ("end", 4 + tokens, "\n"),
+        ("answer", 0, PREFIX),
+    ]
+
+
 def test_a_cap_text_is_part_of_the_end(chatml: Any) -> None:
     reply = f"{START}\nabc\nEnough.\n{END}{PREFIX} 9"
     assert forced_in(chatml, reply, max_thinking_tokens=12, cap_text="Enough.\n") == [
