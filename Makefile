@@ -27,12 +27,15 @@ PROMETHEUS := $(VENV)/prometheus
 SMOLLM2  := build/smollm2
 # Ray, which only the tests of several nodes use: vLLM looks for it, so it stays outside of .venv.
 RAY      := build/ray
+# What tests of the playground take from npm, and the browser that they drive.
+PLAYGROUND := build/playground
+CHROMIUM ?= $(shell command -v chromium)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve demo chat test test-long test-families test-nodes test-smollm2 test-image test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart metrics-page tiny-model smollm2 clean
+.PHONY: help setup serve demo chat test test-long test-families test-nodes test-smollm2 test-playground playground-pictures test-image test-pythons kernels bench bench-check bench-gpu check check-vllm format lock dashboards chart metrics-page tiny-model smollm2 clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 21
 
 # The CPU build of vLLM needs torch first and must not see the requirements that pull CUDA builds: hence --no-deps.
 $(STAMP): $(SET) pyproject.toml
@@ -87,6 +90,15 @@ test-image: setup  ## build both targets of the Dockerfile and run them in conta
 
 test-pythons: setup  ## the tests that need no engine, on every other supported Python that is present
 	@$(BIN)/python -m scripts.test_pythons $(ARGS)
+
+$(PLAYGROUND)/node_modules/.package-lock.json: tests/browser/package-lock.json | $(STAMP)
+	@scripts/playground_tools.sh $(PLAYGROUND)
+
+test-playground: $(PLAYGROUND)/node_modules/.package-lock.json  ## the playground in Chromium on a real server, five minutes: ARGS= (pytest's)
+	@$(BIN)/python -m pytest --browser $(CHROMIUM) tests/browser $(ARGS)
+
+playground-pictures: setup  ## take the pictures in docs/playground again
+	@PYTHONPATH=testing $(BIN)/python -m scripts.playground_pictures --chromium $(CHROMIUM) $(ARGS)
 
 kernels: setup  ## random requests through the GPU kernels, interpreted, against the automaton: CASES= (default: 50000)
 	@TRITON_INTERPRET=1 TENUTO_KERNEL_CASES=$(CASES) $(BIN)/python -m pytest tests/decoding/gpu/interpreted/test_equivalence.py $(ARGS)

@@ -23,6 +23,7 @@ NEEDS = {
     "decoding/gpu/interpreted": ("engine", "interpreter"),
     "engine": ("engine",),
     "benchmarks/test_gpu.py": ("engine",),
+    "browser": ("engine", "browser"),
     "test_examples.py": ("engine",),
     "training/tiny": ("training",),
     "server": ("http",),
@@ -62,6 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--smollm2", type=Path, help="run the tests marked `smollm2`, on the model in this folder")
     group.addoption("--image", action="store_true", help="run the tests that build and run the image, as root")
     group.addoption("--ray", type=Path, help="run the tests marked `ray`, with Ray from this folder")
+    group.addoption("--browser", help="run the tests marked `browser`, with this command")
     group.addoption("--long", action="store_true", help="run the long forms: more cases, and the tests marked `long`")
 
 
@@ -89,7 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_left_out(item: pytest.Item, config: pytest.Config) -> bool:
-    options = {name: getattr(config.option, name) for name in ("image", "long", "ray", "smollm2")}
+    options = {name: getattr(config.option, name) for name in ("browser", "image", "long", "ray", "smollm2")}
     return any(item.get_closest_marker(name) is not None and not given for name, given in options.items())
 
 

@@ -10,7 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from . import metrics
 from .api.error_handlers import install_error_handlers
-from .api.routes import chat, completions, messages, models, probes, requests, responses, tokenization
+from .api.routes import chat, completions, messages, models, playground, probes, requests, responses, tokenization
 from .config.options import OperatingOptions
 from .errors import StartupError
 from .middleware.admission import AdmissionControl
@@ -18,6 +18,7 @@ from .middleware.api_keys import ApiKeys, KeyRing
 from .middleware.request_counts import begin_counts
 from .middleware.request_log import RequestLog
 from .paths import DOCS, ENDPOINTS, OPENAPI
+from .playground.static_files import file_paths
 from .state import ServerState
 from .vllm_compat import attach_metrics, models_router
 
@@ -38,15 +39,16 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, state: 
     metrics.SCRAPED.stage = lambda: state.stage.value
     app.state.args = args
     app.state.service = state
+    app.state.limits = options.limits(fetches_media=bool(args.allowed_media_domains))
     app.state.engine_client = None
     for endpoints in (probes, chat, completions, responses, messages, models, requests, tokenization):
         app.include_router(endpoints.router)
     app.include_router(models_router)
+    if not options.no_playground:
+        app.include_router(playground.router)
     install_error_handlers(app)
     # From the innermost to the outermost:
-    app.add_middleware(
-        AdmissionControl, state=state, limits=options.limits(fetches_media=bool(args.allowed_media_domains))
-    )
+    app.add_middleware(AdmissionControl, state=state, limits=app.state.limits)
     app.add_middleware(ApiKeys, ring=keys, public=_public_paths(options))
     attach_metrics(app)
     _add_cors(app, args)
@@ -63,7 +65,8 @@ def build_app(args: Namespace, options: OperatingOptions, keys: KeyRing, state: 
 def _public_paths(options: OperatingOptions) -> frozenset[str]:
     """The paths that require no API key."""
     public = {"always"} | {name for name in ("public_metrics", "public_docs") if getattr(options, name)}
-    return frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.public in public)
+    files = frozenset() if options.no_playground else file_paths()
+    return files | {endpoint.path for endpoint in ENDPOINTS if endpoint.public in public}
 
 
 def _add_cors(app: FastAPI, args: Namespace) -> None:

@@ -33,7 +33,8 @@ class Endpoint:
         tokenizes: text is tokenized and nothing is generated, which takes time and memory too.
         steers: changes a reply that is already running, so it is accepted while the server drains.
         is_guarded: admission control reads the body and decides whether the request is accepted.
-        public: no API key is required: always, or with the option of that name.
+        public: no API key is required: always, or with the option of that name. Where the path has a variable part,
+            only with the parts that the application names.
         is_quiet: requested every few seconds: neither logged nor counted.
         is_anthropic: errors have the shape of Anthropic's API, not of OpenAI's.
     """
@@ -67,6 +68,9 @@ def _documentation(path: str) -> Endpoint:
 
 CHAT, DOCS, OPENAPI = "/v1/chat/completions", "/docs", "/openapi.json"
 MESSAGES = Endpoint("/v1/messages", generates=True, id_prefix="msg_", is_anthropic=True)
+_PAGE = Endpoint("/", is_guarded=False, public="always", is_quiet=True)
+_SETTINGS = Endpoint("/playground/settings", is_quiet=True)
+PLAYGROUND_FILE = Endpoint("/playground/{name:path}", is_guarded=False, public="always", is_quiet=True)
 _MODEL = Endpoint("/v1/models/{model_id:path}")
 _STEERING = Endpoint("/v1/requests/{reply_id:path}/thinking", steers=True)
 
@@ -95,11 +99,15 @@ ENDPOINTS = (
     _documentation(DOCS),
     _documentation("/docs/oauth2-redirect"),
     _documentation(OPENAPI),
+    _PAGE,
+    _SETTINGS,
+    PLAYGROUND_FILE,
 )
 
 QUIET = frozenset(endpoint.path for endpoint in ENDPOINTS if endpoint.is_quiet)
 
 _BY_PATH = {endpoint.path: endpoint for endpoint in ENDPOINTS}
+_PLAYGROUND_START = PLAYGROUND_FILE.path.removesuffix("{name:path}")
 _MODEL_START = _MODEL.path.removesuffix("{model_id:path}")
 _STEERING_START, _, _STEERING_END = _STEERING.path.partition("{reply_id:path}")
 _UNKNOWN_OF_ANTHROPIC = Endpoint("", is_anthropic=True)
@@ -115,6 +123,8 @@ def find_endpoint(path: str) -> Endpoint:
         return _STEERING
     if path.startswith(_MODEL_START):
         return _MODEL
+    if path.startswith(_PLAYGROUND_START):
+        return PLAYGROUND_FILE
     if path.startswith("/v1/messages/"):
         return _UNKNOWN_OF_ANTHROPIC
     return _UNKNOWN_OF_API if path.startswith("/v1/") else _UNKNOWN

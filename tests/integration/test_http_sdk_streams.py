@@ -46,3 +46,42 @@ def test_a_message_with_its_report_can_be_sent_back(client: OpenAI, questions: l
     assert lengths[0] is not None
     assert lengths[1] is not None
     assert lengths[0].prompt_tokens == lengths[1].prompt_tokens
+
+
+@pytest.mark.parametrize(
+    ("budget", "kinds"),
+    [
+        ({}, []),
+        ({"num_waits": 2}, ["wait", "wait"]),
+        ({"max_thinking_tokens": 30, "cap_text": "Enough."}, ["end", "answer"]),
+        ({"max_thinking_tokens": 0}, ["answer"]),
+        ({"num_waits": 1, "wait_text": "\nHold on, 🍲"}, ["wait"]),
+    ],
+    ids=str,
+)
+def test_a_stream_says_which_texts_were_forced_and_where(
+    client: OpenAI, questions: list[str], budget: dict[str, Any], kinds: list[str]
+) -> None:
+    user: Any = {"role": "user", "content": questions[0]}
+    texts = {"reasoning": "", "content": ""}
+    listed: list[dict[str, Any]] = []
+    last: list[dict[str, Any]] = []
+    for chunk in client.chat.completions.create(
+        model=MODEL, messages=[user], temperature=0, stream=True, extra_body=budget
+    ):
+        choice: Any = chunk.choices[0]
+        for name in texts:
+            texts[name] += getattr(choice.delta, name, None) or ""
+        found = getattr(choice, "forced", [])
+        if choice.finish_reason is None:
+            listed += found
+        else:
+            last = found
+    assert [span["kind"] for span in last] == kinds
+    assert [span for span in listed if span not in last] == []
+    for span in last:
+        text = texts["content" if span["kind"] == "answer" else "reasoning"]
+        assert text[span["start"] :].startswith(span["text"])
+        assert span["text"].strip() == {"wait": budget.get("wait_text", "Wait").strip(), "end": "Enough."}.get(
+            span["kind"], "Final Answer:"
+        )

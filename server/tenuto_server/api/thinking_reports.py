@@ -11,6 +11,7 @@ from tenuto_decoding.errors import InvalidBudget
 
 from ..context import report_stream_error
 from ..engine.accounting import Collection, CountedChoice, CountedReply, collect_nothing, collect_replies
+from ..engine.forced_text import ForcedSpan, ForcedText
 from ..vllm_compat import CompletionTokenUsageInfo
 
 T = TypeVar("T")
@@ -97,20 +98,50 @@ def add_reports_to_choices(response: Any, counted: CountedReplies) -> None:
         response.usage.completion_tokens_details = CompletionTokenUsageInfo(reasoning_tokens=counted.reasoning_tokens)
 
 
+class ForcedTexts:
+    """The forced texts of all choices of a stream, which `choices[].forced` lists.
+
+    Args:
+        counted: the replies.
+        tokenizer: of the model.
+        skip_special_tokens: whether the replies' texts leave special tokens out.
+    """
+
+    def __init__(self, counted: CountedReplies, tokenizer: Any, *, skip_special_tokens: bool) -> None:
+        self._counted, self._tokenizer, self._skips = counted, tokenizer, skip_special_tokens
+        self._followed: dict[int, ForcedText] = {}
+        self._named: set[int] = set()
+
+    def spans(self, index: int, *, is_last: bool) -> list[dict[str, Any]] | None:
+        """What was found in a choice since its last chunk, in its last chunk everything; None for no mention."""
+        if not self._counted.replies or self._counted.are_dropped:
+            return None
+        followed = self._followed.get(index)
+        if followed is None:
+            choice = self._counted.choices[index]
+            followed = self._followed[index] = ForcedText(choice, self._tokenizer, skip_special_tokens=self._skips)
+        spans: list[ForcedSpan] = followed.all_spans() if is_last else followed.new_spans()
+        if not spans and not (is_last and index in self._named):
+            return None
+        self._named.add(index)
+        return [span.to_dict() for span in spans]
+
+
 async def add_reports_to_chunks(
-    events: AsyncGenerator[str, None], counted: CountedReplies
+    events: AsyncGenerator[str, None], counted: CountedReplies, forced: ForcedTexts | None = None
 ) -> AsyncGenerator[str, None]:
     """Complete a stream in OpenAI's shape.
 
-    The report is in the last chunk of a choice, and the count in every usage. Reasoning gets its second name.
+    The report is in the last chunk of a choice, and the count in every usage. Reasoning gets its second name, and
+    forced texts are listed where they are followed.
     """
     # All requests to the engine were made before the stream began, except those of a beam search.
     async with aclosing(counted.collect_from(events) if counted.is_discarded else events) as collected:
         async for event in collected:
-            yield event if event == DONE else _complete(event, counted)
+            yield event if event == DONE else _complete(event, counted, forced)
 
 
-def _complete(event: str, counted: CountedReplies) -> str:
+def _complete(event: str, counted: CountedReplies, forced: ForcedTexts | None) -> str:
     """One chunk, completed; the same text if there is nothing to add."""
     chunk = from_json(event.removeprefix("data: "))
     if "error" in chunk:
@@ -126,6 +157,10 @@ def _complete(event: str, counted: CountedReplies) -> str:
             choice["thinking"] = counted.report(choice["index"])
             if delta is not None:
                 delta[IN_DELTA] = choice["thinking"]
+            changed = True
+        spans = None if forced is None else forced.spans(choice["index"], is_last=choice["finish_reason"] is not None)
+        if spans is not None:
+            choice["forced"] = spans
             changed = True
     if counted.replies and chunk.get("usage"):
         chunk["usage"]["completion_tokens_details"] = {"reasoning_tokens": _count_so_far(chunk, counted)}

@@ -80,6 +80,11 @@ class Defaults:
             return {}
         return own.efforts.get(effort) or self.efforts.get(effort, {}) if own else self.efforts.get(effort, {})
 
+    def efforts_of(self, model: str | None) -> dict[str, Fields]:
+        """The table of efforts for requests to a model."""
+        own = self.models.get(model or "")
+        return {name: dict(fields) for name, fields in {**self.efforts, **(own.efforts if own else {})}.items()}
+
     @property
     def bounds_thinking(self) -> bool:
         """Whether the operator bounds the thinking of some request that asks for nothing."""

@@ -35,6 +35,7 @@ class OperatingOptions:
     )
     public_metrics: bool = _switch("Serve /metrics without an API key.")
     public_docs: bool = _switch("Serve the API's documentation without an API key.")
+    no_playground: bool = _switch("Do not serve the playground, which is the page at /.")
     max_queued_requests: int | None = flag(
         None,
         int,

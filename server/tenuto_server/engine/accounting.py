@@ -1,6 +1,6 @@
 """Counts the thinking of every reply, token by token, and reports at its end what was enforced."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from time import monotonic
@@ -60,6 +60,7 @@ class CountedChoice:
             `time.monotonic`; None for what has not come. `first_answer` is after the first of several thinking blocks.
         ended: when the last token came.
         make_span: makes vLLM's span of it, which is held back until the report is final.
+        revision: how often it was counted again, knowing more.
     """
 
     def __init__(self, resolved: ResolvedBudget) -> None:
@@ -74,6 +75,9 @@ class CountedChoice:
         self._resolved = resolved
         self._begin()
         self._steers: dict[int, list[int | None]] = {}  # by position
+        self._fired: frozenset[int] = frozenset()  # positions of redirects, of which all before `_settled` are known
+        self._settled = 0
+        self.revision = 0
 
     def _begin(self) -> None:
         self._automaton: ThinkingAutomaton = self._resolved.start()
@@ -125,18 +129,35 @@ class CountedChoice:
             if steer.position is not None:
                 self._steers.setdefault(steer.position, []).append(steer.until)
         self._begin()
-        self._follow(0, frozenset(redirects))
+        self._fired, self._settled = frozenset(redirects), len(self.ids)
+        self.revision += 1
+        self._follow(0)
 
-    def _follow(self, start: int, fired: Container[int] | None = None) -> None:
-        """Advance over the ids from a position on, steering on the way; `fired` is None where it is not known."""
+    def _follow(self, start: int) -> None:
+        """Advance over the ids from a position on, steering on the way."""
         automaton = self._automaton
         for position in range(start, len(self.ids)):
-            for until in self._steers.get(position, ()) if self._steers else ():
-                self._steered += automaton.steer(until)
+            if self._steers:
+                self._steered += self.steer_at(automaton, position)
             before = automaton.phase
-            automaton.advance(self.ids[position], None if fired is None else position in fired)
+            self.advance_at(automaton, position)
             if automaton.phase is not before:
                 self.answer_from = position + 1 if automaton.phase is Phase.ANSWER else None
+
+    # For those who follow the choice with an automaton of their own
+
+    def start(self) -> ThinkingAutomaton:
+        """An automaton before the first token."""
+        return self._resolved.start()
+
+    def steer_at(self, automaton: ThinkingAutomaton, position: int) -> int:
+        """Steer an automaton as the choice was before a position; how often that had effect."""
+        return sum(automaton.steer(until) for until in self._steers.get(position, ()))
+
+    def advance_at(self, automaton: ThinkingAutomaton, position: int) -> None:
+        """Advance an automaton over the token at a position."""
+        redirected = position in self._fired if position < self._settled else None
+        automaton.advance(self.ids[position], redirected)
 
     @property
     def automaton(self) -> ThinkingAutomaton:

@@ -67,6 +67,11 @@ class ThinkingEngine(AsyncLLM):
             start_tracing()
 
     @property
+    def policy(self) -> ThinkingPolicy:
+        """The server's side of every budget."""
+        return self._policy
+
+    @property
     def _is_traced(self) -> bool:
         return self.vllm_config.observability_config.otlp_traces_endpoint is not None
 

@@ -34,6 +34,7 @@ class ServerOutput:
         self._is_json = config.log_format == "json"
         self._is_quiet = not (config.verbose or _has_own_logging(args))
         self._is_built_in = args.served_model_name == [BUILT_IN_NAME]
+        self._has_playground = not config.no_playground
         self._noise = NOISE_OF_BUILT_IN if self._is_built_in else NOISE
         self._handler = _TerminalHandler(terminal, self._noise)
         self._follower: LogFollower | None = None
@@ -82,7 +83,8 @@ class ServerOutput:
         if self._is_json:
             logger.info("%s. Try: %s", head, " ".join(command))
         else:
-            self._terminal.write(f"\n{head}. Try it:\n\n  " + " \\\n    ".join(command) + "\n")
+            page = ". Open it in a browser for the playground" if self._has_playground and "://" in address else ""
+            self._terminal.write(f"\n{head}{page}. Try it:\n\n  " + " \\\n    ".join(command) + "\n")
 
     def joined(self, what: str) -> None:
         """A node without a server of its own has loaded its part of the model."""

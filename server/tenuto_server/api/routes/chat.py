@@ -8,7 +8,13 @@ from ..error_handlers import ERRORS, STREAM, error_response
 from ..protocol import BatchChatCompletionRequest, ChatCompletionRequest
 from ..reading import ReadingRoute
 from ..sse import event_stream
-from ..thinking_reports import CountedReplies, add_reports_to_choices, add_reports_to_chunks, counted_replies
+from ..thinking_reports import (
+    CountedReplies,
+    ForcedTexts,
+    add_reports_to_choices,
+    add_reports_to_chunks,
+    counted_replies,
+)
 
 router = APIRouter(route_class=ReadingRoute, tags=["chat"])
 
@@ -18,13 +24,15 @@ router = APIRouter(route_class=ReadingRoute, tags=["chat"])
 async def create_chat_completion(request: ChatCompletionRequest, raw_request: Request) -> Response:
     """A chat completion whose thinking keeps within `max_thinking_tokens` and reaches `min_thinking_tokens`."""
     serving, counted = raw_request.app.state.openai_serving_chat, counted_replies(request, raw_request)
-    request.for_engine(raw_request.app.state.engine_client)
+    engine = raw_request.app.state.engine_client
+    request.for_engine(engine)
     result = await counted.collect(serving.create_chat_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
     if isinstance(result, ChatCompletionResponse):
         return _complete(result, counted)
-    return event_stream(add_reports_to_chunks(result, counted), raw_request)
+    forced = ForcedTexts(counted, engine.get_tokenizer(), skip_special_tokens=request.skip_special_tokens)
+    return event_stream(add_reports_to_chunks(result, counted, forced), raw_request)
 
 
 @router.post("/v1/chat/completions/batch", dependencies=[Depends(validate_json_request)], responses=ERRORS)

@@ -1,0 +1,1 @@
+"""The playground: a page for the browser, in `static`, served at `/` without a build step."""

@@ -1,0 +1,4 @@
+export class Marked {
+  constructor(options: object);
+  parse(text: string): string;
+}

@@ -1,0 +1,2 @@
+declare const purifier: { sanitize(html: string, options: object): string };
+export default purifier;
