@@ -66,9 +66,13 @@ def test_a_stream_says_which_texts_were_forced_and_where(
     texts = {"reasoning": "", "content": ""}
     listed: list[dict[str, Any]] = []
     last: list[dict[str, Any]] = []
-    for chunk in client.chat.completions.create(
-        model=MODEL, messages=[user], temperature=0, stream=True, extra_body=budget
-    ):
+    asked: Any = {
+        "model": MODEL,
+        "messages": [user],
+        "temperature": 0,
+        "extra_body": {**budget, "return_forced_text": True},
+    }
+    for chunk in client.chat.completions.create(**asked, stream=True):
         choice: Any = chunk.choices[0]
         for name in texts:
             texts[name] += getattr(choice.delta, name, None) or ""
@@ -78,6 +82,8 @@ def test_a_stream_says_which_texts_were_forced_and_where(
         else:
             last = found
     assert [span["kind"] for span in last] == kinds
+    whole: Any = client.chat.completions.create(**asked).choices[0]
+    assert whole.forced == last
     assert [span for span in listed if span not in last] == []
     for span in last:
         text = texts["content" if span["kind"] == "answer" else "reasoning"]

@@ -196,6 +196,11 @@ class ChatCompletionRequest(
 ):
     """Body of `POST /v1/chat/completions`."""
 
+    return_forced_text: bool = Field(
+        default=False,
+        description="List in `choices[].forced` which texts the server wrote instead of the model, and where they are.",
+    )
+
 
 class CompletionRequest(BudgetFields, CheckedBody, vllm_compat.CompletionRequest):
     """Body of `POST /v1/completions`."""
@@ -211,7 +216,7 @@ class BatchChatCompletionRequest(BudgetFields, CheckedBody, vllm_compat.BatchCha
     @model_validator(mode="after")
     def check_extra(self) -> Self:
         """Refuse what vLLM takes for unknown fields and passes to each conversation, where it breaks the response."""
-        for field in ("stream", "tools"):
+        for field in ("stream", "tools", "return_forced_text"):
             if (self.model_extra or {}).get(field):
                 raise VLLMValidationError(f"{field}: is not offered for a batch", parameter=field)
         return self

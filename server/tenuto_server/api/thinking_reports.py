@@ -99,7 +99,9 @@ def add_reports_to_choices(response: Any, counted: CountedReplies) -> None:
 
 
 class ForcedTexts:
-    """The forced texts of all choices of a stream, which `choices[].forced` lists.
+    """The forced texts of all choices of a response, which `choices[].forced` lists on request.
+
+    Following them takes a second automaton for each choice, and so some time for each token.
 
     Args:
         counted: the replies.
@@ -110,7 +112,6 @@ class ForcedTexts:
     def __init__(self, counted: CountedReplies, tokenizer: Any, *, skip_special_tokens: bool) -> None:
         self._counted, self._tokenizer, self._skips = counted, tokenizer, skip_special_tokens
         self._followed: dict[int, ForcedText] = {}
-        self._named: set[int] = set()
 
     def spans(self, index: int, *, is_last: bool) -> list[dict[str, Any]] | None:
         """What was found in a choice since its last chunk, in its last chunk everything; None for no mention."""
@@ -121,10 +122,7 @@ class ForcedTexts:
             choice = self._counted.choices[index]
             followed = self._followed[index] = ForcedText(choice, self._tokenizer, skip_special_tokens=self._skips)
         spans: list[ForcedSpan] = followed.all_spans() if is_last else followed.new_spans()
-        if not spans and not (is_last and index in self._named):
-            return None
-        self._named.add(index)
-        return [span.to_dict() for span in spans]
+        return [span.to_dict() for span in spans] if spans or is_last else None
 
 
 async def add_reports_to_chunks(

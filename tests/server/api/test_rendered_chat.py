@@ -22,7 +22,7 @@ CHAT, INPUT, LIMITED = {"messages": MESSAGES}, {"input": "x"}, {"messages": MESS
 
 #: What each endpoint renders, made of the body of a request to it.
 RENDERED: dict[str, Any] = {
-    "chat": lambda **more: ChatCompletionRequest(**CHAT, **more),
+    "chat": lambda **more: ChatCompletionRequest.model_validate({**CHAT, **more}),
     "batch": lambda **more: BatchChatCompletionRequest(messages=[MESSAGES], **more),
     "responses": lambda **more: ResponsesRequest(**INPUT, **more),
     "messages": lambda **more: MessagesRequest.model_validate({**LIMITED, **more}),

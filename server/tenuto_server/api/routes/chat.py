@@ -29,9 +29,11 @@ async def create_chat_completion(request: ChatCompletionRequest, raw_request: Re
     result = await counted.collect(serving.create_chat_completion(request, raw_request))
     if isinstance(result, ErrorResponse):
         return error_response(result, raw_request)
+    forced = None
+    if request.return_forced_text:
+        forced = ForcedTexts(counted, engine.get_tokenizer(), skip_special_tokens=request.skip_special_tokens)
     if isinstance(result, ChatCompletionResponse):
-        return _complete(result, counted)
-    forced = ForcedTexts(counted, engine.get_tokenizer(), skip_special_tokens=request.skip_special_tokens)
+        return _complete(result, counted, forced)
     return event_stream(add_reports_to_chunks(result, counted, forced), raw_request)
 
 
@@ -47,9 +49,13 @@ async def create_batch_chat_completion(request: BatchChatCompletionRequest, raw_
     return _complete(result, counted)
 
 
-def _complete(response: ChatCompletionResponse, counted: CountedReplies) -> JSONResponse:
+def _complete(
+    response: ChatCompletionResponse, counted: CountedReplies, forced: ForcedTexts | None = None
+) -> JSONResponse:
     """A whole response with its reports, and with its reasoning under the second name that clients read too."""
     for choice in response.choices:
         choice.message.reasoning_content = choice.message.reasoning
+        if forced is not None:
+            choice.forced = forced.spans(choice.index, is_last=True) or []
     add_reports_to_choices(response, counted)
     return JSONResponse(response.model_dump())

@@ -82,7 +82,12 @@ export function requestId() {
  * @param {() => void} changed called after each piece of the stream
  */
 export async function streamReply(body, reply, signal, changed) {
-  const json = { ...body, stream: true, stream_options: { include_usage: true, continuous_usage_stats: true } };
+  const json = {
+    ...body,
+    return_forced_text: true,
+    stream: true,
+    stream_options: { include_usage: true, continuous_usage_stats: true },
+  };
   try {
     const response = await send("v1/chat/completions", { method: "POST", json, signal });
     await readEvents(/** @type {ReadableStream<Uint8Array>} */ (response.body), reply, changed);
