@@ -192,6 +192,7 @@ __all__ = [
     "process_input",
     "prompt_token_ids",
     "refresh_certificates",
+    "sampling_worker",
     "setup_server",
     "validate_json_request",
     "validate_parsed_serve_args",
@@ -288,6 +289,16 @@ async def call_all_engines(engine: Any, method: str, arguments: Sequence[Any]) -
         "collective_rpc", method, None, tuple(arguments), None
     )
     return engines
+
+
+def sampling_worker(engine: Any, answers: Sequence[Any]) -> Any:
+    """The answer of the worker whose tokens vLLM takes, of the answers of all workers of an engine.
+
+    It is the first tensor parallel rank of the last stage of the pipeline. Earlier stages have logits processors too,
+    but nothing to process.
+    """
+    parallel = engine.vllm_config.parallel_config
+    return answers[-parallel.tensor_parallel_size * parallel.prefill_context_parallel_size]
 
 
 def changed_tool_schemas(tools: Sequence[Any] | None, change: Callable[[Any], dict[str, Any]]) -> list[Any] | None:

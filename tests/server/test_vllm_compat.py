@@ -26,6 +26,7 @@ from vllm.entrypoints.serve.tokenize.serving import ServingTokenization
 from vllm.exceptions import VLLMError
 from vllm.parser.abstract_parser import DelegatingParser, Parser
 from vllm.renderers.online_renderer import OnlineRenderer
+from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 
 from tenuto_server import vllm_compat
 from tenuto_server.api.anthropic import ThinkingMessages
@@ -239,3 +240,14 @@ def test_the_label_of_a_model_is_the_name_of_one_that_is_served(requested: str |
     models = OpenAIServingModels(engine, paths)
     models.lora_requests["adapter"] = None
     assert vllm_compat.metric_model_name(models, requested) == label
+
+
+@pytest.mark.parametrize(("tensor", "pipeline", "context"), [(1, 1, 1), (2, 1, 1), (1, 2, 1), (4, 3, 1), (2, 2, 2)])
+def test_the_worker_that_is_asked_is_the_one_whose_tokens_vllm_takes(tensor: int, pipeline: int, context: int) -> None:
+    """Reports came from the first stage of a pipeline: all waits were reported as 0."""
+    parallel = SimpleNamespace(tensor_parallel_size=tensor, prefill_context_parallel_size=context)
+    size = tensor * pipeline * context
+    executor = SimpleNamespace(world_size=size, parallel_config=parallel)
+    engine = SimpleNamespace(vllm_config=SimpleNamespace(parallel_config=parallel))
+    expected = MultiprocExecutor._get_output_rank(executor)
+    assert vllm_compat.sampling_worker(engine, range(size)) == expected

@@ -108,6 +108,12 @@ RELIED = (
     Relied("vllm.config:ModelConfig.is_diffusion", "refused on the V2 runner"),
     Relied("vllm.config:ParallelConfig.worker_extension_cls", "our worker extension"),
     Relied("vllm.config:ParallelConfig.data_parallel_size", "the server's capacity"),
+    Relied("vllm.config:ParallelConfig.tensor_parallel_size", "which worker's tokens vLLM takes"),
+    Relied("vllm.config:ParallelConfig.prefill_context_parallel_size", "which worker's tokens vLLM takes"),
+    Relied(
+        f"{_ENGINE.removesuffix('engine')}executor.multiproc_executor:MultiprocExecutor._get_output_rank",
+        "which worker's tokens vLLM takes: we count in the same way",
+    ),
     Relied("vllm.config:SchedulerConfig.max_num_seqs", "the server's capacity"),
     Relied("vllm.config:SpeculativeConfig.num_speculative_tokens", "bounded on the V2 runner"),
     # Serving objects.

@@ -32,6 +32,7 @@ from ..vllm_compat import (
     histogram_bounds,
     process_input,
     prompt_token_ids,
+    sampling_worker,
     with_model_stops,
 )
 from .accounting import CountedChoice, CountedReply, hand_over
@@ -271,7 +272,7 @@ class ThinkingEngine(AsyncLLM):
                 choice.settle(report.fires, report.steers)
 
     async def _call(self, method: str, *arguments: Any) -> list[Any]:
-        """Call a method of the worker extension; the ranks that sample all return the same, the others nothing.
+        """Call a method of the worker extension, and take the answer of a rank that samples.
 
         Every engine is called: with data parallelism, any of them may run the request.
 
@@ -279,7 +280,7 @@ class ThinkingEngine(AsyncLLM):
             EngineDeadError, TimeoutError: as `answered`.
         """
         engines = await answered(call_all_engines(self, method, arguments), lambda: self.errored)
-        return [next(filter(None, workers), workers[0]) for workers in engines]
+        return [sampling_worker(self, workers) for workers in engines]
 
 
 def without_budget(entries: dict[str, Any] | None) -> dict[str, Any] | None:
