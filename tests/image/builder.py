@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-import psutil
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -77,12 +75,16 @@ class ImageBuilder:
 
     def remove_all(self) -> None:
         """Remove everything but `base.tar`, which takes a minute to make and has a quarter of a gigabyte."""
-        for place in psutil.disk_partitions(all=True):
-            if self.folder in Path(place.mountpoint).parents:
-                subprocess.run(["umount", "--lazy", place.mountpoint], capture_output=True)  # may be listed twice
+        for place in reversed(self._mounted()):  # one inside another is listed after it
+            self._run("umount", "--lazy", place)
         for path in self.folder.iterdir():
             if path.name != "base.tar":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _mounted(self) -> list[str]:
+        """Where in the folder file systems are mounted: buildah's overlays, and their folder on top of itself."""
+        places = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        return [place for place in places if self.folder in Path(place).parents]
 
     def _pip_volumes(self) -> list[str]:
         """The settings of this machine's pip as one file, and the paths that they name, to be mounted read-only."""
