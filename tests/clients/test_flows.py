@@ -101,6 +101,15 @@ def test_tool_calls_are_returned_as_events() -> None:
     assert list(events) == [tenuto.ToolCallDelta(0, call=0, id=None, name=None, arguments="}")]
 
 
+def test_forced_texts_are_events_and_all_of_them_come_again_with_the_last() -> None:
+    wait = {"kind": "wait", "start": 5, "text": "Wait"}
+    events = list(EventParser({}).feed(chunk(choices=[{"index": 0, "delta": {"reasoning": ","}, "forced": [wait]}])))
+    assert events == [tenuto.ReasoningDelta(0, ","), tenuto.TextForced(0, "wait", 5, "Wait")]
+    last = {"index": 0, "delta": {}, "finish_reason": "stop", "forced": [wait]}
+    events = list(EventParser({}).feed(chunk(choices=[last])))
+    assert events == [tenuto.ChoiceFinished(0, "stop", None, (tenuto.TextForced(0, "wait", 5, "Wait"),))]
+
+
 def test_a_reply_with_tool_calls_continues_the_conversation() -> None:
     function = {"name": "add", "arguments": '{"prices": [9, 4]}'}
     message = {

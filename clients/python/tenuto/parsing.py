@@ -16,6 +16,7 @@ from tenuto.replies import (
     Reply,
     SteeredChoice,
     Steering,
+    TextForced,
     ThinkingReport,
     ToolCall,
     ToolCallDelta,
@@ -94,8 +95,11 @@ def parse_choice_events(value: Json) -> Iterator[Event]:
     for call in delta.get("tool_calls") or ():
         function = call.get("function") or {}
         yield ToolCallDelta(index, call["index"], call.get("id"), function.get("name"), function.get("arguments") or "")
+    forced = tuple(TextForced(index, item["kind"], item["start"], item["text"]) for item in value.get("forced") or ())
     if reason := value.get("finish_reason"):
-        yield ChoiceFinished(index, reason, parse_thinking(value))
+        yield ChoiceFinished(index, reason, parse_thinking(value), forced)
+    else:
+        yield from forced
 
 
 def parse_reasoning(message: Json) -> str:

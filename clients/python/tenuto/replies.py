@@ -169,6 +169,20 @@ class ContentDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class TextForced:
+    """A text of choice `index` that the server wrote instead of the model, listed with `return_forced_text=True`.
+
+    `kind` is "wait" (it replaced an attempt to stop), "end" (it is before the end of the thinking, and may be empty) or
+    "answer" (it begins the answer). `start` counts characters from the beginning of the thinking, or of the answer.
+    """
+
+    index: int
+    kind: str
+    start: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallDelta:
     """The next piece of a tool call of choice `index`.
 
@@ -185,18 +199,19 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceFinished:
-    """The last event of choice `index`."""
+    """The last event of choice `index`. `forced` has all its forced texts, and replaces those listed before."""
 
     index: int
     finish_reason: str
     thinking: ThinkingReport | None
+    forced: tuple[TextForced, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class UsageReported:
-    """Token counts over all choices. Sent once, after the last choice has finished."""
+    """Token counts over all choices: after the last choice, and with `continuous_usage_stats` in every chunk so far."""
 
     usage: Usage
 
 
-Event = Started | ReasoningDelta | ContentDelta | ToolCallDelta | ChoiceFinished | UsageReported
+Event = Started | ReasoningDelta | ContentDelta | TextForced | ToolCallDelta | ChoiceFinished | UsageReported

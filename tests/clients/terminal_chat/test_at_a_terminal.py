@@ -76,6 +76,20 @@ def test_the_bar_shows_how_much_of_the_budget_is_used(scripted: ScriptedServer, 
         assert not any("12/64" in line for line in user.lines)
 
 
+def test_waits_are_marked(scripted: ScriptedServer, home: Path) -> None:
+    wait = {"kind": "wait", "start": 12, "text": "Wait"}
+    pieces = [frame("17 + 25 = 4\n", tokens=9), frame("Wait", tokens=10), frame(", no", tokens=12, forced=[wait])]
+    scripted.will_respond(ScriptedResponse(200, EVENT_STREAM, pieces, endless=True))
+    with chatting(scripted, home) as user:
+        user.type("17 + 25?\r")
+        user.wait_for("Wait, no", "1 waits")
+        assert user.styles("Wait") == {"brown italics"}  # brown: the yellow of the first terminals
+        assert user.styles(", no") == {"default italics"}
+        user.type("\x03")
+        user.wait_for("stopped")
+        assert scripted.bodies[-1]["return_forced_text"] is True
+
+
 def test_a_key_makes_the_model_answer_now(scripted: ScriptedServer, home: Path) -> None:
     scripted.will_respond(ScriptedResponse(200, EVENT_STREAM, [frame("Hm", tokens=1)], endless=True))
     steered = {"id": "chatcmpl-7", "choices": [{"index": 0, "applied": False, "phase": "answer", "tokens": 1}]}

@@ -32,6 +32,7 @@ def test_once(scripted: ScriptedServer) -> None:
         "num_waits": 1,
         "stream": True,
         "stream_options": {"include_usage": True, "continuous_usage_stats": True},
+        "return_forced_text": True,
     }
     assert scripted.requests[0][1]["authorization"] == "Bearer secret"
 

@@ -1,5 +1,6 @@
 """Shows a reply on a terminal as it arrives: dimmed thinking, a bar for the budget, the answer."""
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,12 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tenuto.replies import ContentDelta, Event, ReasoningDelta, UsageReported
+from tenuto.replies import ContentDelta, Event, ReasoningDelta, TextForced, UsageReported
 from tenuto.terminal_chat.conversation import TerminalConversation
 from tenuto.terminal_chat.partial_reply import PartialReply
 from tenuto.terminal_chat.plain_view import harmless, report_line
 
-THINKING, ANSWER, NOTE = "dim italic", "", "cyan"
+THINKING, ANSWER, NOTE, FORCED = "dim italic", "", "cyan", "bold yellow"
 #: The bar is drawn again this often, and so is the line that is still being written.
 _PER_SECOND = 12
 _BAR_WIDTH = 24
@@ -34,15 +35,17 @@ class LiveView:
     console: Console
     conversation: TerminalConversation
     hide_thinking: bool = False
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def note(self, text: str) -> None:
         """Write a line that is not part of a reply."""
-        self.console.print(Text(harmless(text), style=NOTE))
+        with self._lock:
+            self.console.print(Text(harmless(text), style=NOTE))
 
     def show(self, events: Iterable[Event], reply: PartialReply) -> None:
         """Show the first choice of a stream and collect it in `reply`. What has arrived stays if the stream fails."""
         cap = self.conversation.budget.maximum
-        screen = _Screen(self.console, reply, cap if isinstance(cap, int) else None)
+        screen = _Screen(self.console, self._lock, reply, cap if isinstance(cap, int) else None)
         with screen.open():
             for event in events:
                 begins = not reply.answer
@@ -55,6 +58,8 @@ class LiveView:
                         if begins:
                             screen.end_paragraph()
                         screen.write(text.lstrip("\n") if begins else text, ANSWER)
+                    case TextForced(index=0, kind="wait"):
+                        screen.mark_wait(event, len("".join(reply.reasoning)))
                     case UsageReported(usage=usage):
                         screen.count(usage.reasoning_tokens, usage.completion_tokens)
         if reply.report:
@@ -65,27 +70,39 @@ class LiveView:
 class _Screen:
     """The line that is being written and the bar below it.
 
-    A thread of rich's draws it too, holding rich's lock. So there is no lock here, which could be taken in the other
-    order: the thread only reads attributes, each of which is replaced as a whole.
+    Whatever is drawn holds the lock: rich moves the cursor up by what it drew last, which another thread may just draw.
     """
 
     console: Console
+    lock: threading.RLock
     reply: PartialReply
     cap: int | None
     _line: Text = field(default_factory=Text)
     _thinking: int = 0
     _total: int = 0
+    _waits: int = 0
     _started: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Draw while the context is open. At its end the bar is gone and the last line is written."""
-        self._live = Live(
-            console=self.console, get_renderable=self._render, refresh_per_second=_PER_SECOND, transient=True
-        )
+        live = Live(console=self.console, get_renderable=self._render, auto_refresh=False, transient=True)
+        is_over = threading.Event()
+
+        def draw() -> None:
+            while not is_over.wait(1 / _PER_SECOND):
+                with self.lock:
+                    live.refresh()
+
+        thread = threading.Thread(target=draw, name="bar", daemon=True)
         try:
-            with self._live:
-                yield
+            with live:
+                thread.start()
+                try:
+                    yield
+                finally:
+                    is_over.set()
+                    thread.join()
         finally:
             self.end_paragraph(blank=False)
 
@@ -94,17 +111,29 @@ class _Screen:
         line = self._line.copy().append(harmless(text), style)
         *complete, last = line.split("\n", allow_blank=True)
         rows = last.wrap(self.console, self.console.width)
-        self._line = rows[-1] if len(rows) > 1 else last
-        for row in [*complete, *rows[:-1]]:
-            self.console.print(row)
+        with self.lock:
+            self._line = rows[-1] if len(rows) > 1 else last
+            for row in [*complete, *rows[:-1]]:
+                self.console.print(row)
 
     def end_paragraph(self, *, blank: bool = True) -> None:
         """Write the line for good, and a blank line after it."""
-        line, self._line = self._line, Text()
-        if line.plain.strip():
-            self.console.print(line)
-            if blank:
-                self.console.print()
+        with self.lock:
+            line, self._line = self._line, Text()
+            if line.plain.strip():
+                self.console.print(line)
+                if blank:
+                    self.console.print()
+
+    def mark_wait(self, wait: TextForced, length: int) -> None:
+        """Count a wait, and mark it in the line if it is still there; `length` is that of the thinking so far."""
+        self._waits += 1
+        text = wait.text.lstrip()
+        line = self._line.copy()
+        start = wait.start + len(wait.text) - len(text) - (length - len(line.plain))
+        if text and start >= 0 and line.plain.startswith(text, start):
+            line.stylize(FORCED, start, start + len(text))
+            self._line = line
 
     def count(self, thinking: int | None, total: int) -> None:
         """Take the token counts of the server."""
@@ -118,7 +147,8 @@ class _Screen:
         seconds = f"{time.monotonic() - self._started:.1f} s"
         if self.reply.answer:
             return Text(f"answering · {self._total - self._thinking} tokens · {seconds} · Ctrl-C: stop", NOTE)
-        hints = f"{seconds} · n: answer now · Ctrl-C: stop"
+        waits = f" · {self._waits} waits" if self._waits else ""
+        hints = f"{seconds}{waits} · n: answer now · Ctrl-C: stop"
         if not self.cap:
             return Text(f"thinking · {self._thinking} tokens · {hints}", NOTE)
         row = Table.grid(padding=(0, 1))

@@ -68,7 +68,7 @@ class Session:
         The answer is kept in the conversation even if it was stopped or interrupted.
         """
         talk, reply, succeeded = self.conversation, PartialReply(), True
-        fields: dict[str, Any] = {**talk.budget.fields, "stream_options": _COUNTED}
+        fields: dict[str, Any] = {**talk.budget.fields, "stream_options": _COUNTED, "return_forced_text": True}
         stream = self.client.stream(talk.request(question), talk.model, **fields)
         try:
             with contextlib.closing(stream) as events, self.keys(reply):
