@@ -16,6 +16,10 @@ from hypothesis import settings
 ROOT = Path(__file__).parent
 #: Markers by path. The last one names the lane.
 NEEDS = {
+    **{
+        f"integration/test_{name}.py": ("engine", "processes")
+        for name in ("client_commands", "http_guarded", "http_lifecycle", "startup_output", "tensor_parallel")
+    },
     "integration": ("engine", "server"),
     "nodes": ("engine", "server"),
     "fleet": ("engine", "fleet"),
@@ -28,7 +32,7 @@ NEEDS = {
     "training/tiny": ("training",),
     "server": ("http",),
 }
-LANES = ("unit", "training", "http", "server", "fleet", "engine", "interpreter")
+LANES = ("unit", "training", "http", "server", "processes", "fleet", "engine", "interpreter")
 
 # What tests assert is behaviour, so an example of a property may be slow.
 settings.register_profile("behaviour", deadline=None)
@@ -75,9 +79,11 @@ def is_chosen(path: Path, config: pytest.Config) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Files of other lanes are not even imported, nor the conftest of a folder that belongs to one."""
-    has_tests = collection_path.suffix == ".py" or bool(needs(collection_path))
-    return True if has_tests and not is_chosen(collection_path, config) else None
+    """Files of other lanes are not even imported, nor the conftest of a folder that holds nothing else."""
+    if not (collection_path.suffix == ".py" or needs(collection_path)):
+        return None
+    within = [collection_path, *(ROOT / place for place in NEEDS if (ROOT / place).is_relative_to(collection_path))]
+    return None if any(is_chosen(path, config) for path in within) else True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,11 +1,16 @@
 """Receives what servers export by OpenTelemetry's protocol, over gRPC, and gives it back as plain values."""
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+# Tests fork to start servers while this receives. With its own support for forks, gRPC goes on polling in the child
+# before that has become another program, and at times aborts it. It is read at the import.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
