@@ -60,7 +60,10 @@ def test_a_wrong_key_is_the_sdks_authentication_error(guarded: RunningServer) ->
         assert "no valid API key" in refusal.value.message
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/docs", "/openapi.json", "/tokenize", "/v1/chat/completions", "/"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/models", "/docs", "/openapi.json", "/tokenize", "/v1/chat/completions", "/playground/settings", "/any"],
+)
 def test_every_path_requires_a_key(guarded: RunningServer, path: str) -> None:
     assert guarded.get(path).status_code == 401
     assert httpx.post(guarded.url + path, json={}, headers={"Host": "localhost/livez?"}).status_code == 401
