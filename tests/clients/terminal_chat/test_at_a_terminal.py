@@ -55,7 +55,7 @@ def test_a_reply_is_shown_as_it_comes(scripted: ScriptedServer, home: Path) -> N
         user.type("17 + 25?\r")
         user.wait_for("Hm – é", "42 🙂!", "thinking: 5 tokens (at most 8), waits: 1, ended by: cap", "1 answered")
         assert user.styles("Hm") == {"default italics"}
-        assert user.styles("42") == {"default"}
+        assert user.styles("42 ") == {"default"}  # the port in the first line may have these digits too
         position = {
             text: next(i for i, line in enumerate(user.lines) if text in line) for text in ("Hm", "42", "ended")
         }
